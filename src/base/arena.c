@@ -1,0 +1,54 @@
+#define _GNU_SOURCE
+#include "base/arena.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+lm_status lm_arena_init(lm_arena *arena, const char *name, size_t size, lm_arena_kind kind, lm_err *err)
+{
+    const size_t page = (size_t)2 << 20;
+    *arena = (lm_arena){ .name = name, .kind = kind };
+    if (size > SIZE_MAX - page)
+        return lm_fail(err, LM_E_NOMEM, "%s arena: %zu bytes exceed the address space", name, size);
+    size = (size + page - 1) / page * page;
+    int rights = kind == LM_ARENA_COUNT ? PROT_NONE : PROT_READ | PROT_WRITE;
+    void *base = mmap(NULL, size, rights, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED)
+        return lm_fail(err, LM_E_NOMEM, "%s arena: the system refused %zu MiB of address space", name, size >> 20);
+    if (kind == LM_ARENA_REAL) madvise(base, size, MADV_HUGEPAGE);   /* advice only; either answer is fine */
+    arena->base = base;
+    arena->size = size;
+    return LM_OK;
+}
+
+void lm_arena_free(lm_arena *arena)
+{
+    if (!arena || !arena->base) return;
+    munmap(arena->base, arena->size);
+    *arena = (lm_arena){0};
+}
+
+void *lm_arena_alloc(lm_arena *arena, size_t bytes)
+{
+    if (bytes > arena->size - arena->used) return NULL;
+    size_t need = (bytes + LM_ALIGN - 1) / LM_ALIGN * LM_ALIGN;
+    if (need > arena->size - arena->used) return NULL;
+    void *block = arena->base + arena->used;
+    arena->used += need;
+    if (arena->used > arena->peak) arena->peak = arena->used;
+    return block;
+}
+
+void *lm_arena_zalloc(lm_arena *arena, size_t bytes)
+{
+    LM_ASSERT(arena->kind == LM_ARENA_REAL);
+    void *block = lm_arena_alloc(arena, bytes);
+    if (block) memset(block, 0, bytes);
+    return block;
+}
+
+void lm_arena_release(lm_arena *arena, size_t mark)
+{
+    LM_ASSERT(mark <= arena->used);
+    arena->used = mark;
+}

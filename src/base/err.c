@@ -1,0 +1,47 @@
+#include "base/err.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+lm_status lm_fail(lm_err *err, lm_status code, const char *format, ...)
+{
+    if (err && err->code == LM_OK) {
+        va_list args;
+        va_start(args, format);
+        vsnprintf(err->message, sizeof err->message, format, args);
+        va_end(args);
+        err->code = code;
+    }
+    return code;
+}
+
+lm_status lm_context(lm_err *err, const char *format, ...)
+{
+    if (!err || err->code == LM_OK) return LM_OK;
+    char text[sizeof err->message];
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (n < 0 || (size_t)n >= sizeof text) return err->code;
+    snprintf(text + n, sizeof text - (size_t)n, ": %s", err->message);
+    memcpy(err->message, text, sizeof text);
+    return err->code;
+}
+
+void lm_err_clear(lm_err *err)
+{
+    if (err) *err = (lm_err){0};
+}
+
+_Noreturn void lm_bug(const char *file, int line, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fprintf(stderr, "malmoi: bug at %s:%d: ", file, line);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    abort();
+}
