@@ -1,0 +1,124 @@
+# malmoi: `make` builds build/malmoi, build/liblm.a and build/liblm.so.
+#
+#   make                 the program and the library
+#   make tests           every test program (run them with ./test)
+#   make fuzz            the libFuzzer targets (clang)
+#   make asan            the same tests under AddressSanitizer and UBSan
+#   make bench           malmoi and its peers in turn; writes docs/benchmarks.md
+#   make install PREFIX=/usr/local
+#
+# BUILD=dir puts everything made elsewhere.  ONEDNN=0 builds without oneDNN.
+
+BUILD    ?= build
+PREFIX   ?= /usr/local
+CC       ?= cc
+VERSION  := 0.1.0
+ONEDNN   ?= $(shell printf '\#include <dnnl.h>\n' | $(CC) -E - >/dev/null 2>&1 && echo 1 || echo 0)
+
+PACKAGES := jansson yaml-0.1 libutf8proc libpcre2-8 zlib libzstd libxxhash
+WARNINGS := -Wall -Wextra -Wshadow -Wpedantic
+OPTIMISE ?= -O2 -g
+SANITIZE ?=
+ALL_CFLAGS = -std=gnu11 $(WARNINGS) $(OPTIMISE) $(SANITIZE) -fPIC -fopenmp -MMD -MP -Isrc \
+             -DLM_VERSION='"$(VERSION)"' -DLM_ONEDNN=$(ONEDNN) \
+             $(shell pkg-config --cflags $(PACKAGES)) $(CFLAGS)
+LIBS     = $(shell pkg-config --libs $(PACKAGES)) $(if $(filter 1,$(ONEDNN)),-ldnnl) -lm -lpthread -fopenmp $(LDFLAGS)
+
+# ---- sources -----------------------------------------------------------------
+# *.k.c holds kernels written once and compiled for every activation type (f32,
+# bf16) and, under backend/cpu, for every instruction set.
+SOURCES  := $(sort $(shell find src -name '*.c'))
+KERNELS  := $(filter %.k.c,$(SOURCES))
+LIB_SRC  := $(filter-out src/app/% $(KERNELS),$(SOURCES))
+APP_SRC  := $(filter src/app/%,$(SOURCES))
+REALS    := f32 bf16
+ISAS     := avx2 avx512
+ISA_avx2   := -O3 -mavx2 -mfma -mf16c
+ISA_avx512 := -O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -mprefer-vector-width=512
+ISA_ref    := -O2
+
+obj       = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+kernel_obj = $(foreach v,$(2),$(foreach r,$(REALS),$(patsubst src/%.k.c,$(BUILD)/obj/src/%.$(v).$(r).o,$(1))))
+LIB_OBJ  := $(call obj,$(LIB_SRC)) $(BUILD)/obj/gen/registry.o \
+            $(call kernel_obj,$(filter src/backend/ref/%,$(KERNELS)),ref) \
+            $(call kernel_obj,$(filter src/backend/cpu/%,$(KERNELS)),$(ISAS))
+APP_OBJ  := $(call obj,$(APP_SRC))
+TEST_SRC := $(sort $(shell find tests -name 'test_*.c'))
+TEST_BIN := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TEST_SRC))
+TEST_COMMON := $(call obj,$(sort $(wildcard tests/common/*.c)))
+FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+
+.PHONY: all tests asan bench fuzz install clean
+all: $(BUILD)/malmoi $(BUILD)/liblm.a $(BUILD)/liblm.so
+
+$(BUILD)/malmoi: $(APP_OBJ) $(BUILD)/liblm.a
+	$(CC) $(SANITIZE) -o $@ $^ $(LIBS)
+
+$(BUILD)/liblm.a: $(LIB_OBJ)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(BUILD)/liblm.so: $(LIB_OBJ)
+	$(CC) $(SANITIZE) -shared -Wl,-soname,liblm.so.0 -o $@ $^ $(LIBS)
+
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+# One rule per (instruction set, activation type) of a kernel file.
+define kernel_rule
+$(BUILD)/obj/src/%.$(1).$(2).o: src/%.k.c
+	@mkdir -p $$(@D)
+	$$(CC) $$(ALL_CFLAGS) $$(ISA_$(1)) -DLM_VARIANT=$(1) -DLM_REAL=$(2) -c -o $$@ $$<
+endef
+$(foreach v,ref $(ISAS),$(foreach r,$(REALS),$(eval $(call kernel_rule,$(v),$(r)))))
+
+# ---- registries --------------------------------------------------------------
+# Each `const lm_<kind> lm_<kind>_<name> = {` in src is one entry; nobody edits a list.
+$(BUILD)/gen/registry.c: tools/registry $(SOURCES) $(shell find src -name '*.h')
+	@mkdir -p $(@D)
+	@tools/registry src > $@.new && { cmp -s $@.new $@ || mv $@.new $@; rm -f $@.new; touch $@; }
+
+$(BUILD)/obj/gen/registry.o: $(BUILD)/gen/registry.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+# ---- tests -------------------------------------------------------------------
+tests: $(TEST_BIN) $(BUILD)/malmoi
+
+$(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(TEST_COMMON) $(BUILD)/liblm.a
+	@mkdir -p $(@D)
+	$(CC) $(SANITIZE) -o $@ $^ -lcmocka $(LIBS)
+
+$(BUILD)/obj/tests/%.o: ALL_CFLAGS += -Itests
+
+asan:
+	$(MAKE) BUILD=$(BUILD)/asan OPTIMISE='-O1 -g' SANITIZE='-fsanitize=address,undefined -fno-omit-frame-pointer' tests
+	tools/run-tests $(BUILD)/asan
+
+fuzz: $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
+$(BUILD)/fuzz/%: tests/fuzz/%.c
+	$(MAKE) CC=clang BUILD=$(BUILD)/fuzzlib SANITIZE='-fsanitize=address,undefined,fuzzer-no-link' $(BUILD)/fuzzlib/liblm.a
+	@mkdir -p $(@D)
+	clang -fsanitize=address,undefined,fuzzer -g -Isrc -o $@ $< $(BUILD)/fuzzlib/liblm.a $(LIBS)
+
+bench: all
+	bench/run
+
+# ---- install -----------------------------------------------------------------
+HEADERS := $(sort $(shell cd src && find . -name '*.h'))
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	install -m 755 $(BUILD)/malmoi $(DESTDIR)$(PREFIX)/bin/malmoi
+	install -m 644 $(BUILD)/liblm.a $(DESTDIR)$(PREFIX)/lib/liblm.a
+	install -m 755 $(BUILD)/liblm.so $(DESTDIR)$(PREFIX)/lib/liblm.so.0
+	ln -sf liblm.so.0 $(DESTDIR)$(PREFIX)/lib/liblm.so
+	for h in $(HEADERS); do install -D -m 644 src/$$h $(DESTDIR)$(PREFIX)/include/lm/$$h; done
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; s|@LIBS@|$(LIBS)|' tools/lm.pc.in \
+	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/lm.pc
+
+clean:
+	rm -rf $(BUILD)/obj $(BUILD)/gen $(BUILD)/tests $(BUILD)/fuzz $(BUILD)/fuzzlib $(BUILD)/asan \
+	       $(BUILD)/malmoi $(BUILD)/liblm.a $(BUILD)/liblm.so
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
