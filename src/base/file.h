@@ -1,0 +1,42 @@
+/* Files: read whole, mapped, and written so that nothing existing is ever half-written.
+ * Messages name the path and the system's reason. */
+#ifndef LM_BASE_FILE_H
+#define LM_BASE_FILE_H
+
+#include "base/err.h"
+#include "base/str.h"
+
+#include <stdio.h>
+
+/* The whole file as a string; refuses one larger than `limit` bytes. */
+lm_status lm_file_read(lm_str *out, const char *path, size_t limit, lm_err *err);
+
+/* A read-only mapping of a file.  {0} is none. */
+typedef struct lm_mapping {
+    const uint8_t *data;
+    size_t size;
+} lm_mapping;
+lm_status lm_file_map(lm_mapping *out, const char *path, lm_err *err);
+void lm_mapping_free(lm_mapping *mapping);
+
+/* Atomic writing: a temporary file in the target's folder that takes its name on commit
+ * (flush, fsync, rename, fsync of the folder) and vanishes on abort.  Write through `stream`;
+ * errors of the stream, a full disk among them, surface in commit. */
+typedef struct lm_writer {
+    FILE *stream;
+    char *path, *temporary;
+} lm_writer;
+lm_status lm_writer_open(lm_writer *w, const char *path, lm_err *err);
+lm_status lm_writer_commit(lm_writer *w, lm_err *err);
+void lm_writer_abort(lm_writer *w);                               /* no-op after commit, and on {0} */
+
+/* Writes `n` bytes to path atomically. */
+lm_status lm_file_write(const char *path, const void *bytes, size_t n, lm_err *err);
+
+bool lm_file_exists(const char *path);
+bool lm_is_dir(const char *path);
+lm_status lm_make_dirs(const char *path, lm_err *err);            /* mkdir -p */
+char *lm_path_join(const char *folder, const char *name);         /* caller frees */
+const char *lm_path_name(const char *path);                       /* what follows the last slash */
+
+#endif
