@@ -49,7 +49,7 @@ TEST_COMMON := $(call obj,$(sort $(wildcard tests/common/*.c)))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 
 .PHONY: all tests asan bench fuzz install clean
-all: $(BUILD)/malmoi $(BUILD)/liblm.a $(BUILD)/liblm.so
+all: $(if $(APP_SRC),$(BUILD)/malmoi) $(BUILD)/liblm.a $(BUILD)/liblm.so
 
 $(BUILD)/malmoi: $(APP_OBJ) $(BUILD)/liblm.a
 	$(CC) $(SANITIZE) -o $@ $^ $(LIBS)
@@ -84,7 +84,7 @@ $(BUILD)/obj/gen/registry.o: $(BUILD)/gen/registry.c
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 # ---- tests -------------------------------------------------------------------
-tests: $(TEST_BIN) $(BUILD)/malmoi
+tests: $(TEST_BIN) $(if $(APP_SRC),$(BUILD)/malmoi)
 
 $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(TEST_COMMON) $(BUILD)/liblm.a
 	@mkdir -p $(@D)
