@@ -1,0 +1,119 @@
+/* A language model: a family's algebra over declared parameters.
+ *
+ * A batch is sequences laid end to end; nothing is ever padded.  A forward pass gives the final
+ * hidden states [N, C]; objectives and the sampler put the LM head on them. */
+#ifndef LM_NN_MODEL_H
+#define LM_NN_MODEL_H
+
+#include "base/json.h"
+#include "io/safetensors.h"
+#include "nn/param.h"
+#include "ops/ops.h"
+
+typedef struct lm_model lm_model;
+typedef struct lm_adapter lm_adapter;
+typedef struct lm_link lm_link;
+
+/* Sizes that every decoder family has; what only one family needs is in its own struct. */
+typedef struct lm_config {
+    char model_type[32];                 /* config.json's: "llama", "mistral", "gpt2", ... */
+    int64_t vocab_size, hidden_size, n_layers, n_heads, n_kv_heads, head_dim, intermediate_size;
+    int64_t max_positions;
+    int64_t bos_id, eos_id[8], pad_id;   /* -1: none */
+    int n_eos;
+    bool tie_embeddings;
+    float init_range;
+} lm_config;
+
+/* A weight matrix that is applied to activations, and where an adapter may be attached. */
+typedef struct lm_linear_site {
+    const char *name;                    /* "model.layers.0.self_attn.q_proj" */
+    lm_tensor *w, *bias;                 /* [out, in], or [in, out] when transposed; bias may be NULL */
+    int64_t in, out;
+    bool transposed;
+    lm_link *links;                      /* attached adapters, first to last */
+} lm_linear_site;
+
+/* Keys and values of past tokens, per layer [rows, kv_heads * head_dim] in the activation type.
+ * Rows are given out by whoever owns the cache (infer/session). */
+typedef struct lm_kv {
+    lm_tensor *k, *v;                    /* [n_layers] */
+    int64_t n_layers, rows;
+    lm_arena arena;
+} lm_kv;
+lm_status lm_kv_init(lm_kv *kv, const lm_model *model, int64_t rows, lm_dtype dtype, lm_arena_kind kind, lm_err *err);
+void lm_kv_free(lm_kv *kv);
+/* Moves rows [from, from + n) to `to` in every layer. */
+void lm_kv_move(lm_kv *kv, const lm_kernels *k, int64_t to, int64_t from, int64_t n);
+
+typedef struct lm_batch {
+    int64_t n_tokens, n_segments;
+    const int32_t *ids, *positions;      /* [n_tokens]; positions count from 0 in each sequence */
+    const lm_segment *segments;          /* without a cache k0 = q0 and nk = nq */
+    const int32_t *cache_rows;           /* [n_tokens] rows of the cache that receive k, v; NULL without a cache */
+    int64_t longest;                     /* largest position + 1 (dynamic rotary scaling looks at it) */
+} lm_batch;
+
+/* What model code is handed. */
+typedef struct lm_forward {
+    lm_tape *t;
+    lm_model *m;
+    const lm_batch *batch;
+    lm_kv *kv;                           /* NULL when training */
+} lm_forward;
+
+/* A model family: model/<name>.c. */
+typedef struct lm_family {
+    const char *name, *source;
+    const char *const *model_types;                          /* config.json's spellings, NULL-terminated */
+    const char *const *presets;                              /* pairs: name, config.json text; NULL-terminated */
+    size_t size;                                             /* of the family's own struct, m->own */
+    lm_status (*configure)(lm_model *m, const lm_json *config, lm_err *err);   /* fills m->config and m->own */
+    lm_status (*declare)(lm_model *m, lm_err *err);          /* names every tensor once */
+    lm_tensor *(*forward)(const lm_forward *f);              /* final hidden states [N, C], normalised */
+} lm_family;
+
+extern const lm_family *const lm_family_registry[];
+
+struct lm_model {
+    const lm_family *family;
+    lm_config config;
+    lm_json *config_json;                /* as read or made; saved unchanged */
+    char *path;                          /* where it was loaded from, or NULL */
+    void *own;
+    lm_params params;
+    lm_tensor *embedding, *head;         /* head is the embedding when tied; [V, C] */
+    lm_linear_site **sites;              /* every linear, for adapters */
+    int64_t n_sites;
+    lm_weights weights;                  /* the mapped files that parameters may point into */
+    lm_adapter *adapter;                 /* attached, or NULL */
+    float adapter_scale;                 /* 1, or 0: switched off (the reference model of DPO and PPO) */
+};
+
+/* Reads a Hugging Face folder.  Weights stay mapped in the file's type.  `k` must outlive the model.
+ * With the null backend only shapes are read. */
+lm_status lm_model_load(lm_model **out, const char *path, const lm_kernels *k, lm_err *err);
+
+/* A fresh model from a config.json object (taken), initialised from seed. */
+lm_status lm_model_new(lm_model **out, lm_json *config, uint64_t seed, const lm_kernels *k, lm_err *err);
+
+/* Writes config.json and model.safetensors (sharded above max_shard bytes; 0: 5 GB) into a folder,
+ * matrices in `dtype`.  Tokenizer files are the caller's. */
+lm_status lm_model_save(const lm_model *m, const char *folder, lm_dtype dtype, int64_t max_shard, lm_err *err);
+void lm_model_free(lm_model *m);
+
+/* Hidden states of a batch, with the attached adapter; checks ids and positions against the model. */
+lm_tensor *lm_model_forward(const lm_forward *f);
+
+/* Logits [n, V] in f32 of the rows `index` [n] (i32; NULL: all) of hidden states. */
+lm_tensor *lm_model_logits(const lm_forward *f, lm_tensor *hidden, lm_tensor *index);
+
+/* ---- for families ---- */
+lm_linear_site *lm_declare_linear(lm_model *m, int64_t in, int64_t out, bool bias, bool transposed,
+                                  const char *name, ...) __attribute__((format(printf, 6, 7)));
+/* The site's product with whatever adapters are attached. */
+lm_tensor *lm_apply_linear(const lm_forward *f, const lm_linear_site *site, lm_tensor *x, lm_act act);
+/* Token embedding rows with the adapters' embed hooks. */
+lm_tensor *lm_apply_embedding(const lm_forward *f);
+
+#endif

@@ -1,0 +1,77 @@
+/* The ops that model code is written in.  One file each; this is the index.
+ *
+ * Shapes: N rows (tokens of all sequences, end to end), C channels.  Every function returns a
+ * tensor that lives until lm_tape_reset.  A name that ends in an underscore works in place: its
+ * input's memory becomes the output's, and the input must not be used afterwards. */
+#ifndef LM_OPS_OPS_H
+#define LM_OPS_OPS_H
+
+#include "tensor/tape.h"
+
+/* y[N, C] = table[ids[N], :] */
+lm_tensor *lm_embedding(lm_tape *t, lm_tensor *table, lm_tensor *ids);
+
+/* y[.., n] = act(x[.., k] w[n, k]^T + bias[n]) */
+lm_tensor *lm_linear(lm_tape *t, lm_tensor *x, lm_tensor *w, lm_tensor *bias);
+
+typedef struct lm_linear_options {
+    lm_act act;
+    bool transposed;               /* w is [k, n], as GPT-2 stores it */
+    float alpha;                   /* 0 means 1: scales the product */
+    bool f32;                      /* y in f32 whatever the activation type */
+} lm_linear_options;
+lm_tensor *lm_linear_with(lm_tape *t, lm_tensor *x, lm_tensor *w, lm_tensor *bias, const lm_linear_options *options);
+
+/* y += alpha * x w^T, in place of y */
+lm_tensor *lm_linear_add_(lm_tape *t, lm_tensor *y, lm_tensor *x, lm_tensor *w, float alpha, bool transposed);
+
+/* s = x + residual; norm(s) * w + b.  residual may be NULL (s = x).  With one, s replaces it in
+ * place (residual must not be used afterwards) and *sum receives s. */
+lm_tensor *lm_rmsnorm(lm_tape *t, lm_tensor *x, lm_tensor *residual, lm_tensor *w, float eps, lm_tensor **sum);
+lm_tensor *lm_layernorm(lm_tape *t, lm_tensor *x, lm_tensor *residual, lm_tensor *w, lm_tensor *b, float eps,
+                        lm_tensor **sum);
+
+/* Angles of a batch, shared by all layers: [2, N, half] f32 from positions [N] i32.  inv_freq: half
+ * numbers of host memory that outlive the step. */
+lm_tensor *lm_rope_table(lm_tape *t, lm_tensor *positions, const float *inv_freq, int64_t half, float scale);
+lm_tensor *lm_rope_(lm_tape *t, lm_tensor *x, lm_tensor *table, int64_t heads);
+
+typedef struct lm_attention_options {
+    int64_t heads, kv_heads, window;
+    const lm_segment *segments;    /* host memory that outlives the step */
+    int64_t n_segments;
+    float scale;
+    bool causal;
+} lm_attention_options;
+/* q [N, heads * D], k, v [M, kv_heads * D] -> [N, heads * D] */
+lm_tensor *lm_attention(lm_tape *t, lm_tensor *q, lm_tensor *k, lm_tensor *v, const lm_attention_options *options);
+
+lm_tensor *lm_glu(lm_tape *t, lm_tensor *gate, lm_tensor *up, lm_act act);       /* act(gate) * up */
+lm_tensor *lm_activation(lm_tape *t, lm_tensor *x, lm_act act);
+lm_tensor *lm_dropout(lm_tape *t, lm_tensor *x, float p);                         /* x itself unless training */
+lm_tensor *lm_add(lm_tape *t, lm_tensor *a, lm_tensor *b);
+lm_tensor *lm_mul(lm_tape *t, lm_tensor *a, lm_tensor *b);
+lm_tensor *lm_scale(lm_tape *t, lm_tensor *x, float alpha);
+lm_tensor *lm_gather_rows(lm_tape *t, lm_tensor *x, lm_tensor *index);            /* y[i, :] = x[index[i], :] */
+lm_tensor *lm_columns(lm_tape *t, lm_tensor *x, int64_t begin, int64_t n);        /* a view of x[:, begin : begin + n] */
+
+typedef struct lm_cross_entropy_options {
+    const float *weights;          /* [N] host, or NULL for 1 / (number of targets) */
+    float *nll;                    /* [N] host, receives each row's loss; may be NULL */
+    int64_t chunk;                 /* rows of logits in memory at once; 0: about 16 MiB of them */
+    bool transposed;
+} lm_cross_entropy_options;
+/* Weighted cross-entropy of x [N, C] w[V, C]^T against targets [N] (host i32; < 0: none), a scalar.
+ * Logits exist chunk by chunk only, and their gradient is taken at once, so the result must enter
+ * the loss with factor 1: as the root of lm_backward, or through lm_add. */
+lm_tensor *lm_cross_entropy(lm_tape *t, lm_tensor *x, lm_tensor *w, const int32_t *targets,
+                            const lm_cross_entropy_options *options);
+
+/* A block of a model as a function of its input. */
+typedef lm_tensor *(*lm_block)(lm_tape *t, void *context, lm_tensor *x);
+/* Runs block(x).  Without gradients, drops everything but the result.  With tape->checkpointing,
+ * does the same and runs the block again in backward (Chen et al. 2016, "Training deep nets with
+ * sublinear memory cost").  context must outlive the step. */
+lm_tensor *lm_checkpoint(lm_tape *t, lm_block block, void *context, lm_tensor *x);
+
+#endif
