@@ -19,14 +19,15 @@ lm_status lm_fail(lm_err *err, lm_status code, const char *format, ...)
 lm_status lm_context(lm_err *err, const char *format, ...)
 {
     if (!err || err->code == LM_OK) return LM_OK;
-    char text[sizeof err->message];
+    char text[2 * sizeof err->message + 2];
     va_list args;
     va_start(args, format);
-    int n = vsnprintf(text, sizeof text, format, args);
+    int n = vsnprintf(text, sizeof err->message, format, args);
     va_end(args);
-    if (n < 0 || (size_t)n >= sizeof text) return err->code;
+    if (n < 0 || (size_t)n >= sizeof err->message) return err->code;
     snprintf(text + n, sizeof text - (size_t)n, ": %s", err->message);
-    memcpy(err->message, text, sizeof text);
+    text[sizeof err->message - 1] = '\0';             /* the end of a long chain is what is lost */
+    memcpy(err->message, text, sizeof err->message);
     return err->code;
 }
 

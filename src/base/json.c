@@ -1,0 +1,209 @@
+/* Two habits of files in the wild are met here:
+ *   a byte order mark in front is skipped;
+ *   an integer that does not fit 64 bits (tokenizer_config.json says model_max_length:
+ *   1000000000000000019884624838656) is read as a real number.
+ * Nesting is limited by jansson (2048 levels). */
+#include "base/json.h"
+#include "base/file.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+static const size_t read_limit = (size_t)1 << 30;
+
+/* ---- parsing ----------------------------------------------------------------- */
+
+/* A copy of the text where an integer too large for int64_t ends in ".0", which makes it a real. */
+static lm_str widen_integers(const char *text, size_t n)
+{
+    lm_str out = {0};
+    lm_str_reserve(&out, n + 64);
+    bool quoted = false;
+    for (size_t i = 0; i < n; ) {
+        char c = text[i];
+        bool digit = c >= '0' && c <= '9';
+        if (quoted || !digit) {
+            if (c == '"') quoted = !quoted;
+            size_t step = quoted && c == '\\' && i + 1 < n ? 2 : 1;
+            lm_str_append(&out, text + i, step);
+            i += step;
+            continue;
+        }
+        size_t end = i;
+        while (end < n && text[end] >= '0' && text[end] <= '9') end++;
+        bool alone = (end == n || !strchr(".eE", text[end])) && (i == 0 || !strchr(".eE+", text[i - 1]));
+        bool exponent = i > 1 && text[i - 1] == '-' && strchr("eE", text[i - 2]);
+        lm_str_append(&out, text + i, end - i);
+        if (end - i > 18 && alone && !exponent) lm_str_puts(&out, ".0");
+        i = end;
+    }
+    return out;
+}
+
+/* jansson quotes the text near an error: show it on one line and as valid UTF-8. */
+static void make_printable(char *text)
+{
+    size_t n = strlen(text);
+    for (size_t i = 0; i < n; ) {
+        uint32_t rune;
+        int len = lm_utf8_decode(text + i, n - i, &rune);
+        if (len == 0 || rune < 0x20 || rune == 0x7F) {
+            text[i] = len == 0 ? '?' : ' ';
+            len = 1;
+        }
+        i += (size_t)len;
+    }
+}
+
+lm_json *lm_json_parse(const char *text, size_t n, const char *name, lm_err *err)
+{
+    const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL;
+    if (n >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) text += 3, n -= 3;
+    json_error_t where;
+    lm_json *doc = json_loadb(n ? text : "", n, flags, &where);
+    if (!doc && json_error_code(&where) == json_error_numeric_overflow) {
+        lm_str wide = widen_integers(text, n);
+        doc = json_loadb(wide.data, wide.len, flags, &where);
+        lm_str_free(&wide);
+    }
+    if (!doc) {
+        make_printable(where.text);
+        lm_fail(err, LM_E_FORMAT, "%s: line %d, column %d: not JSON: %s", name, where.line, where.column, where.text);
+    }
+    return doc;
+}
+
+lm_json *lm_json_read(const char *path, lm_err *err)
+{
+    lm_str text;
+    if (lm_file_read(&text, path, read_limit, err) != LM_OK) return NULL;
+    lm_json *doc = lm_json_parse(text.data, text.len, path, err);
+    lm_str_free(&text);
+    return doc;
+}
+
+lm_status lm_json_write(const lm_json *doc, const char *path, lm_err *err)
+{
+    lm_writer w;
+    LM_TRY(lm_writer_open(&w, path, err));
+    const size_t flags = JSON_INDENT(2) | JSON_REAL_PRECISION(17) | JSON_ENCODE_ANY;
+    json_dumpf(doc, w.stream, flags);                 /* a failed write stays in the stream: commit reports it */
+    fputc('\n', w.stream);
+    return lm_writer_commit(&w, err);
+}
+
+void lm_json_free(lm_json *doc)
+{
+    json_decref(doc);
+}
+
+/* ---- typed members ----------------------------------------------------------- */
+
+static const char *kind_of(const lm_json *value)
+{
+    switch (json_typeof(value)) {
+    case JSON_OBJECT:  return "an object";
+    case JSON_ARRAY:   return "a list";
+    case JSON_STRING:  return "a string";
+    case JSON_INTEGER: return "an integer";
+    case JSON_REAL:    return "a real number";
+    case JSON_TRUE:    return "true";
+    case JSON_FALSE:   return "false";
+    case JSON_NULL:    return "null";
+    }
+    LM_BUG("json type %d", (int)json_typeof(value));
+}
+
+static lm_status expected(lm_err *err, const char *name, const char *key, const char *what, const lm_json *found)
+{
+    return lm_fail(err, LM_E_FORMAT, "%s: %s: expected %s, found %s", name, key, what, kind_of(found));
+}
+
+lm_json *lm_json_get(const lm_json *o, const char *key)
+{
+    lm_json *value = json_object_get(o, key);
+    return json_is_null(value) ? NULL : value;
+}
+
+/* *value becomes the member, or NULL; a node that is no object is an error. */
+static lm_status member(lm_json **value, const lm_json *o, const char *key, const char *name, bool need,
+                        const char *what, lm_err *err)
+{
+    if (!json_is_object(o))
+        return lm_fail(err, LM_E_FORMAT, "%s: expected an object with %s, found %s", name, key,
+                       o ? kind_of(o) : "nothing");
+    *value = lm_json_get(o, key);
+    if (need && !*value)
+        return lm_fail(err, LM_E_FORMAT, "%s: %s: missing, expected %s", name, key, what);
+    return LM_OK;
+}
+
+static lm_status get_int(const lm_json *o, const char *key, const char *name, bool need, int64_t *out, lm_err *err)
+{
+    lm_json *value;
+    LM_TRY(member(&value, o, key, name, need, "an integer", err));
+    if (!value) return LM_OK;
+    if (json_is_integer(value)) {
+        *out = json_integer_value(value);
+        return LM_OK;
+    }
+    if (!json_is_real(value)) return expected(err, name, key, "an integer", value);
+    double real = json_real_value(value);             /* 4096.0 is what some writers make of 4096 */
+    if (real != floor(real) || fabs(real) > 0x1p53)
+        return lm_fail(err, LM_E_FORMAT, "%s: %s: expected a 64-bit integer, found %g", name, key, real);
+    *out = (int64_t)real;
+    return LM_OK;
+}
+
+static lm_status get_str(const lm_json *o, const char *key, const char *name, bool need, const char **out, lm_err *err)
+{
+    lm_json *value;
+    LM_TRY(member(&value, o, key, name, need, "a string", err));
+    if (!value) return LM_OK;
+    if (!json_is_string(value)) return expected(err, name, key, "a string", value);
+    if (strlen(json_string_value(value)) != json_string_length(value))
+        return lm_fail(err, LM_E_FORMAT, "%s: %s: expected text, found a string with a zero byte", name, key);
+    *out = json_string_value(value);
+    return LM_OK;
+}
+
+lm_status lm_json_need_int(const lm_json *o, const char *key, const char *name, int64_t *out, lm_err *err)
+{
+    return get_int(o, key, name, true, out, err);
+}
+
+lm_status lm_json_opt_int(const lm_json *o, const char *key, const char *name, int64_t *out, lm_err *err)
+{
+    return get_int(o, key, name, false, out, err);
+}
+
+lm_status lm_json_need_str(const lm_json *o, const char *key, const char *name, const char **out, lm_err *err)
+{
+    return get_str(o, key, name, true, out, err);
+}
+
+lm_status lm_json_opt_str(const lm_json *o, const char *key, const char *name, const char **out, lm_err *err)
+{
+    return get_str(o, key, name, false, out, err);
+}
+
+lm_status lm_json_opt_real(const lm_json *o, const char *key, const char *name, double *out, lm_err *err)
+{
+    lm_json *value;
+    LM_TRY(member(&value, o, key, name, false, "a number", err));
+    if (!value) return LM_OK;
+    if (!json_is_number(value)) return expected(err, name, key, "a number", value);
+    *out = json_number_value(value);
+    return LM_OK;
+}
+
+lm_status lm_json_opt_bool(const lm_json *o, const char *key, const char *name, bool *out, lm_err *err)
+{
+    lm_json *value;
+    LM_TRY(member(&value, o, key, name, false, "true or false", err));
+    if (!value) return LM_OK;
+    if (!json_is_boolean(value)) return expected(err, name, key, "true or false", value);
+    *out = json_is_true(value);
+    return LM_OK;
+}
