@@ -173,7 +173,8 @@ lm_status lm_writer_commit(lm_writer *w, lm_err *err)
     bool device = w->temporary == NULL;
     errno = 0;
     bool failed = ferror(w->stream) != 0;
-    int reason = fflush(w->stream) == 0 ? (failed ? EIO : 0) : errno;
+    int reason = fflush(w->stream) == 0 ? 0 : errno;
+    if (failed && !reason) reason = ENOSPC;           /* stdio forgot the reason; nearly always this one */
     if (!reason && !device && fsync(fileno(w->stream)) != 0) reason = errno;
     if (fclose(w->stream) != 0 && !reason) reason = errno;
     w->stream = NULL;
