@@ -45,8 +45,9 @@ LIB_OBJ  := $(call obj,$(LIB_SRC)) $(BUILD)/obj/gen/registry.o \
 APP_OBJ  := $(call obj,$(APP_SRC))
 TEST_SRC := $(sort $(shell find tests -name 'test_*.c'))
 TEST_BIN := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TEST_SRC))
-TEST_COMMON := $(call obj,$(sort $(wildcard tests/common/*.c)))
+TEST_COMMON := $(call obj,$(sort $(filter-out %/replay.c,$(wildcard tests/common/*.c))))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+TEST_BIN += $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/tests/fuzz/test_replay_%,$(FUZZ_SRC))
 
 .PHONY: all tests asan bench fuzz install clean
 all: $(if $(APP_SRC),$(BUILD)/malmoi) $(BUILD)/liblm.a $(BUILD)/liblm.so
@@ -90,6 +91,11 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(TEST_COMMON) $(BUILD)/liblm.a
 	@mkdir -p $(@D)
 	$(CC) $(SANITIZE) -o $@ $^ -lcmocka $(LIBS)
 
+# A fuzz target, replayed over its corpus: see tests/common/replay.c.
+$(BUILD)/tests/fuzz/test_replay_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/obj/tests/common/replay.o $(TEST_COMMON) $(BUILD)/liblm.a
+	@mkdir -p $(@D)
+	$(CC) $(SANITIZE) -o $@ $^ -lcmocka $(LIBS)
+
 $(BUILD)/obj/tests/%.o: ALL_CFLAGS += -Itests
 
 asan:
@@ -100,7 +106,8 @@ fuzz: $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 $(BUILD)/fuzz/%: tests/fuzz/%.c
 	$(MAKE) CC=clang BUILD=$(BUILD)/fuzzlib SANITIZE='-fsanitize=address,undefined,fuzzer-no-link' $(BUILD)/fuzzlib/liblm.a
 	@mkdir -p $(@D)
-	clang -fsanitize=address,undefined,fuzzer -g -Isrc -o $@ $< $(BUILD)/fuzzlib/liblm.a $(LIBS)
+	clang -fsanitize=address,undefined,fuzzer -g -Isrc -Itests -o $@ $< $(filter-out %/replay.c,$(wildcard tests/common/*.c)) \
+	      $(BUILD)/fuzzlib/liblm.a -lcmocka $(LIBS)
 
 bench: all
 	bench/run
