@@ -42,7 +42,7 @@ kernel_obj = $(foreach v,$(2),$(foreach r,$(REALS),$(patsubst src/%.k.c,$(BUILD)
 LIB_OBJ  := $(call obj,$(LIB_SRC)) $(BUILD)/obj/gen/registry.o \
             $(call kernel_obj,$(filter src/backend/ref/%,$(KERNELS)),ref) \
             $(call kernel_obj,$(filter src/backend/cpu/%,$(KERNELS)),$(ISAS))
-APP_OBJ  := $(call obj,$(APP_SRC))
+APP_OBJ  := $(call obj,$(APP_SRC)) $(BUILD)/obj/gen/commands.o
 TEST_SRC := $(sort $(shell find tests -name 'test_*.c'))
 TEST_BIN := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TEST_SRC))
 TEST_COMMON := $(call obj,$(sort $(filter-out %/replay.c,$(wildcard tests/common/*.c))))
@@ -50,7 +50,7 @@ FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 TEST_BIN += $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/tests/fuzz/test_replay_%,$(FUZZ_SRC))
 
 .PHONY: all tests asan bench fuzz install clean
-all: $(if $(APP_SRC),$(BUILD)/malmoi) $(BUILD)/liblm.a $(BUILD)/liblm.so
+all: $(if $(filter src/app/main.c,$(APP_SRC)),$(BUILD)/malmoi) $(BUILD)/liblm.a $(BUILD)/liblm.so
 
 $(BUILD)/malmoi: $(APP_OBJ) $(BUILD)/liblm.a
 	$(CC) $(SANITIZE) -o $@ $^ $(LIBS)
@@ -76,16 +76,18 @@ $(foreach v,ref $(ISAS),$(foreach r,$(REALS),$(eval $(call kernel_rule,$(v),$(r)
 
 # ---- registries --------------------------------------------------------------
 # Each `const lm_<kind> lm_<kind>_<name> = {` in src is one entry; nobody edits a list.
-$(BUILD)/gen/registry.c: tools/registry $(SOURCES) $(shell find src -name '*.h')
+$(BUILD)/gen/registry.c: FROM := src
+$(BUILD)/gen/commands.c: FROM := src/app
+$(BUILD)/gen/registry.c $(BUILD)/gen/commands.c: tools/registry $(SOURCES) $(shell find src -name '*.h')
 	@mkdir -p $(@D)
-	@tools/registry src > $@.new && { cmp -s $@.new $@ || mv $@.new $@; rm -f $@.new; touch $@; }
+	@tools/registry $(FROM) > $@.new && { cmp -s $@.new $@ || mv $@.new $@; rm -f $@.new; touch $@; }
 
-$(BUILD)/obj/gen/registry.o: $(BUILD)/gen/registry.c
+$(BUILD)/obj/gen/%.o: $(BUILD)/gen/%.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 # ---- tests -------------------------------------------------------------------
-tests: $(TEST_BIN) $(if $(APP_SRC),$(BUILD)/malmoi)
+tests: $(TEST_BIN) $(if $(filter src/app/main.c,$(APP_SRC)),$(BUILD)/malmoi)
 
 $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(TEST_COMMON) $(BUILD)/liblm.a
 	@mkdir -p $(@D)
