@@ -50,14 +50,18 @@ lm_tensor *lm_glu(lm_tape *t, lm_tensor *gate, lm_tensor *up, lm_act act);      
 lm_tensor *lm_activation(lm_tape *t, lm_tensor *x, lm_act act);
 lm_tensor *lm_dropout(lm_tape *t, lm_tensor *x, float p);                         /* x itself unless training */
 lm_tensor *lm_add(lm_tape *t, lm_tensor *a, lm_tensor *b);
+lm_tensor *lm_add_(lm_tape *t, lm_tensor *y, lm_tensor *x);                       /* y += x */
 lm_tensor *lm_mul(lm_tape *t, lm_tensor *a, lm_tensor *b);
 lm_tensor *lm_scale(lm_tape *t, lm_tensor *x, float alpha);
 lm_tensor *lm_gather_rows(lm_tape *t, lm_tensor *x, lm_tensor *index);            /* y[i, :] = x[index[i], :] */
-lm_tensor *lm_columns(lm_tape *t, lm_tensor *x, int64_t begin, int64_t n);        /* a view of x[:, begin : begin + n] */
+lm_tensor *lm_columns(lm_tape *t, lm_tensor *x, int64_t begin, int64_t n);        /* a view; see below */
+
+/* lm_columns is x[:, begin : begin + n] without a copy.  Views of one tensor must not overlap, and a
+ * tensor that has views is not used itself. */
 
 typedef struct lm_cross_entropy_options {
     const float *weights;          /* [N] host, or NULL for 1 / (number of targets) */
-    float *nll;                    /* [N] host, receives each row's loss; may be NULL */
+    float *nll;                    /* [N] host, receives each row's loss, unweighted; may be NULL */
     int64_t chunk;                 /* rows of logits in memory at once; 0: about 16 MiB of them */
     bool transposed;
 } lm_cross_entropy_options;

@@ -191,6 +191,7 @@ typedef struct lm_k_adamw {
 #define LM_KERNELS(LM_SLOT, LM_SLOT_REAL)                                                                  \
     LM_SLOT(gemm, (const lm_gemm *g))                                                                      \
     LM_SLOT(convert, (void *y, lm_dtype yt, const void *x, lm_dtype xt, int64_t n))                        \
+    /* y and x may overlap */                                                                              \
     LM_SLOT(copy, (void *y, const void *x, int64_t bytes))                                                 \
     LM_SLOT(zero, (void *y, int64_t bytes))                                                                \
     LM_SLOT(rope_table, (const lm_k_rope_table *a))                                                        \

@@ -110,7 +110,7 @@ void *lm_tape_alloc(lm_tape *t, size_t bytes);
 void *lm_grad_out(lm_tape *t, lm_tensor *x, bool *acc);
 
 /* The gradient that has arrived at x, or NULL when none has. */
-void *lm_grad_in(lm_tape *t, lm_tensor *x);
+void *lm_grad_in(const lm_tensor *x);
 
 /* x is y's memory changed in place: y's gradient becomes (or is added to) x's, without a copy where possible. */
 void lm_grad_move(lm_tape *t, lm_tensor *to, lm_tensor *from);

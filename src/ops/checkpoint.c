@@ -1,0 +1,80 @@
+/* Activation checkpointing (Chen et al. 2016, section 3): keep a block's input, drop what it made,
+ * and run it again in backward.  Without gradients the same dropping bounds inference memory to
+ * one block. */
+#include "ops/ops.h"
+
+typedef struct attr {
+    lm_block block;
+    void *context;
+    uint64_t stream;                               /* dropout draws the same masks again */
+} attr;
+
+/* Runs the block without recording and keeps nothing of it but the result. */
+static lm_tensor *run_compact(lm_tape *t, const attr *a, lm_tensor *x)
+{
+    bool recording = t->recording;
+    size_t mark = lm_arena_mark(&t->step);
+    t->recording = false;
+    lm_tensor *y = a->block(t, a->context, x);
+    t->recording = recording;
+    if (t->err.code) return &t->dead;
+    uint8_t *to = t->step.base + mark;
+    if ((uint8_t *)y->data < to) return y;         /* the block worked in place of something older */
+    LM_ASSERT(lm_is_contiguous(y));
+    lm_arena_release(&t->step, mark);
+    void *data = lm_tape_alloc(t, lm_nbytes(y));
+    if (data != y->data) t->k->copy(data, y->data, (int64_t)lm_nbytes(y));
+    y->data = data;
+    return y;
+}
+
+static lm_status infer(lm_tape *t, lm_node *n)
+{
+    attr *a = n->attr;
+    a->stream = t->stream;
+    lm_tensor *y = run_compact(t, a, n->in[0]);
+    n->out[0] = y;
+    return t->err.code;
+}
+
+static void forward(lm_tape *t, lm_node *n) { (void)t, (void)n; }      /* the result's place is known only by running */
+
+static void backward(lm_tape *t, lm_node *n)
+{
+    attr *a = n->attr;
+    lm_tensor *x = n->in[0], *y = n->out[0];
+    size_t mark = lm_arena_mark(&t->step);
+    lm_node *stop = t->last;
+    uint64_t stream = t->stream;
+
+    lm_tensor *again = lm_tensor_over(t, x->data, x->dtype, x->ndim, x->dim);
+    if (again == &t->dead) return;
+    again->needs_grad = true;
+    t->stream = a->stream;
+    t->recording = true;
+    lm_tensor *out = a->block(t, a->context, again);
+    t->stream = stream;
+    if (t->err.code) return;
+    lm_grad_move(t, out, y);
+    lm_tape_walk_back(t, stop);
+    lm_grad_move(t, x, again);
+    lm_arena_release(&t->step, mark);
+}
+
+const lm_op lm_op_checkpoint = {
+    .name = "checkpoint", .source = "Chen et al. 2016, section 3",
+    .infer = infer, .forward = forward, .backward = backward,
+};
+
+lm_tensor *lm_checkpoint(lm_tape *t, lm_block block, void *context, lm_tensor *x)
+{
+    if (t->err.code) return &t->dead;
+    attr a = { .block = block, .context = context };
+    if (!t->recording) return run_compact(t, &a, x);
+    if (!t->checkpointing) return block(t, context, x);
+    bool needs_grad = x->needs_grad;
+    x->needs_grad = true;                          /* the block's parameters train even where its input does not */
+    lm_tensor *y = lm_apply(t, &lm_op_checkpoint, &a, sizeof a, 1, &x)->out[0];
+    x->needs_grad = needs_grad;
+    return y;
+}
