@@ -55,7 +55,7 @@ static void put_wrapped(lm_str *out, const char *text, size_t at)
 {
     size_t column = at;
     for (const char *p = text; *p; ) {
-        size_t n = strcspn(p, " "), wide = lm_columns(p, n);
+        size_t n = strcspn(p, " "), wide = lm_text_width(p, n);
         if (column > at && column + 1 + wide > WIDTH) {
             lm_str_putc(out, '\n');
             put_spaces(out, at);
@@ -76,7 +76,7 @@ static size_t left_columns(const lm_option *option)
 {
     lm_str left = {0};
     put_left(&left, option);
-    size_t wide = lm_columns(left.data, left.len);
+    size_t wide = lm_text_width(left.data, left.len);
     lm_str_free(&left);
     return wide;
 }

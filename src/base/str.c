@@ -193,14 +193,14 @@ static size_t next_column(const char *p, size_t n, size_t *columns)
     return (size_t)len;
 }
 
-size_t lm_columns(const char *p, size_t n)
+size_t lm_text_width(const char *p, size_t n)
 {
     size_t total = 0, width;
     for (size_t i = 0; i < n; i += next_column(p + i, n - i, &width), total += width) {}
     return total;
 }
 
-size_t lm_columns_fit(const char *p, size_t n, size_t columns)
+size_t lm_text_fit(const char *p, size_t n, size_t columns)
 {
     size_t i = 0, used = 0;
     while (i < n) {

@@ -353,7 +353,7 @@ static void test_help(void **state)
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         if (!strstr(out.data, lines[i])) fail_msg("expected\n%sin\n%s", lines[i], out.data);
     for (char *line = out.data, *end; (end = strchr(line, '\n')); line = end + 1) {
-        assert_true(lm_columns(line, (size_t)(end - line)) <= 96);
+        assert_true(lm_text_width(line, (size_t)(end - line)) <= 96);
         assert_true(end == line || end[-1] != ' ');
     }
     lm_str_free(&out);
