@@ -64,9 +64,15 @@ int64_t lm_row_stride(const lm_tensor *x)
 
 char *lm_shape_text(char *buffer, int ndim, const int64_t *dim)
 {
-    int n = snprintf(buffer, 96, "[");
-    for (int i = 0; i < ndim; i++)
-        n += snprintf(buffer + n, 96 - (size_t)n, "%s%" PRId64, i ? ", " : "", dim[i]);
-    snprintf(buffer + n, 96 - (size_t)n, "]");
+    enum { ROOM = 96, LONGEST = 24 };                     /* ", " and 20 digits, then "]" and the NUL */
+    int n = snprintf(buffer, ROOM, "[");
+    for (int i = 0; i < ndim; i++) {
+        if (n > ROOM - LONGEST - 4) {                     /* what a hostile file may claim */
+            n += snprintf(buffer + n, (size_t)(ROOM - n), ", ..");
+            break;
+        }
+        n += snprintf(buffer + n, (size_t)(ROOM - n), "%s%" PRId64, i ? ", " : "", dim[i]);
+    }
+    snprintf(buffer + n, (size_t)(ROOM - n), "]");
     return buffer;
 }

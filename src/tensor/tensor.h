@@ -44,7 +44,7 @@ int64_t lm_rows(const lm_tensor *x);
 int64_t lm_cols(const lm_tensor *x);
 int64_t lm_row_stride(const lm_tensor *x);
 
-/* "[4, 512, 768]" in a buffer of at least 96 bytes; returned. */
+/* "[4, 512, 768]" in a buffer of at least 96 bytes; returned.  Ends in ".." where it does not fit. */
 char *lm_shape_text(char *buffer, int ndim, const int64_t *dim);
 
 #endif
