@@ -15,11 +15,11 @@
 
 typedef enum lm_option_type {
     LM_OPT_FLAG,       /* bool;        --name, --no-name */
-    LM_OPT_INT,        /* int64_t;     1_000, 4k, 2M accepted */
-    LM_OPT_REAL,       /* double */
+    LM_OPT_INT,        /* int64_t;     1_000, 4k, 1.5M, 2G, 8Ki, 1e6 accepted */
+    LM_OPT_REAL,       /* double;      finite */
     LM_OPT_STRING,     /* const char*; NULL when not given and no default */
     LM_OPT_CHOICE,     /* int;         index into choices */
-    LM_OPT_LIST,       /* lm_strings;  a,b,c, or the option repeated */
+    LM_OPT_LIST,       /* lm_strings;  a,b,c, or the option repeated; \, is a comma in an item */
 } lm_option_type;
 
 typedef struct lm_strings {
@@ -35,7 +35,7 @@ typedef struct lm_option {
     const char *help;                /* one line, lower case, no full stop */
     const char *metavar;             /* "N", "FILE"; NULL: from the type */
     const char *const *choices;      /* NULL-terminated, for LM_OPT_CHOICE */
-    double min, max;                 /* inclusive; both 0: unbounded */
+    double min, max;                 /* inclusive, INFINITY for no bound; both 0: unbounded */
     bool required;
     char letter;                     /* short form, or 0 */
 } lm_option;
@@ -51,28 +51,51 @@ typedef struct lm_option_set {
 #define LM_OPTION(kind, struct_type, field, option_name, ...) \
     { .name = option_name, .type = LM_OPT_##kind, .offset = offsetof(struct_type, field), __VA_ARGS__ }
 
-/* Writes every default.  Strings and lists set through this module are owned by it and
- * released by lm_options_free. */
+/* Writes every default, over whatever the structs hold.  Without a fallback a field is 0, false,
+ * NULL or empty.  Strings and lists set through this module are owned by it and released by
+ * lm_options_free.  A fallback that its own option refuses is a bug and aborts. */
 void lm_options_defaults(const lm_option_set *sets);
 
-/* Parses argv[0..argc) (no program or command name).  Positional arguments are collected in
- * *positional (pointers into argv).  LM_E_USAGE names the option, what was expected and found,
- * and the nearest known name for an unknown one. */
+/* Parses argv[0..argc) (no program or command name): --name value, --name=value, --flag, --no-flag,
+ * -n value, -nvalue, bundled flags -abc, and -- before what is not an option.  The last of repeated
+ * scalars wins; a repeated list grows, after dropping what it held before.  Positional arguments are
+ * collected in *positional (pointers into argv; the caller frees its `items` only); NULL refuses
+ * them.  LM_E_USAGE names the option, what was expected and found, and the nearest known name for an
+ * unknown one. */
 lm_status lm_options_parse(const lm_option_set *sets, int argc, char **argv, lm_strings *positional, lm_err *err);
 
-/* Sets one option from text, a whole YAML mapping file, or a JSON object; `where` heads messages. */
+/* Sets one option from text, a whole YAML mapping file, or a JSON object; `where` heads messages.
+ * YAML values are scalars, or sequences for lists; nested mappings, aliases and repeated keys are
+ * refused with file:line.  A null leaves the option as it is.  What stands before an error stays set. */
 lm_status lm_option_set_text(const lm_option_set *sets, const char *name, const char *text, const char *where, lm_err *err);
 lm_status lm_options_yaml(const lm_option_set *sets, const char *path, lm_err *err);
+lm_status lm_options_yaml_text(const lm_option_set *sets, const char *text, size_t n, const char *name, lm_err *err);
 lm_status lm_options_json(const lm_option_set *sets, const lm_json *object, const char *where, lm_err *err);
 
-/* The current values as a JSON object (caller frees); only options that differ from their default
- * when `changed_only`. */
+/* The current values as a JSON object (caller frees), keys with underscores; only options that
+ * differ from their default when `changed_only`.  lm_options_json reads it back to the same values.
+ * Strings that are NULL and required options that were not given are left out. */
 lm_json *lm_options_dump(const lm_option_set *sets, bool changed_only);
 
-/* Names of required options that were not given: LM_E_USAGE. */
+/* LM_E_USAGE with the names of required options that have no fallback and were not given. */
 lm_status lm_options_check(const lm_option_set *sets, lm_err *err);
 
-/* The --help text of the sets, appended to out. */
+/* The option of that name (hyphens and underscores are equal), or {0}. */
+typedef struct lm_option_at {
+    const lm_option *option;
+    const lm_option_set *set;
+} lm_option_at;
+lm_option_at lm_option_find(const lm_option_set *sets, const char *name);
+
+/* The error for a name that is no option, with the nearest that is; `label` heads the message. */
+lm_status lm_option_unknown(const lm_option_set *sets, const char *name, const char *label, lm_err *err);
+
+/* Sets one option from text or, for a list, from items as they are; `label` names it in messages.
+ * `append` makes a list grow instead. */
+lm_status lm_option_assign(lm_option_at at, const char *text, bool append, const char *label, lm_err *err);
+lm_status lm_option_assign_items(lm_option_at at, char *const *items, int n, const char *label, lm_err *err);
+
+/* The --help text of the sets, appended to out: at most 96 columns, help text wrapped. */
 void lm_options_help(const lm_option_set *sets, lm_str *out);
 void lm_options_free(const lm_option_set *sets);
 

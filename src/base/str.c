@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 
 /* ---- memory ------------------------------------------------------------------ */
 
@@ -178,6 +179,37 @@ size_t lm_utf8_valid(const char *p, size_t n)
         i += (size_t)len;
     }
     return n;
+}
+
+/* Bytes and columns of the character at p. */
+static size_t next_column(const char *p, size_t n, size_t *columns)
+{
+    uint32_t rune;
+    int len = lm_utf8_decode(p, n, &rune);
+    *columns = 1;
+    if (len == 0) return 1;
+    int width = utf8proc_charwidth((utf8proc_int32_t)rune);
+    *columns = width < 0 ? 0 : (size_t)width;
+    return (size_t)len;
+}
+
+size_t lm_text_width(const char *p, size_t n)
+{
+    size_t total = 0, width;
+    for (size_t i = 0; i < n; i += next_column(p + i, n - i, &width), total += width) {}
+    return total;
+}
+
+size_t lm_text_fit(const char *p, size_t n, size_t columns)
+{
+    size_t i = 0, used = 0;
+    while (i < n) {
+        size_t width, len = next_column(p + i, n - i, &width);
+        if (used + width > columns) break;
+        used += width;
+        i += len;
+    }
+    return i;
 }
 
 /* ---- words ------------------------------------------------------------------- */

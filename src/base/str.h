@@ -48,6 +48,12 @@ int lm_utf8_decode(const char *p, size_t n, uint32_t *rune);
 /* Offset of the first byte that is not valid UTF-8, or n. */
 size_t lm_utf8_valid(const char *p, size_t n);
 
+/* Columns that n bytes of text take on a terminal: 2 for a Hangul or Chinese character, 0 for a
+ * combining or control one; a byte that is not UTF-8 counts 1.  lm_text_fit: the bytes of the
+ * longest beginning of whole characters that takes at most `columns`. */
+size_t lm_text_width(const char *p, size_t n);
+size_t lm_text_fit(const char *p, size_t n, size_t columns);
+
 bool lm_starts_with(const char *text, const char *prefix);
 bool lm_ends_with(const char *text, const char *suffix);
 

@@ -1,0 +1,50 @@
+/* Products of small f32 matrices in the calling thread, for kernels that are products inside
+ * (attention), and the pieces that the large product is made of.
+ *
+ * Both operands are first packed: gathered, converted to f32 and laid out as the innermost loop
+ * reads them.  An operand that is used often (a block of keys) is packed once.
+ *
+ *     float *a = room, *b = room + gemm_room_a(m, k);     room: 64-byte aligned
+ *     gemm_pack_a(a, q, LM_F32, ldq, false, m, k);        q [m, k]
+ *     gemm_pack_b(b, keys, LM_F32, ldk, true, k, n);      keys [n, k], used as its transpose
+ *     gemm_packed(scores, n, a, b, m, n, k, scale, false);
+ *
+ * Each element is one sum over k in order, whatever m and n.  Functions of the variant that the
+ * file is compiled for. */
+#ifndef LM_BACKEND_CPU_GEMM_H
+#define LM_BACKEND_CPU_GEMM_H
+
+#include "backend/cpu/vec.h"
+#include "backend/real.h"
+
+#include <stdbool.h>
+
+/* The innermost loop computes GEMM_MR x GEMM_NR elements in registers: 12 accumulators of AVX2's
+ * 16 registers, 28 of AVX-512's 32. */
+enum { GEMM_MR = LANES == 16 ? 14 : 6, GEMM_NR = 2 * LANES };
+
+#define gemm_pack_a LM_PASTE(LM_VARIANT, gemm_pack, a)
+#define gemm_pack_b LM_PASTE(LM_VARIANT, gemm_pack, b)
+#define gemm_packed LM_PASTE(LM_VARIANT, gemm, packed)
+
+/* Floats that a packed a[m, k] and b[k, n] take, rounded so that what follows stays aligned. */
+static inline int64_t gemm_room_a(int64_t m, int64_t k)
+{
+    return ((m + GEMM_MR - 1) / GEMM_MR * GEMM_MR * k + LANES + 15) / 16 * 16;
+}
+
+static inline int64_t gemm_room_b(int64_t k, int64_t n)
+{
+    return (n + GEMM_NR - 1) / GEMM_NR * GEMM_NR * k;
+}
+
+/* Packs a[m, k] (trans: stored as [k, m]) of f32, bf16 or f16, distance between stored rows lda. */
+void gemm_pack_a(float *packed, const void *a, lm_dtype type, int64_t lda, bool trans, int64_t m, int64_t k);
+
+/* Packs b[k, n] (trans: stored as [n, k]). */
+void gemm_pack_b(float *packed, const void *b, lm_dtype type, int64_t ldb, bool trans, int64_t k, int64_t n);
+
+/* c[m, n] (acc: +=) alpha * a b of two packed operands.  c need not be aligned. */
+void gemm_packed(float *c, int64_t ldc, const float *a, const float *b, int64_t m, int64_t n, int64_t k, float alpha, bool acc);
+
+#endif

@@ -1,0 +1,133 @@
+#include "base/yaml.h"
+#include "base/map.h"
+#include "base/str.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <yaml.h>
+
+typedef struct reader {
+    yaml_parser_t parser;
+    yaml_event_t event;
+    const char *name;
+    lm_err *err;
+} reader;
+
+static int line_of(const reader *r)
+{
+    return (int)r->event.start_mark.line + 1;
+}
+
+static lm_status refuse(const reader *r, const char *what)
+{
+    return lm_fail(r->err, LM_E_FORMAT, "%s:%d: %s", r->name, line_of(r), what);
+}
+
+/* The next event replaces the last. */
+static lm_status advance(reader *r)
+{
+    yaml_event_delete(&r->event);
+    if (!yaml_parser_parse(&r->parser, &r->event)) {
+        const yaml_parser_t *p = &r->parser;
+        memset(&r->event, 0, sizeof r->event);
+        return lm_fail(r->err, LM_E_FORMAT, "%s:%d: not YAML: %s", r->name, (int)p->problem_mark.line + 1,
+                       p->problem ? p->problem : "unreadable");
+    }
+    if (r->event.type == YAML_ALIAS_EVENT) return refuse(r, "aliases are not read here");
+    return LM_OK;
+}
+
+static bool is_null(const yaml_event_t *event)
+{
+    const char *text = (const char *)event->data.scalar.value;
+    return event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE
+        && (*text == '\0' || strcmp(text, "~") == 0 || strcmp(text, "null") == 0);
+}
+
+static lm_status take_scalar(const reader *r, char **out)
+{
+    const char *text = (const char *)r->event.data.scalar.value;
+    if (strlen(text) != r->event.data.scalar.length) return refuse(r, "expected text, found a zero byte");
+    *out = lm_strdup(text);
+    return LM_OK;
+}
+
+static void push(lm_yaml_entry *entry, char *item)
+{
+    entry->items = lm_realloc(entry->items, (size_t)(entry->n + 1) * sizeof *entry->items);
+    entry->items[entry->n++] = item;
+}
+
+/* The value of an entry, whose first event is current. */
+static lm_status read_value(reader *r, lm_yaml_entry *entry)
+{
+    char *item;
+    if (r->event.type == YAML_SCALAR_EVENT) {
+        entry->null = is_null(&r->event);
+        LM_TRY(take_scalar(r, &item));
+        push(entry, item);
+        return LM_OK;
+    }
+    if (r->event.type != YAML_SEQUENCE_START_EVENT) return refuse(r, "expected a value or a list, found a nested mapping");
+    entry->list = true;
+    for (;;) {
+        LM_TRY(advance(r));
+        if (r->event.type == YAML_SEQUENCE_END_EVENT) return LM_OK;
+        if (r->event.type != YAML_SCALAR_EVENT) return refuse(r, "expected a plain value in the list, found a nested one");
+        LM_TRY(take_scalar(r, &item));
+        push(entry, item);
+    }
+}
+
+static lm_status read_entry(reader *r, lm_map *seen, lm_yaml_visit visit, void *context)
+{
+    lm_yaml_entry entry = { .line = line_of(r) };
+    char *key = NULL;
+    lm_status status = r->event.type == YAML_SCALAR_EVENT ? take_scalar(r, &key) : refuse(r, "expected a name, found a nested value");
+    if (status == LM_OK && !lm_map_put(seen, key, strlen(key), entry.line))
+        status = lm_fail(r->err, LM_E_FORMAT, "%s:%d: %s: stands in line %d already", r->name, entry.line, key,
+                         (int)lm_map_get(seen, key, strlen(key), 0));
+    entry.key = key;
+    if (status == LM_OK) status = advance(r);
+    if (status == LM_OK) status = read_value(r, &entry);
+    if (status == LM_OK) status = visit(&entry, context, r->err);
+    for (int i = 0; i < entry.n; i++) free(entry.items[i]);
+    free(entry.items);
+    free(key);
+    return status;
+}
+
+/* STREAM-START, then nothing or DOCUMENT-START, MAPPING-START, entries, MAPPING-END, DOCUMENT-END, then STREAM-END. */
+static lm_status read_stream(reader *r, lm_map *seen, lm_yaml_visit visit, void *context)
+{
+    LM_TRY(advance(r));
+    LM_TRY(advance(r));
+    if (r->event.type == YAML_STREAM_END_EVENT) return LM_OK;
+    LM_TRY(advance(r));
+    if (r->event.type == YAML_SCALAR_EVENT && is_null(&r->event)) {       /* only comments, or "---" */
+        LM_TRY(advance(r));
+    } else {
+        if (r->event.type != YAML_MAPPING_START_EVENT) return refuse(r, "expected lines of the form name: value");
+        for (;;) {
+            LM_TRY(advance(r));
+            if (r->event.type == YAML_MAPPING_END_EVENT) break;
+            LM_TRY(read_entry(r, seen, visit, context));
+        }
+        LM_TRY(advance(r));
+    }
+    LM_TRY(advance(r));
+    return r->event.type == YAML_STREAM_END_EVENT ? LM_OK : refuse(r, "expected one document, found another");
+}
+
+lm_status lm_yaml_flat(const char *text, size_t n, const char *name, lm_yaml_visit visit, void *context, lm_err *err)
+{
+    reader r = { .name = name, .err = err };
+    if (!yaml_parser_initialize(&r.parser)) LM_BUG("out of memory: a YAML parser");
+    yaml_parser_set_input_string(&r.parser, (const unsigned char *)(n ? text : ""), n);
+    lm_map *seen = lm_map_new(0);
+    lm_status status = read_stream(&r, seen, visit, context);
+    lm_map_free(seen);
+    yaml_event_delete(&r.event);
+    yaml_parser_delete(&r.parser);
+    return status;
+}

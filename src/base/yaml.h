@@ -1,0 +1,24 @@
+/* YAML, as far as settings need it: one flat mapping of scalars and sequences of scalars
+ * (libyaml behind one file).  Nested mappings, aliases, merge keys, repeated keys and more than
+ * one document are refused with file:line. */
+#ifndef LM_BASE_YAML_H
+#define LM_BASE_YAML_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct lm_yaml_entry {
+    const char *key;
+    int line;                /* of the key, from 1 */
+    bool list, null;         /* a sequence; a plain null, ~ or nothing */
+    char **items;            /* one for a scalar; alive during the visit */
+    int n;
+} lm_yaml_entry;
+
+/* Calls visit for each entry in order; stops at its first failure.  An empty text has none. */
+typedef lm_status (*lm_yaml_visit)(const lm_yaml_entry *entry, void *context, lm_err *err);
+lm_status lm_yaml_flat(const char *text, size_t n, const char *name, lm_yaml_visit visit, void *context, lm_err *err);
+
+#endif
