@@ -1,0 +1,64 @@
+"""The peer's training step: PyTorch eager with transformers, and PEFT for LoRA.
+
+    peer_train.py {gpt2|llama_lora} {f32|bf16} [--steps 3]
+
+One fresh process, one JSON line: seconds of every step (the first warms up), tokens of a step, and
+the peak resident memory in MiB (VmHWM).  bf16 is torch.autocast over f32 weights.  What costs the
+peer time and is not asked for is off: dropout, gradient clipping, the KV cache, saving; AdamW is
+the fused one.
+"""
+import argparse
+import json
+import time
+
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+
+import shapes
+
+
+def gpt2():
+    """Every parameter trains."""
+    return GPT2LMHeadModel(GPT2Config(**shapes.GPT2, attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0))
+
+
+def llama_lora():
+    """Only the LoRA matrices on every projection train."""
+    base = LlamaForCausalLM(LlamaConfig(**shapes.LLAMA))
+    return get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", r=shapes.LORA_RANK,
+                                           lora_alpha=2 * shapes.LORA_RANK, target_modules=shapes.LORA_TARGETS))
+
+
+def peak_mib():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) // 1024
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("work", choices=["gpt2", "llama_lora"])
+    arguments.add_argument("dtype", choices=["f32", "bf16"])
+    arguments.add_argument("--steps", type=int, default=3)
+    arguments = arguments.parse_args()
+
+    torch.manual_seed(0)
+    model = {"gpt2": gpt2, "llama_lora": llama_lora}[arguments.work]().train()
+    model.config.use_cache = False
+    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4, fused=True)
+    ids = torch.randint(model.config.vocab_size, (arguments.steps, shapes.B, shapes.T))
+
+    seconds = []
+    for step in range(arguments.steps):
+        start = time.perf_counter()
+        optimiser.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=arguments.dtype == "bf16"):
+            loss = model(input_ids=ids[step], labels=ids[step]).loss
+        loss.backward()
+        optimiser.step()
+        seconds.append(time.perf_counter() - start)
+    print(json.dumps({"seconds": seconds, "tokens": shapes.B * shapes.T, "peak_mib": peak_mib()}))
+
+
+if __name__ == "__main__":
+    main()
