@@ -6,8 +6,10 @@
 #include "base/json.h"
 #include "base/file.h"
 
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const size_t read_limit = (size_t)1 << 30;
@@ -83,14 +85,105 @@ lm_json *lm_json_read(const char *path, lm_err *err)
     return doc;
 }
 
+/* ---- writing ----------------------------------------------------------------- */
+
+/* jansson prints reals with a fixed number of digits: 0.10000000000000001, or bits are lost. */
+static void put_real(lm_str *out, double x)
+{
+    char text[32];
+    for (int digits = fabs(x) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {   /* %g drops trailing zeros itself */
+        snprintf(text, sizeof text, "%.*g", digits, x);
+        if (strtod(text, NULL) == x) break;
+    }
+    lm_str_puts(out, text);
+    if (!strpbrk(text, ".e")) lm_str_puts(out, ".0");
+}
+
+static void put_string(lm_str *out, const char *text, size_t n)
+{
+    static const char codes[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
+    lm_str_putc(out, '"');
+    for (size_t i = 0; i < n; ) {
+        size_t plain = i;
+        while (plain < n && (unsigned char)text[plain] >= 0x20 && text[plain] != '"' && text[plain] != '\\') plain++;
+        lm_str_append(out, text + i, plain - i);
+        i = plain;
+        if (i == n) break;
+        const char *code = text[i] ? strchr(codes, text[i]) : NULL;
+        if (code) lm_str_printf(out, "\\%c", letters[code - codes]);
+        else lm_str_printf(out, "\\u%04x", (unsigned)(unsigned char)text[i]);
+        i++;
+    }
+    lm_str_putc(out, '"');
+}
+
+static void put_break(lm_str *out, int indent, int depth)
+{
+    if (indent == 0) return;
+    lm_str_putc(out, '\n');
+    for (int i = 0; i < indent * depth; i++) lm_str_putc(out, ' ');
+}
+
+static void put_value(lm_str *out, const lm_json *value, int indent, int depth);
+
+static void put_object(lm_str *out, const lm_json *object, int indent, int depth)
+{
+    const char *key;
+    lm_json *value;
+    bool first = true;
+    lm_str_putc(out, '{');
+    json_object_foreach((lm_json *)(uintptr_t)object, key, value) {
+        if (!first) lm_str_puts(out, indent ? "," : ", ");
+        first = false;
+        put_break(out, indent, depth + 1);
+        put_string(out, key, strlen(key));
+        lm_str_puts(out, ": ");
+        put_value(out, value, indent, depth + 1);
+    }
+    if (!first) put_break(out, indent, depth);
+    lm_str_putc(out, '}');
+}
+
+static void put_array(lm_str *out, const lm_json *array, int indent, int depth)
+{
+    size_t n = json_array_size(array);
+    lm_str_putc(out, '[');
+    for (size_t i = 0; i < n; i++) {
+        if (i) lm_str_puts(out, indent ? "," : ", ");
+        put_break(out, indent, depth + 1);
+        put_value(out, json_array_get(array, i), indent, depth + 1);
+    }
+    if (n) put_break(out, indent, depth);
+    lm_str_putc(out, ']');
+}
+
+static void put_value(lm_str *out, const lm_json *value, int indent, int depth)
+{
+    switch (json_typeof(value)) {
+    case JSON_OBJECT:  put_object(out, value, indent, depth); break;
+    case JSON_ARRAY:   put_array(out, value, indent, depth); break;
+    case JSON_STRING:  put_string(out, json_string_value(value), json_string_length(value)); break;
+    case JSON_INTEGER: lm_str_printf(out, "%" PRId64, (int64_t)json_integer_value(value)); break;
+    case JSON_REAL:    put_real(out, json_real_value(value)); break;
+    case JSON_TRUE:    lm_str_puts(out, "true"); break;
+    case JSON_FALSE:   lm_str_puts(out, "false"); break;
+    case JSON_NULL:    lm_str_puts(out, "null"); break;
+    }
+}
+
+void lm_json_text(lm_str *out, const lm_json *doc, int indent)
+{
+    put_value(out, doc, indent, 0);
+}
+
 lm_status lm_json_write(const lm_json *doc, const char *path, lm_err *err)
 {
-    lm_writer w;
-    LM_TRY(lm_writer_open(&w, path, err));
-    const size_t flags = JSON_INDENT(2) | JSON_REAL_PRECISION(17) | JSON_ENCODE_ANY;
-    json_dumpf(doc, w.stream, flags);                 /* a failed write stays in the stream: commit reports it */
-    fputc('\n', w.stream);
-    return lm_writer_commit(&w, err);
+    lm_str text = {0};
+    lm_json_text(&text, doc, 2);
+    lm_str_putc(&text, '\n');
+    lm_status status = lm_file_write(path, text.data, text.len, err);
+    lm_str_free(&text);
+    return status;
 }
 
 void lm_json_free(lm_json *doc)

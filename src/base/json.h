@@ -19,6 +19,10 @@ typedef json_t lm_json;
 lm_json *lm_json_parse(const char *text, size_t n, const char *name, lm_err *err);
 lm_json *lm_json_read(const char *path, lm_err *err);             /* up to 1 GiB */
 lm_status lm_json_write(const lm_json *doc, const char *path, lm_err *err);   /* indented, atomic */
+
+/* The document as text, appended to out: one line for indent 0, else indented.  UTF-8 stays as it is;
+ * a real number has the fewest digits that read back to the same bits, and always a point or exponent. */
+void lm_json_text(lm_str *out, const lm_json *doc, int indent);
 void lm_json_free(lm_json *doc);                                  /* takes NULL */
 
 lm_status lm_json_need_int(const lm_json *o, const char *key, const char *name, int64_t *out, lm_err *err);

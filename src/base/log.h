@@ -26,19 +26,27 @@ typedef struct lm_progress {
 } lm_progress;
 lm_progress lm_progress_start(FILE *stream, double seconds);
 void lm_progress_draw(lm_progress *p, bool force, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void lm_progress_clear(lm_progress *p);                   /* takes the line away, to print something else */
 void lm_progress_end(lm_progress *p);                     /* leaves the last line standing */
 
-/* "1h 02m", "3m 20s", "12s"; "1.4 GiB"; "12.3k".  buffer of at least 24 bytes; returned. */
+/* "2d 03h", "1h 02m", "3m 20s", "12s"; "1.4 GiB", "17 B"; "7.2B", "12.3k", "999".  What is no finite
+ * number, and a negative time, is "?".  buffer of at least 24 bytes; returned. */
 char *lm_format_seconds(char *buffer, double seconds);
 char *lm_format_bytes(char *buffer, double bytes);
 char *lm_format_count(char *buffer, double count);
 
 double lm_now(void);                                      /* seconds, monotonic */
 
-/* JSONL: one object a line, flushed whole so that a reader never sees half a line. */
+/* JSONL: one object a line, written whole so that a reader never sees half a line among others.
+ * Opening for append mends what a killed writer left: a last line without its newline is completed
+ * when it is a JSON document, and cut off when it is not.  Otherwise the file begins empty.
+ * One writer a file. */
 typedef struct lm_jsonl lm_jsonl;
 lm_jsonl *lm_jsonl_open(const char *path, bool append, lm_err *err);
-lm_status lm_jsonl_put(lm_jsonl *log, lm_json *object, lm_err *err);   /* takes the object */
-void lm_jsonl_close(lm_jsonl *log);
+
+/* Takes the object.  NULL (json_pack refuses NaN and infinity) is an error, and so is a full disk,
+ * after which the file ends with the last whole line. */
+lm_status lm_jsonl_put(lm_jsonl *log, lm_json *object, lm_err *err);
+void lm_jsonl_close(lm_jsonl *log);                       /* takes NULL */
 
 #endif

@@ -89,12 +89,12 @@ static lm_status expected(const char *label, const char *what, const char *found
     return lm_fail(err, LM_E_USAGE, "%s: expected %s, found \"%.100s\"", label, what, found);
 }
 
-/* k, M, G, T are powers of 1000, Ki ... powers of 1024; 0 for anything else. */
+/* k, M, G or B, T are powers of 1000, Ki ... powers of 1024; 0 for anything else. */
 static int64_t multiplier(const char *suffix)
 {
     static const char letters[] = "kMGT";
     if (*suffix == '\0') return 1;
-    const char *at = strchr(letters, *suffix == 'K' ? 'k' : *suffix);
+    const char *at = strchr(letters, *suffix == 'K' ? 'k' : *suffix == 'B' ? 'G' : *suffix);
     bool binary = suffix[1] == 'i';
     if (!at || suffix[binary ? 2 : 1] != '\0') return 0;
     int64_t product = 1;

@@ -15,7 +15,7 @@
 
 typedef enum lm_option_type {
     LM_OPT_FLAG,       /* bool;        --name, --no-name */
-    LM_OPT_INT,        /* int64_t;     1_000, 4k, 1.5M, 2G, 8Ki, 1e6 accepted */
+    LM_OPT_INT,        /* int64_t;     1_000, 4k, 1.5M, 7B, 8Ki, 1e6 accepted */
     LM_OPT_REAL,       /* double;      finite */
     LM_OPT_STRING,     /* const char*; NULL when not given and no default */
     LM_OPT_CHOICE,     /* int;         index into choices */

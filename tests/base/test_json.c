@@ -148,11 +148,34 @@ static void test_round_trip(void **state)
     free(path);
 }
 
+static void test_text(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "{\"a\": [1, -2, 0.1, 1.0, 1e+30, 5e-324], \"b\": {}, \"c\": [], \"d\": [true, false, null], \"e\": \"\\\"\\\\\\b\\f\\n\\r\\t\\u0001\\u0000/말\"}",
+        "\"scalar\"", "[]", "0.0003", "-0.0",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        lm_json *doc = parse(texts[i]);
+        lm_str out = {0};
+        lm_json_text(&out, doc, 0);
+        assert_string_equal(out.data, texts[i]);
+        lm_str_free(&out);
+        lm_json_free(doc);
+    }
+    lm_json *doc = parse("{\"a\": [1, {\"b\": 2}], \"c\": {}}");
+    lm_str out = {0};
+    lm_json_text(&out, doc, 2);
+    assert_string_equal(out.data, "{\n  \"a\": [\n    1,\n    {\n      \"b\": 2\n    }\n  ],\n  \"c\": {}\n}");
+    lm_str_free(&out);
+    lm_json_free(doc);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_typed), cmocka_unit_test(test_type_messages), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_large_integers), cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_large_integers), cmocka_unit_test(test_round_trip), cmocka_unit_test(test_text),
     };
     return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
 }
