@@ -1,0 +1,219 @@
+/* c = act(alpha * op(a) op(b) + beta * c + bias) in f32 arithmetic, for operands of any type.
+ *
+ * Loops as in Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008):
+ *
+ *     for a range of columns of c
+ *       for a range of k             pack b's part, once for all threads: the slab
+ *         for blocks of rows         one thread: packs a's part, then runs over the tiles
+ *
+ * Partial sums rest in c when it is f32, else in room beside the slab.  A tile that has its last
+ * contribution gets bias and activation before it leaves the cache.
+ *
+ * Threads divide rows and columns, never k, and the ranges of k depend on k alone: the result is
+ * the same for any number of threads. */
+#include "backend/cpu/gemm_tile.h"
+
+#if LM_REAL_ID == 0
+
+#include "backend/ref/act.h"
+#include "base/thread.h"
+
+#include <stdlib.h>
+
+/* A thread's part of a fills half of a 512 KiB level-2 cache, a panel of b most of level 1; the slab
+ * shares level 3. */
+enum { K_MOST = 384, ROWS_MOST = 168, COLS_MOST = 3072, SUM_ROWS_MOST = 1024, COLS_LEAST = 8 * GEMM_NR };
+
+typedef struct step {
+    const lm_gemm *g;
+    int64_t i0, m, j0, n, p0, k;       /* rows, columns and range of k that this step covers */
+    float *slab, *sums;                /* sums [m, n], distance ld_sums */
+    int64_t ld_sums;
+    int64_t row_blocks, col_blocks;    /* how the threads' tasks divide it */
+    bool first, last;                  /* of the ranges of k */
+} step;
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+static const void *address(const void *x, lm_dtype type, int64_t i)
+{
+    return (const char *)x + i * (type == LM_F32 ? 4 : 2);
+}
+
+/* ---- the end of a tile ------------------------------------------------------- */
+
+static vf load_count(const void *x, lm_dtype type, int64_t i, int64_t count)
+{
+    if (count < LANES) return vec_load_part(x, type, i, count);
+    return vec_load(x, type, i);
+}
+
+static void store_count(void *y, lm_dtype type, int64_t i, vf x, int64_t count)
+{
+    if (count < LANES) vec_store_part(y, type, i, x, count);
+    else vec_store(y, type, i, x);
+}
+
+static vf activate(lm_act act, vf x)
+{
+    for (int l = 0; l < LANES; l++) x[l] = act_value(act, x[l]);
+    return x;
+}
+
+/* `count` products at row i, columns j.. of c. */
+static void finish(const step *s, vf product, int64_t i, int64_t j, int64_t count)
+{
+    const lm_gemm *g = s->g;
+    int64_t at = i * g->ldc + j, at_sum = (i - s->i0) * s->ld_sums + j - s->j0;
+    vf y = product * g->alpha;
+    if (!s->first) y += load_count(s->sums, LM_F32, at_sum, count);
+    else if (g->beta != 0) y += load_count(g->c, g->ct, at, count) * g->beta;
+    if (!s->last) {
+        store_count(s->sums, LM_F32, at_sum, y, count);
+        return;
+    }
+    if (g->bias) y += load_count(g->bias, g->bias_t, j, count);
+    if (g->pre) store_count(g->pre, g->ct, at, y, count);
+    if (g->act != LM_ACT_NONE) y = activate(g->act, y);
+    store_count(g->c, g->ct, at, y, count);
+}
+
+static void finish_tile(const step *s, const float *tile, int64_t i, int64_t j)
+{
+    int64_t rows = least(GEMM_MR, s->i0 + s->m - i), cols = least(GEMM_NR, s->j0 + s->n - j);
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t v = 0; v < cols; v += LANES)
+            finish(s, vec_load_f32(tile + r * GEMM_NR + v), i + r, j + v, least(LANES, cols - v));
+}
+
+/* Whether a whole tile ends in nothing but f32 sums. */
+static bool ends_in_sums(const step *s)
+{
+    const lm_gemm *g = s->g;
+    if (s->first && g->beta != 0 && g->ct != LM_F32) return false;
+    return !s->last || (g->ct == LM_F32 && !g->bias && !g->pre && g->act == LM_ACT_NONE);
+}
+
+LM_INLINE void finish_in_sums(const step *s, const gemm_acc *acc, int64_t i, int64_t j, float old)
+{
+    float *sums = s->sums + (i - s->i0) * s->ld_sums + j - s->j0;
+#pragma GCC unroll 14
+    for (int r = 0; r < GEMM_MR; r++)
+        for (int v = 0; v < 2; v++) {
+            float *at = sums + r * s->ld_sums + v * LANES;
+            vf y = acc->row[r][v] * s->g->alpha;
+            vec_store_f32(at, old != 0 ? y + vec_load_f32(at) * old : y);
+        }
+}
+
+/* ---- one step ---------------------------------------------------------------- */
+
+/* Tiles of rows [i, i + m) from a packed there, and of the columns of panels [first, end). */
+static void tiles(const step *s, const float *a, int64_t i, int64_t m, int64_t first, int64_t end)
+{
+    bool sums_only = ends_in_sums(s);
+    float old = s->first ? s->g->beta : 1;
+    for (int64_t panel = first; panel < end; panel++) {
+        const float *b = s->slab + panel * GEMM_NR * s->k;
+        int64_t j = panel * GEMM_NR;
+        bool whole = sums_only && j + GEMM_NR <= s->n;
+        for (int64_t r = 0; r < m; r += GEMM_MR) {
+            gemm_acc acc;
+            gemm_micro(&acc, a + r * s->k, b, s->k);
+            if (whole && r + GEMM_MR <= m) {
+                finish_in_sums(s, &acc, i + r, s->j0 + j, old);
+            } else {
+                float tile[GEMM_MR * GEMM_NR];
+                gemm_spill(tile, &acc);
+                finish_tile(s, tile, i + r, s->j0 + j);
+            }
+        }
+    }
+}
+
+static void run_tasks(int64_t begin, int64_t end, void *context)
+{
+    const step *s = context;
+    const lm_gemm *g = s->g;
+    _Alignas(64) float a[ROWS_MOST * K_MOST + 2 * LANES];
+    int64_t row_panels = ceil_div(s->m, GEMM_MR), col_panels = ceil_div(s->n, GEMM_NR), packed = -1;
+    for (int64_t task = begin; task < end; task++) {
+        int64_t rb = task / s->col_blocks, cb = task % s->col_blocks;
+        int64_t r = row_panels * rb / s->row_blocks * GEMM_MR;
+        int64_t m = least(row_panels * (rb + 1) / s->row_blocks * GEMM_MR, s->m) - r, i = s->i0 + r;
+        if (rb != packed)
+            gemm_pack_a(a, address(g->a, g->at, g->trans_a ? s->p0 * g->lda + i : i * g->lda + s->p0), g->at, g->lda,
+                        g->trans_a, m, s->k);
+        packed = rb;
+        tiles(s, a, i, m, col_panels * cb / s->col_blocks, col_panels * (cb + 1) / s->col_blocks);
+    }
+}
+
+static void pack_slab(int64_t begin, int64_t end, void *context)
+{
+    const step *s = context;
+    const lm_gemm *g = s->g;
+    int64_t j = s->j0 + begin * GEMM_NR, n = least(s->n, end * GEMM_NR) - begin * GEMM_NR;
+    gemm_pack_b(s->slab + begin * GEMM_NR * s->k, address(g->b, g->bt, g->trans_b ? j * g->ldb + s->p0 : s->p0 * g->ldb + j),
+                g->bt, g->ldb, g->trans_b, s->k, n);
+}
+
+/* Blocks of rows that a thread can pack, as many for each thread; then of columns, until the
+ * threads have enough to share. */
+static void divide(step *s)
+{
+    int64_t threads = lm_threads(), row_panels = ceil_div(s->m, GEMM_MR), col_panels = ceil_div(s->n, GEMM_NR);
+    int64_t blocks = ceil_div(row_panels, ROWS_MOST / GEMM_MR), even = ceil_div(blocks, threads) * threads;
+    s->row_blocks = row_panels >= 8 * even ? even : blocks;
+    s->col_blocks = least(ceil_div(4 * threads, s->row_blocks), ceil_div(col_panels * GEMM_NR, COLS_LEAST));
+}
+
+static void run_step(step *s)
+{
+    lm_parallel(ceil_div(s->n, GEMM_NR), COLS_LEAST / GEMM_NR, pack_slab, s);
+    divide(s);
+    lm_parallel(s->row_blocks * s->col_blocks, 1, run_tasks, s);
+}
+
+/* ---- the whole --------------------------------------------------------------- */
+
+static float *room_for(int64_t floats)
+{
+    size_t bytes = ((size_t)floats * sizeof(float) + 64) / 64 * 64;
+    float *room = aligned_alloc(64, bytes);
+    if (!room) LM_BUG("gemm: no memory for %zu bytes of packed operands", bytes);
+    return room;
+}
+
+static void gemm(const lm_gemm *g)
+{
+    if (g->m <= 0 || g->n <= 0) return;
+    int64_t ranges = g->k > 0 ? ceil_div(g->k, K_MOST) : 1, cols = least(g->n, COLS_MOST);
+    bool sums_apart = g->ct != LM_F32 && ranges > 1;
+    int64_t rows = sums_apart ? least(g->m, SUM_ROWS_MOST) : g->m;
+    int64_t depth = ceil_div(ceil_div(g->k, ranges), 4) * 4, slab = gemm_room_b(depth, cols);   /* 4: packing's unit */
+    float *room = room_for(slab + (sums_apart ? rows * cols : 0));
+    step s = { .g = g, .slab = room };
+    for (s.i0 = 0; s.i0 < g->m; s.i0 += rows)
+        for (s.j0 = 0; s.j0 < g->n; s.j0 += cols) {
+            s.m = least(rows, g->m - s.i0);
+            s.n = least(cols, g->n - s.j0);
+            s.sums = sums_apart ? room + slab : g->ct == LM_F32 ? (float *)g->c + s.i0 * g->ldc + s.j0 : NULL;
+            s.ld_sums = sums_apart ? cols : g->ldc;
+            for (int64_t range = 0; range < ranges; range++) {
+                s.p0 = range * depth;
+                s.k = least(depth, g->k - s.p0);
+                s.first = range == 0;
+                s.last = range == ranges - 1;
+                run_step(&s);
+            }
+        }
+    free(room);
+}
+
+LM_INSTALL(gemm) { k->gemm = gemm; }
+
+#else
+LM_INSTALL(gemm) { (void)k; }
+#endif
