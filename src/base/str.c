@@ -181,6 +181,12 @@ size_t lm_utf8_valid(const char *p, size_t n)
     return n;
 }
 
+/* A vowel or final consonant of decomposed Hangul joins the syllable before it. */
+static bool joins_syllable(uint32_t rune)
+{
+    return (rune >= 0x1160 && rune <= 0x11FF) || (rune >= 0xD7B0 && rune <= 0xD7FF);
+}
+
 /* Bytes and columns of the character at p. */
 static size_t next_column(const char *p, size_t n, size_t *columns)
 {
@@ -189,7 +195,7 @@ static size_t next_column(const char *p, size_t n, size_t *columns)
     *columns = 1;
     if (len == 0) return 1;
     int width = utf8proc_charwidth((utf8proc_int32_t)rune);
-    *columns = width < 0 ? 0 : (size_t)width;
+    *columns = width < 0 || joins_syllable(rune) ? 0 : (size_t)width;
     return (size_t)len;
 }
 

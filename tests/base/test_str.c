@@ -78,6 +78,22 @@ static void test_spans_and_affixes(void **state)
     assert_true(lm_ends_with("a.json", ".json") && !lm_ends_with("json", ".json") && lm_ends_with("x", ""));
 }
 
+static void test_width(void **state)
+{
+    (void)state;
+    static const struct { const char *text; size_t width; } cases[] = {
+        { "", 0 }, { "abc", 3 }, { "말모이", 6 }, { "a말b", 4 }, { "e\u0301", 1 }, { "漢字", 4 }, { "\xFF\xFE", 2 }, { "\x01\n", 0 }, { "\u1112\u1161\u11AB", 2 },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t n = strlen(cases[i].text);
+        if (lm_text_width(cases[i].text, n) != cases[i].width) fail_msg("case %zu: %zu", i, lm_text_width(cases[i].text, n));
+        assert_int_equal(lm_text_fit(cases[i].text, n, cases[i].width), n);
+    }
+    assert_int_equal(lm_text_fit("말모이", 9, 5), 6);   /* half a character does not stand */
+    assert_int_equal(lm_text_fit("말모이", 9, 0), 0);
+    assert_int_equal(lm_text_fit("e\u0301x", 4, 1), 3); /* the accent stays with its letter */
+}
+
 static void test_nearest(void **state)
 {
     (void)state;
@@ -102,7 +118,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_growth), cmocka_unit_test(test_utf8_every_code_point),
-        cmocka_unit_test(test_utf8_invalid), cmocka_unit_test(test_spans_and_affixes), cmocka_unit_test(test_nearest),
+        cmocka_unit_test(test_utf8_invalid), cmocka_unit_test(test_spans_and_affixes), cmocka_unit_test(test_width),
+        cmocka_unit_test(test_nearest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
