@@ -24,7 +24,9 @@
  *     };
  *
  * `--json`: a command that has the flag prints one JSON object (lm_print_json) and nothing else on
- * stdout.  What long work tells goes through lm_log and lm_progress to stderr. */
+ * stdout.  What long work tells goes through lm_log and lm_progress to stderr.  A command that Ctrl-C
+ * stops (base/signal.h) returns LM_E_INTERRUPT and ends by the signal, so that a shell's loop around
+ * it stops as well. */
 #ifndef LM_APP_COMMAND_H
 #define LM_APP_COMMAND_H
 
@@ -114,20 +116,10 @@ lm_status lm_call_model(const lm_call *call, const char *option, const char **mo
 /* The kernels that --backend and --threads ask for; `k` is zeroed first. */
 lm_status lm_call_kernels(const lm_call *call, lm_kernels *k, lm_err *err);
 
-/* Prints a document (taken) on one line of stdout. */
+/* Prints a document (taken) on one line of stdout.  NULL (json_pack refuses NaN) is a bug. */
 void lm_print_json(lm_json *doc);
 
 /* "  name        summary" of a list in --help. */
 void lm_help_entry(lm_str *out, const char *name, const char *summary);
-
-/* ---- Ctrl-C ---- */
-
-/* From now on SIGINT is counted instead of ending the program.  A command that returns
- * LM_E_INTERRUPT ends by the signal, so that a shell loop around it stops as well. */
-void lm_interrupt_catch(void);
-
-/* How often it came since lm_interrupt_catch or the last lm_interrupt_clear. */
-int lm_interrupted(void);
-void lm_interrupt_clear(void);
 
 #endif
