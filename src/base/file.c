@@ -95,6 +95,13 @@ void lm_mapping_free(lm_mapping *mapping)
     *mapping = (lm_mapping){0};
 }
 
+void lm_mapping_unload(const void *data, size_t n)
+{
+    const uintptr_t page = 4096;
+    uintptr_t begin = ((uintptr_t)data + page - 1) / page * page, end = ((uintptr_t)data + n) / page * page;
+    if (end > begin) madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
 /* ---- writing ----------------------------------------------------------------- */
 
 enum { NAME_PART = 180, TEMPORARIES = 1000 };   /* a name of 180 bytes leaves room in NAME_MAX for the rest */

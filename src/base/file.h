@@ -19,6 +19,10 @@ typedef struct lm_mapping {
 lm_status lm_file_map(lm_mapping *out, const char *path, lm_err *err);
 void lm_mapping_free(lm_mapping *mapping);
 
+/* Says that `n` mapped bytes will not be read soon: their whole pages leave this process's memory and
+ * come back from the file if they are read after all. */
+void lm_mapping_unload(const void *data, size_t n);
+
 /* Atomic writing: a temporary file in the target's folder that takes its name on commit
  * (flush, fsync, rename, fsync of the folder) and vanishes on abort.  Write through `stream`;
  * errors of the stream, a full disk among them, surface in commit. */

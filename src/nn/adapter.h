@@ -2,7 +2,13 @@
  *
  * A method is one file, peft/<name>.c.  attach declares the method's own parameters and links
  * itself to the sites that it changes; the linear, the embedding, the attention block and the
- * training loop call the hooks; NULL hooks are skipped.  Files are PEFT's. */
+ * training loop call the hooks; NULL hooks are skipped.  Files are PEFT's.
+ *
+ * Invariants
+ *  1. A model has at most one adapter; it is freed before the model.
+ *  2. Names in adapter->params are PEFT's without the "base_model.model." prefix.
+ *  3. modules_to_save are trained copies: while the adapter is on, the model's tensors are aliases
+ *     of the copies (data and gradient); switched off, they are the base's own again. */
 #ifndef LM_NN_ADAPTER_H
 #define LM_NN_ADAPTER_H
 
@@ -13,7 +19,7 @@ typedef struct lm_adapter_type {
     const char *name, *peft_type, *source;
     const lm_option *options;                        /* the method's settings, over options_size bytes */
     size_t options_size;
-    /* Declares parameters (adapter->params) and links (lm_adapter_link). */
+    /* Declares parameters (a->params) and links (lm_adapter_link, lm_adapter_save_modules). */
     lm_status (*attach)(lm_adapter *a, lm_err *err);
     lm_tensor *(*weight)(const lm_forward *f, const lm_link *link, lm_tensor *w);
     lm_tensor *(*input)(const lm_forward *f, const lm_link *link, lm_tensor *x);
@@ -22,11 +28,10 @@ typedef struct lm_adapter_type {
     void (*kv)(const lm_forward *f, lm_adapter *a, int64_t layer, lm_tensor **k, lm_tensor **v);
     lm_tensor *(*penalty)(lm_tape *t, lm_adapter *a);        /* added to the loss */
     void (*after_step)(lm_adapter *a, int64_t step);
-    /* Adds the link's change to w [out, in] or transposed, f32, in host memory. */
-    lm_status (*merge)(const lm_link *link, float *w, lm_err *err);
-    /* Options from and to PEFT's adapter_config.json. */
-    lm_status (*read_config)(lm_adapter *a, const lm_json *config, const char *path, lm_err *err);
-    lm_status (*write_config)(const lm_adapter *a, lm_json *config, lm_err *err);
+    lm_status (*merge)(const lm_link *link, lm_err *err);    /* adds the link's change to its site's f32 weight */
+    /* Options from and to PEFT's adapter_config.json.  The generic keys are written already. */
+    lm_status (*read_config)(lm_adapter *a, const lm_json *config, lm_err *err);
+    void (*write_config)(const lm_adapter *a, lm_json *config);
 } lm_adapter_type;
 
 extern const lm_adapter_type *const lm_adapter_type_registry[];
@@ -37,35 +42,63 @@ struct lm_link {
     lm_linear_site *site;
     lm_param *param[4];                              /* the method's, in its own order */
     float scale;
-    lm_link *next;
+    lm_link *next;                                   /* at the same site */
 };
+
+/* A parameter of the base that is trained as a copy. */
+typedef struct lm_saved_module {
+    lm_param *base, *copy;
+    lm_tensor original;                              /* base->t while the adapter is off */
+} lm_saved_module;
 
 struct lm_adapter {
     const lm_adapter_type *type;
     void *options;                                   /* options_size bytes */
     lm_model *model;
-    lm_params params;                                /* names without PEFT's "base_model.model." prefix */
+    lm_params params;
     lm_link **links;
-    int64_t n_links;
-    char *base_name;                                 /* base_model_name_or_path, or NULL */
+    lm_saved_module *saved;
+    int64_t n_links, n_saved;
+    lm_json *config;                                 /* adapter_config.json as read, or NULL: owns strings in options */
+    bool on;
 };
 
-const lm_adapter_type *lm_adapter_type_find(const char *name);
+const lm_adapter_type *lm_adapter_type_find(const char *name);     /* NULL: no such method */
 
-/* A fresh adapter attached to the model: `options` as made by the option table (copied; strings stay
- * the caller's).  Parameters are initialised from seed. */
+/* A fresh adapter, attached and switched on.  `options` (as the option table made them) is copied; its
+ * strings must outlive the adapter.  Parameters are initialised from seed. */
 lm_status lm_adapter_new(lm_adapter **out, lm_model *m, const lm_adapter_type *type, const void *options,
                          uint64_t seed, lm_err *err);
 
-/* Reads a PEFT folder and attaches it; refuses one whose tensors do not fit the model. */
+/* Reads a PEFT folder, attaches it and switches it on.  Refuses tensors that do not fit the model,
+ * and an adapter that malmoi trained on another base. */
 lm_status lm_adapter_load(lm_adapter **out, lm_model *m, const char *folder, lm_err *err);
+
+/* Writes adapter_config.json and adapter_model.safetensors. */
 lm_status lm_adapter_save(const lm_adapter *a, const char *folder, lm_err *err);
 
-/* Folds the adapter into the model's weights (which become f32 in memory) and detaches it. */
-lm_status lm_adapter_merge(lm_adapter *a, lm_err *err);
-void lm_adapter_free(lm_adapter *a);                 /* detaches */
+/* Off: the model computes as the base does (the reference model of DPO and PPO), and back on. */
+void lm_adapter_switch(lm_adapter *a, bool on);
 
-/* For attach: a link at a site, appended to the site's list. */
+/* Folds the adapter into the model's weights, which become f32 in memory, and switches it off. */
+lm_status lm_adapter_merge(lm_adapter *a, lm_err *err);
+void lm_adapter_free(lm_adapter *a);                 /* detaches; takes NULL */
+
+/* ---- for methods ---- */
+
+/* A link at a site, last in its list. */
 lm_link *lm_adapter_link(lm_adapter *a, lm_linear_site *site);
+
+/* Calls visit for every site that `targets` names: by suffix ("q_proj"), "all-linear", or one regular
+ * expression over the whole name (as in PEFT: a single entry that is not a plain suffix).  A target
+ * that names no site is LM_E_USAGE with the nearest names. */
+lm_status lm_adapter_targets(lm_adapter *a, const lm_strings *targets,
+                             void (*visit)(lm_adapter *a, lm_linear_site *site), lm_err *err);
+
+/* Makes trained copies of the parameters of the modules that the suffixes name. */
+lm_status lm_adapter_save_modules(lm_adapter *a, const lm_strings *modules, lm_err *err);
+
+/* A JSON list of strings (or a single string, or null) as lm_strings; json_free with free(items). */
+lm_status lm_adapter_strings(const lm_json *config, const char *key, lm_strings *out, lm_err *err);
 
 #endif

@@ -51,7 +51,6 @@ typedef struct lm_batch {
     const int32_t *ids, *positions;      /* [n_tokens]; positions count from 0 in each sequence */
     const lm_segment *segments;          /* without a cache k0 = q0 and nk = nq */
     const int32_t *cache_rows;           /* [n_tokens] rows of the cache that receive k, v; NULL without a cache */
-    int64_t longest;                     /* largest position + 1 (dynamic rotary scaling looks at it) */
 } lm_batch;
 
 /* What model code is handed. */
@@ -65,7 +64,9 @@ typedef struct lm_forward {
 /* A model family: model/<name>.c. */
 typedef struct lm_family {
     const char *name, *source;
+    const char *architecture;                                /* of a fresh config.json: "LlamaForCausalLM" */
     const char *const *model_types;                          /* config.json's spellings, NULL-terminated */
+    const char *prefix;                                      /* of the trunk in names: "model." */
     const char *const *presets;                              /* pairs: name, config.json text; NULL-terminated */
     size_t size;                                             /* of the family's own struct, m->own */
     lm_status (*configure)(lm_model *m, const lm_json *config, lm_err *err);   /* fills m->config and m->own */
@@ -87,7 +88,7 @@ struct lm_model {
     int64_t n_sites;
     lm_weights weights;                  /* the mapped files that parameters may point into */
     lm_adapter *adapter;                 /* attached, or NULL */
-    float adapter_scale;                 /* 1, or 0: switched off (the reference model of DPO and PPO) */
+    bool adapter_off;                    /* see lm_adapter_switch */
 };
 
 /* Reads a Hugging Face folder.  Weights stay mapped in the file's type.  `k` must outlive the model.
@@ -102,13 +103,17 @@ lm_status lm_model_new(lm_model **out, lm_json *config, uint64_t seed, const lm_
 lm_status lm_model_save(const lm_model *m, const char *folder, lm_dtype dtype, int64_t max_shard, lm_err *err);
 void lm_model_free(lm_model *m);
 
-/* Hidden states of a batch, with the attached adapter; checks ids and positions against the model. */
+/* Hidden states of a batch, with the attached adapter; checks ids and positions against the model.  f
+ * and what it points to must outlive the step (recomputation runs blocks again). */
 lm_tensor *lm_model_forward(const lm_forward *f);
 
 /* Logits [n, V] in f32 of the rows `index` [n] (i32; NULL: all) of hidden states. */
 lm_tensor *lm_model_logits(const lm_forward *f, lm_tensor *hidden, lm_tensor *index);
 
 /* ---- for families ---- */
+
+/* Hugging Face's name of an activation; `key` is the config's, for the message. */
+lm_status lm_act_parse(lm_act *out, const char *name, const char *key, lm_err *err);
 lm_linear_site *lm_declare_linear(lm_model *m, int64_t in, int64_t out, bool bias, bool transposed,
                                   const char *name, ...) __attribute__((format(printf, 6, 7)));
 /* The site's product with whatever adapters are attached. */

@@ -41,9 +41,15 @@ lm_param *lm_param_find(const lm_params *ps, const char *name);         /* NULL 
  * whatever the order. */
 lm_status lm_params_initialise(lm_params *ps, uint64_t seed, lm_err *err);
 
-/* Marks the parameters that train: f32 data in the arena (converted if it was mapped), a zeroed f32
- * gradient. */
+/* Gives one parameter f32 data in the arena in place of what may be mapped or narrower. */
+lm_status lm_param_own(lm_params *ps, lm_param *p, lm_err *err);
+
+/* Gives every parameter that `trains` f32 data in the arena (converted if it was mapped) and an f32
+ * gradient, which holds nothing (grad.fresh). */
 lm_status lm_params_prepare_training(lm_params *ps, lm_err *err);
+
+/* Forgets the gradients.  One that no backward writes to before the next step stays fresh, and its
+ * memory undefined: an optimiser skips it. */
 void lm_params_zero_grad(lm_params *ps);
 
 int64_t lm_params_count(const lm_params *ps, bool only_training);       /* numbers, not tensors */

@@ -31,9 +31,7 @@ lm_tensor *lm_rmsnorm(lm_tape *t, lm_tensor *x, lm_tensor *residual, lm_tensor *
 lm_tensor *lm_layernorm(lm_tape *t, lm_tensor *x, lm_tensor *residual, lm_tensor *w, lm_tensor *b, float eps,
                         lm_tensor **sum);
 
-/* Angles of a batch, shared by all layers: [2, N, half] f32 from positions [N] i32.  inv_freq: half
- * numbers of host memory that outlive the step. */
-lm_tensor *lm_rope_table(lm_tape *t, lm_tensor *positions, const float *inv_freq, int64_t half, float scale);
+/* Rotates the heads of x [N, heads * D] by a table of angles [2, N, half] f32 (cosines, sines). */
 lm_tensor *lm_rope_(lm_tape *t, lm_tensor *x, lm_tensor *table, int64_t heads);
 
 typedef struct lm_attention_options {

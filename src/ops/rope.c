@@ -1,7 +1,8 @@
 /* Rotary position embedding (Su et al. 2021, section 3.4.2), in place.
  *
  * The rotation is orthogonal, so backward is the rotation by minus the angle, also in place:
- * neither pass needs memory.  The table of angles is made once a batch and shared by all layers. */
+ * neither pass needs memory.  The table of angles [2, N, half] (cosines, sines; f32) is made once a
+ * batch and shared by all layers (nn/rope.h). */
 #include "ops/ops.h"
 
 typedef struct attr {
@@ -52,16 +53,4 @@ lm_tensor *lm_rope_(lm_tape *t, lm_tensor *x, lm_tensor *table, int64_t heads)
 {
     attr a = { heads };
     return lm_apply(t, &lm_op_rope, &a, sizeof a, 2, (lm_tensor *[]){ x, table })->out[0];
-}
-
-lm_tensor *lm_rope_table(lm_tape *t, lm_tensor *positions, const float *inv_freq, int64_t half, float scale)
-{
-    if (t->err.code) return &t->dead;
-    int64_t rows = lm_numel(positions);
-    lm_tensor *table = lm_tensor_new(t, LM_F32, 3, (int64_t[]){ 2, rows, half });
-    if (table == &t->dead) return table;
-    float *cos = table->data;
-    t->k->rope_table(&(lm_k_rope_table){ .cos = cos, .sin = cos + rows * half, .positions = positions->data,
-                                         .inv_freq = inv_freq, .rows = rows, .half = half, .scale = scale });
-    return table;
 }

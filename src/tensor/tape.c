@@ -60,6 +60,7 @@ static void *alloc(lm_tape *t, lm_arena *arena, size_t bytes)
 }
 
 void *lm_tape_alloc(lm_tape *t, size_t bytes) { return alloc(t, &t->step, bytes); }
+void *lm_tape_meta(lm_tape *t, size_t bytes) { return alloc(t, &t->meta, bytes); }
 void *lm_scratch(lm_tape *t, size_t bytes) { return alloc(t, &t->scratch, bytes); }
 
 lm_tensor *lm_tensor_over(lm_tape *t, void *data, lm_dtype dtype, int ndim, const int64_t *dim)
@@ -107,8 +108,8 @@ static void grad_make(lm_tape *t, lm_tensor *x)
 {
     lm_tensor *g = lm_tensor_over(t, NULL, x->dtype, x->ndim, x->dim);
     if (g == &t->dead || !(g->data = block_take(t, lm_nbytes(x)))) return;
+    g->fresh = true;
     x->grad = g;
-    x->grad_fresh = true;
 }
 
 static void grad_drop(lm_tape *t, lm_tensor *x)
@@ -126,14 +127,14 @@ static void grad_view(lm_tape *t, lm_tensor *x)
         grad_make(t, base);
         if (!base->grad) return;
         t->k->zero(base->grad->data, (int64_t)lm_nbytes(base->grad));
-        base->grad_fresh = false;
+        base->grad->fresh = false;
     }
     size_t offset = (size_t)((uint8_t *)x->data - (uint8_t *)base->data);
     lm_tensor *g = lm_tensor_over(t, (uint8_t *)base->grad->data + offset, x->dtype, x->ndim, x->dim);
     if (g == &t->dead) return;
     memcpy(g->stride, x->stride, sizeof g->stride);
+    g->fresh = true;
     x->grad = g;
-    x->grad_fresh = true;
 }
 
 void *lm_grad_out(lm_tape *t, lm_tensor *x, bool *acc)
@@ -145,12 +146,12 @@ void *lm_grad_out(lm_tape *t, lm_tensor *x, bool *acc)
         else grad_make(t, x);
     }
     if (!x->grad) return NULL;
-    *acc = !x->grad_fresh;
-    x->grad_fresh = false;
+    *acc = !x->grad->fresh;
+    x->grad->fresh = false;
     return x->grad->data;
 }
 
-void *lm_grad_in(const lm_tensor *x) { return x->grad && !x->grad_fresh ? x->grad->data : NULL; }
+void *lm_grad_in(const lm_tensor *x) { return x->grad && !x->grad->fresh ? x->grad->data : NULL; }
 
 void lm_grad_move(lm_tape *t, lm_tensor *to, lm_tensor *from)
 {
@@ -158,7 +159,6 @@ void lm_grad_move(lm_tape *t, lm_tensor *to, lm_tensor *from)
     if (to->base && to->base == from->base) return;          /* both write into the base's gradient already */
     if (!to->grad && !to->base && !from->base) {
         to->grad = from->grad;
-        to->grad_fresh = from->grad_fresh;
         from->grad = NULL;
         return;
     }

@@ -105,6 +105,9 @@ lm_tensor *lm_tensor_over(lm_tape *t, void *data, lm_dtype dtype, int ndim, cons
 /* Step memory that backward will read; NULL after a failure. */
 void *lm_tape_alloc(lm_tape *t, size_t bytes);
 
+/* Host memory that lives as long as the step; NULL after a failure. */
+void *lm_tape_meta(lm_tape *t, size_t bytes);
+
 /* Where to write x's gradient, and whether to add to it.  NULL when x needs none.  f32 for
  * parameters, the activation type otherwise. */
 void *lm_grad_out(lm_tape *t, lm_tensor *x, bool *acc);

@@ -4,7 +4,7 @@
  *  1. data points into an arena, a mapped file or the caller's memory; a tensor never frees.
  *  2. stride counts elements; the last dimension of every tensor that an op sees has stride 1.
  *  3. A view (base != NULL) shares its base's data and, in backward, its base's gradient.
- *  4. grad, when set, has the tensor's shape; grad_fresh says that it holds nothing yet, so the
+ *  4. grad, when set, has the tensor's shape; its `fresh` says that it holds nothing yet, so the
  *     first contribution writes and the later ones add. */
 #ifndef LM_TENSOR_TENSOR_H
 #define LM_TENSOR_TENSOR_H
@@ -21,7 +21,8 @@ typedef struct lm_quant lm_quant;            /* block format of quantised data: 
 typedef struct lm_tensor {
     lm_dtype dtype;
     uint8_t ndim;
-    bool needs_grad, grad_fresh;
+    bool needs_grad;
+    bool fresh;                              /* of a gradient: nothing has been written */
     int64_t dim[LM_MAX_DIM];                 /* outermost first, as in safetensors */
     int64_t stride[LM_MAX_DIM];              /* elements */
     void *data;                              /* device address */

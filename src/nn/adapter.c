@@ -1,0 +1,379 @@
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include "nn/adapter.h"
+
+#include "base/file.h"
+#include "io/save.h"
+
+#include <inttypes.h>
+#include <pcre2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char prefix[] = "base_model.model.";
+static const char base_key[] = "malmoi.base";        /* metadata of adapter_model.safetensors */
+
+const lm_adapter_type *lm_adapter_type_find(const char *name)
+{
+    for (const lm_adapter_type *const *t = lm_adapter_type_registry; *t; t++)
+        if (!strcmp((*t)->name, name)) return *t;
+    return NULL;
+}
+
+/* ---- which sites ---- */
+
+static bool has_suffix(const char *name, const char *suffix)
+{
+    size_t n = strlen(name), m = strlen(suffix);
+    return n >= m && !strcmp(name + n - m, suffix) && (n == m || name[n - m - 1] == '.');
+}
+
+static lm_status no_site(const lm_model *m, const char *target, lm_err *err)
+{
+    const char **last = lm_calloc((size_t)m->n_sites + 1, sizeof *last);
+    for (int64_t i = 0; i < m->n_sites; i++) {
+        const char *dot = strrchr(m->sites[i]->name, '.');
+        last[i] = dot ? dot + 1 : m->sites[i]->name;
+    }
+    const char *nearest = lm_nearest(target, last);
+    lm_str names = { 0 };
+    for (int64_t i = 0; i < m->n_sites; i++) {
+        bool seen = false;
+        for (int64_t j = 0; j < i && !seen; j++) seen = !strcmp(last[i], last[j]);
+        if (!seen) lm_str_printf(&names, "%s%s", names.len ? ", " : "", last[i]);
+    }
+    lm_fail(err, LM_E_USAGE, "target module \"%s\" matches no linear of this %s model%s%s%s; it has %s", target,
+            m->config.model_type, nearest ? ", did you mean \"" : "", nearest ? nearest : "", nearest ? "\"" : "", names.data);
+    lm_str_free(&names);
+    free(last);
+    return LM_E_USAGE;
+}
+
+/* A plain suffix has no character that only a pattern has. */
+static bool is_pattern(const char *target) { return strpbrk(target, "\\^$*+?()[]{}|") != NULL; }
+
+static lm_status visit_pattern(lm_adapter *a, const char *pattern, void (*visit)(lm_adapter *, lm_linear_site *), lm_err *err)
+{
+    int code;
+    PCRE2_SIZE at;
+    pcre2_code *re = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_ANCHORED | PCRE2_ENDANCHORED, &code, &at, NULL);
+    if (!re) {
+        PCRE2_UCHAR text[120];
+        pcre2_get_error_message(code, text, sizeof text);
+        return lm_fail(err, LM_E_USAGE, "target modules: \"%s\": %s at %zu", pattern, (const char *)text, (size_t)at);
+    }
+    pcre2_match_data *match = pcre2_match_data_create_from_pattern(re, NULL);
+    int64_t n = 0;
+    for (int64_t i = 0; i < a->model->n_sites; i++) {
+        lm_linear_site *s = a->model->sites[i];
+        if (pcre2_match(re, (PCRE2_SPTR)s->name, PCRE2_ZERO_TERMINATED, 0, 0, match, NULL) < 0) continue;
+        visit(a, s);
+        n++;
+    }
+    pcre2_match_data_free(match);
+    pcre2_code_free(re);
+    return n ? LM_OK : no_site(a->model, pattern, err);
+}
+
+lm_status lm_adapter_targets(lm_adapter *a, const lm_strings *targets, void (*visit)(lm_adapter *, lm_linear_site *), lm_err *err)
+{
+    const lm_model *m = a->model;
+    if (targets->n == 1 && is_pattern(targets->items[0])) return visit_pattern(a, targets->items[0], visit, err);
+    bool all = targets->n == 1 && !strcmp(targets->items[0], "all-linear");
+    bool *used = lm_calloc((size_t)targets->n + 1, sizeof *used);
+    for (int64_t i = 0; i < m->n_sites; i++) {
+        bool hit = all;
+        for (int j = 0; j < targets->n && !all; j++)
+            if (has_suffix(m->sites[i]->name, targets->items[j])) used[j] = hit = true;
+        if (hit) visit(a, m->sites[i]);
+    }
+    lm_status status = LM_OK;
+    for (int j = 0; j < targets->n && !all && status == LM_OK; j++)
+        if (!used[j]) status = no_site(m, targets->items[j], err);
+    free(used);
+    return status;
+}
+
+lm_link *lm_adapter_link(lm_adapter *a, lm_linear_site *site)
+{
+    lm_link *l = lm_calloc(1, sizeof *l), **end = &site->links;
+    *l = (lm_link){ .adapter = a, .site = site, .scale = 1 };
+    while (*end) end = &(*end)->next;
+    *end = l;
+    a->links = lm_realloc(a->links, (size_t)(a->n_links + 1) * sizeof(lm_link *));
+    a->links[a->n_links++] = l;
+    return l;
+}
+
+/* ---- modules_to_save ---- */
+
+lm_status lm_adapter_save_modules(lm_adapter *a, const lm_strings *modules, lm_err *err)
+{
+    const lm_params *base = &a->model->params;
+    for (int j = 0; j < modules->n; j++) {
+        int64_t before = a->n_saved;
+        for (int64_t i = 0; i < base->n; i++) {
+            lm_param *p = base->items[i];
+            char *module = lm_strdup(p->t.name), *dot = strrchr(module, '.');
+            if (dot) *dot = '\0';
+            bool hit = has_suffix(module, modules->items[j]) && p->t.data && !lm_param_find(&a->params, p->t.name);
+            free(module);
+            if (!hit) continue;
+            a->saved = lm_realloc(a->saved, (size_t)(a->n_saved + 1) * sizeof *a->saved);
+            lm_param *copy = lm_param_declare(&a->params, p->init, p->range, p->t.ndim, p->t.dim, "%s", p->t.name);
+            copy->decays = p->decays;
+            a->saved[a->n_saved++] = (lm_saved_module){ .base = p, .copy = copy, .original = p->t };
+        }
+        if (a->n_saved == before)
+            return lm_fail(err, LM_E_USAGE, "modules to save: \"%s\" names no module of this %s model", modules->items[j],
+                           a->model->config.model_type);
+    }
+    return LM_OK;
+}
+
+/* The copies start as the base. */
+static lm_status fill_saved(lm_adapter *a, lm_err *err)
+{
+    for (int64_t i = 0; i < a->n_saved; i++) {
+        lm_saved_module *s = &a->saved[i];
+        if (s->copy->t.data) continue;
+        s->copy->t.data = lm_arena_alloc(&a->params.arena, lm_nbytes(&s->copy->t));
+        if (!s->copy->t.data) return lm_fail(err, LM_E_NOMEM, "%s: no room for the copy to train", s->base->t.name);
+        a->params.k->convert(s->copy->t.data, LM_F32, s->original.data, s->original.dtype, lm_numel(&s->original));
+    }
+    return LM_OK;
+}
+
+void lm_adapter_switch(lm_adapter *a, bool on)
+{
+    for (int64_t i = 0; i < a->n_saved; i++) a->saved[i].base->t = on ? a->saved[i].copy->t : a->saved[i].original;
+    for (int64_t i = 0; on && i < a->n_saved; i++) a->saved[i].base->t.name = a->saved[i].original.name;
+    a->on = on;
+    a->model->adapter_off = !on;
+}
+
+/* ---- making one ---- */
+
+static lm_status begin(lm_adapter **out, lm_model *m, const lm_adapter_type *type, lm_err *err)
+{
+    lm_adapter *a = lm_calloc(1, sizeof *a);
+    *out = a;
+    a->type = type;
+    a->model = m;
+    a->options = lm_calloc(1, type->options_size);
+    if (m->adapter) return lm_fail(err, LM_E_USAGE, "the model has an adapter already");
+    m->adapter = a;
+    return lm_params_init(&a->params, m->params.k, err);
+}
+
+void lm_adapter_free(lm_adapter *a)
+{
+    if (!a) return;
+    if (a->model->adapter == a) {
+        lm_adapter_switch(a, false);
+        a->model->adapter = NULL;
+    }
+    for (int64_t i = 0; i < a->n_links; i++) {
+        lm_link **at = &a->links[i]->site->links;
+        while (*at && *at != a->links[i]) at = &(*at)->next;
+        if (*at) *at = a->links[i]->next;
+        free(a->links[i]);
+    }
+    free(a->links);
+    free(a->saved);
+    free(a->options);
+    lm_params_free(&a->params);
+    lm_json_free(a->config);
+    free(a);
+}
+
+static lm_status finish(lm_adapter **out, lm_status status)
+{
+    if (status == LM_OK) {
+        for (int64_t i = 0; i < (*out)->params.n; i++) (*out)->params.items[i]->trains = true;
+        lm_adapter_switch(*out, true);
+        return LM_OK;
+    }
+    lm_adapter_free(*out);
+    *out = NULL;
+    return status;
+}
+
+lm_status lm_adapter_new(lm_adapter **out, lm_model *m, const lm_adapter_type *type, const void *options, uint64_t seed, lm_err *err)
+{
+    lm_status status = begin(out, m, type, err);
+    if (status == LM_OK) {
+        memcpy((*out)->options, options, type->options_size);
+        status = type->attach(*out, err);
+    }
+    if (status == LM_OK) status = fill_saved(*out, err);
+    if (status == LM_OK) status = lm_params_initialise(&(*out)->params, seed, err);
+    return finish(out, status);
+}
+
+/* ---- files ---- */
+
+/* Which base: names, shapes and a sample of the weights, rounded to bf16 so that the same model saved
+ * in another type counts as the same. */
+static uint64_t fingerprint(const lm_adapter *a)
+{
+    enum { SAMPLES = 64 };
+    uint64_t hash = 0;
+    for (int64_t i = 0; i < a->model->params.n; i++) {
+        const lm_tensor *t = &a->model->params.items[i]->t;
+        for (int64_t j = 0; j < a->n_saved; j++)
+            if (a->saved[j].base == a->model->params.items[i]) t = &a->saved[j].original;
+        if (!t->data) continue;
+        hash = lm_hash(t->name, strlen(t->name), hash);
+        hash = lm_hash(t->dim, sizeof *t->dim * t->ndim, hash);
+        int64_t n = lm_numel(t), step = n / SAMPLES + 1;
+        for (int64_t j = 0; j < n; j += step) {
+            uint16_t value;
+            a->params.k->convert(&value, LM_BF16, (const uint8_t *)t->data + (size_t)j * lm_dtype_size(t->dtype), t->dtype, 1);
+            hash = lm_hash(&value, sizeof value, hash);
+        }
+    }
+    return hash;
+}
+
+lm_status lm_adapter_save(const lm_adapter *a, const char *folder, lm_err *err)
+{
+    LM_TRY(lm_make_dirs(folder, err));
+    int64_t n = a->params.n;
+    lm_save_entry *entries = lm_calloc((size_t)n + 1, sizeof *entries);
+    char **names = lm_calloc((size_t)n + 1, sizeof *names);
+    for (int64_t i = 0; i < n; i++) {
+        const lm_tensor *t = &a->params.items[i]->t;
+        lm_str name = { 0 };
+        lm_str_printf(&name, "%s%s", prefix, t->name);
+        names[i] = lm_str_take(&name);
+        entries[i] = (lm_save_entry){ .name = names[i], .dtype = LM_F32, .ndim = t->ndim, .dim = t->dim,
+                                      .data = t->data, .data_dtype = t->dtype };
+    }
+    char mark[20];
+    snprintf(mark, sizeof mark, "%016" PRIx64, fingerprint(a));
+    json_t *metadata = json_pack("{s:s, s:s}", "format", "pt", base_key, mark);
+    char *path = lm_path_join(folder, "adapter_model.safetensors");
+    lm_status status = lm_save_file(&(lm_save){ .entries = entries, .n = n, .metadata = metadata }, path, err);
+    free(path);
+    lm_json_free(metadata);
+    for (int64_t i = 0; i < n; i++) free(names[i]);
+    free(names);
+    free(entries);
+    LM_TRY(status);
+
+    json_t *config = json_object();
+    json_object_set_new(config, "peft_type", json_string(a->type->peft_type));
+    json_object_set_new(config, "task_type", json_string("CAUSAL_LM"));
+    json_object_set_new(config, "base_model_name_or_path", a->model->path ? json_string(a->model->path) : json_null());
+    json_object_set_new(config, "inference_mode", json_true());
+    a->type->write_config(a, config);
+    path = lm_path_join(folder, "adapter_config.json");
+    status = lm_json_write(config, path, err);
+    free(path);
+    lm_json_free(config);
+    return status;
+}
+
+static const lm_adapter_type *type_of(const lm_json *config, lm_err *err)
+{
+    const char *peft_type = NULL;
+    if (lm_json_need_str(config, "peft_type", "adapter_config.json", &peft_type, err) != LM_OK) return NULL;
+    for (const lm_adapter_type *const *t = lm_adapter_type_registry; *t; t++)
+        if (!strcmp((*t)->peft_type, peft_type)) return *t;
+    lm_fail(err, LM_E_UNSUPPORTED, "peft_type: found \"%s\", which no method of this build reads", peft_type);
+    return NULL;
+}
+
+/* Every parameter must be in the file with its shape, and nothing else. */
+static lm_status read_tensors(lm_adapter *a, const lm_safetensors *file, lm_err *err)
+{
+    for (int64_t i = 0; i < a->params.n; i++) {
+        lm_param *p = a->params.items[i];
+        char name[600];
+        snprintf(name, sizeof name, "%s%s", prefix, p->t.name);
+        const lm_stored *s = lm_safetensors_find(file, name);
+        if (!s) return lm_fail(err, LM_E_MISMATCH, "%s: tensor %s is missing", file->path, name);
+        LM_TRY(lm_stored_need_shape(s, p->t.ndim, p->t.dim, err));
+        p->t.data = lm_arena_alloc(&a->params.arena, lm_nbytes(&p->t));
+        if (!p->t.data) return lm_fail(err, LM_E_NOMEM, "no room for tensor %s", name);
+        if (a->params.k->computes) LM_TRY(lm_stored_copy(s, p->t.data, LM_F32, err));
+    }
+    for (int64_t i = 0; i < file->n; i++) {
+        const char *name = file->items[i].name;
+        if (!lm_starts_with(name, prefix) || !lm_param_find(&a->params, name + strlen(prefix)))
+            return lm_fail(err, LM_E_MISMATCH, "%s: tensor %s is not one that adapter_config.json implies for this model", file->path, name);
+    }
+    return LM_OK;
+}
+
+static lm_status check_base(const lm_adapter *a, const lm_safetensors *file, lm_err *err)
+{
+    const char *mark = lm_safetensors_meta(file, base_key), *base = "another base";
+    if (!mark || !a->params.k->computes || strtoull(mark, NULL, 16) == fingerprint(a)) return LM_OK;
+    lm_json_opt_str(a->config, "base_model_name_or_path", "adapter_config.json", &base, NULL);
+    return lm_fail(err, LM_E_MISMATCH, "%s: trained on %s (fingerprint %s), this model is %s (fingerprint %016" PRIx64 ")",
+                   file->path, base, mark, a->model->path ? a->model->path : "in memory", fingerprint(a));
+}
+
+static lm_status load(lm_adapter **out, lm_model *m, const char *folder, lm_err *err)
+{
+    lm_safetensors file = { 0 };
+    char *config_path = lm_path_join(folder, "adapter_config.json"), *path = lm_path_join(folder, "adapter_model.safetensors");
+    lm_json *config = lm_json_read(config_path, err);
+    const lm_adapter_type *type = config ? type_of(config, err) : NULL;
+    lm_status status = type ? begin(out, m, type, err) : err->code;
+    if (*out) (*out)->config = config;
+    else lm_json_free(config);
+    if (status == LM_OK) status = type->read_config(*out, config, err);
+    if (status == LM_OK) status = type->attach(*out, err);
+    if (status != LM_OK && config) lm_context(err, "%s", config_path);
+    if (status == LM_OK) status = lm_safetensors_open(&file, path, err);
+    if (status == LM_OK) status = read_tensors(*out, &file, err);
+    if (status == LM_OK) status = check_base(*out, &file, err);
+    lm_safetensors_close(&file);
+    free(config_path);
+    free(path);
+    return status;
+}
+
+lm_status lm_adapter_load(lm_adapter **out, lm_model *m, const char *folder, lm_err *err)
+{
+    lm_err local = { 0 };
+    *out = NULL;
+    return finish(out, load(out, m, folder, err ? err : &local));
+}
+
+lm_status lm_adapter_strings(const lm_json *config, const char *key, lm_strings *out, lm_err *err)
+{
+    const lm_json *value = lm_json_get(config, key);
+    size_t n = json_is_array(value) ? json_array_size(value) : value ? 1 : 0;
+    *out = (lm_strings){ lm_calloc(n + 1, sizeof(char *)), (int)n };
+    for (size_t i = 0; i < n; i++) {
+        const char *text = json_string_value(json_is_array(value) ? json_array_get(value, i) : value);
+        if (!text) return lm_fail(err, LM_E_FORMAT, "%s: expected a string or a list of strings", key);
+        out->items[i] = (char *)(uintptr_t)text;
+    }
+    return LM_OK;
+}
+
+/* ---- merging ---- */
+
+lm_status lm_adapter_merge(lm_adapter *a, lm_err *err)
+{
+    lm_params *base = &a->model->params;
+    if (!a->type->merge)
+        return lm_fail(err, LM_E_UNSUPPORTED, "%s cannot be merged: it is not a change of weights; keep the adapter beside the model", a->type->name);
+    lm_adapter_switch(a, false);
+    for (int64_t i = 0; i < a->n_links; i++) {
+        LM_TRY(lm_param_own(base, lm_param_find(base, a->links[i]->site->w->name), err));
+        LM_TRY(a->type->merge(a->links[i], err));
+    }
+    for (int64_t i = 0; i < a->n_saved; i++) {
+        lm_saved_module *s = &a->saved[i];
+        LM_TRY(lm_param_own(base, s->base, err));
+        base->k->copy(s->base->t.data, s->copy->t.data, (int64_t)lm_nbytes(&s->copy->t));
+        s->original = s->base->t;
+    }
+    return LM_OK;
+}

@@ -1,0 +1,271 @@
+#include "nn/model.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "io/save.h"
+#include "nn/adapter.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- config.json ---- */
+
+static const lm_family *family_of(const char *model_type)
+{
+    for (const lm_family *const *f = lm_family_registry; *f; f++)
+        for (const char *const *type = (*f)->model_types; *type; type++)
+            if (!strcmp(*type, model_type)) return *f;
+    return NULL;
+}
+
+static lm_status unknown_family(const char *model_type, lm_err *err)
+{
+    lm_str known = { 0 };
+    for (const lm_family *const *f = lm_family_registry; *f; f++)
+        for (const char *const *type = (*f)->model_types; *type; type++)
+            lm_str_printf(&known, "%s%s", known.len ? ", " : "", *type);
+    lm_fail(err, LM_E_UNSUPPORTED, "model_type: found \"%s\", this build has %s", model_type, known.data);
+    lm_str_free(&known);
+    return LM_E_UNSUPPORTED;
+}
+
+lm_status lm_act_parse(lm_act *out, const char *name, const char *key, lm_err *err)
+{
+    static const struct { const char *name; lm_act act; } known[] = {
+        { "silu", LM_ACT_SILU }, { "swish", LM_ACT_SILU }, { "gelu", LM_ACT_GELU }, { "gelu_new", LM_ACT_GELU_TANH },
+        { "gelu_pytorch_tanh", LM_ACT_GELU_TANH }, { "relu", LM_ACT_RELU }, { "tanh", LM_ACT_TANH },
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!strcmp(name, known[i].name)) {
+            *out = known[i].act;
+            return LM_OK;
+        }
+    return lm_fail(err, LM_E_UNSUPPORTED, "%s: found \"%s\", supported are silu, gelu, gelu_new, "
+                   "gelu_pytorch_tanh, relu, tanh", key, name);
+}
+
+/* A token id, or a list of them. */
+static lm_status read_eos(lm_config *c, const lm_json *config, lm_err *err)
+{
+    const lm_json *eos = lm_json_get(config, "eos_token_id");
+    size_t n = json_is_array(eos) ? json_array_size(eos) : eos ? 1 : 0;
+    size_t room = sizeof c->eos_id / sizeof *c->eos_id;
+    if (n > room) return lm_fail(err, LM_E_UNSUPPORTED, "eos_token_id: found %zu ids, at most %zu are supported", n, room);
+    for (size_t i = 0; i < n; i++) {
+        const lm_json *id = json_is_array(eos) ? json_array_get(eos, i) : eos;
+        if (!json_is_integer(id)) return lm_fail(err, LM_E_FORMAT, "eos_token_id: expected an integer or a list of them");
+        c->eos_id[c->n_eos++] = json_integer_value(id);
+    }
+    return LM_OK;
+}
+
+/* Sizes are used in products: each is bounded so that none of those overflows. */
+static lm_status check_size(const char *key, int64_t value, int64_t most, lm_err *err)
+{
+    if (value >= 1 && value <= most) return LM_OK;
+    return lm_fail(err, LM_E_FORMAT, "%s: expected 1 to %lld, found %lld", key, (long long)most, (long long)value);
+}
+
+static lm_status check_sizes(const lm_config *c, lm_err *err)
+{
+    LM_TRY(check_size("vocab_size", c->vocab_size, 1 << 24, err));
+    LM_TRY(check_size("hidden size", c->hidden_size, 1 << 20, err));
+    LM_TRY(check_size("number of layers", c->n_layers, 4096, err));
+    LM_TRY(check_size("number of heads", c->n_heads, 4096, err));
+    LM_TRY(check_size("number of key-value heads", c->n_kv_heads, c->n_heads, err));
+    LM_TRY(check_size("head size", c->head_dim, 1024, err));
+    LM_TRY(check_size("intermediate size", c->intermediate_size, 1 << 22, err));
+    LM_TRY(check_size("longest position", c->max_positions, INT32_MAX, err));
+    if (c->n_heads % c->n_kv_heads)
+        return lm_fail(err, LM_E_FORMAT, "%lld heads are not a multiple of %lld key-value heads",
+                       (long long)c->n_heads, (long long)c->n_kv_heads);
+    return LM_OK;
+}
+
+/* A model with its parameters declared; takes config, also on failure. */
+static lm_status declare(lm_model **out, lm_json *config, const lm_kernels *k, lm_err *err)
+{
+    lm_model *m = lm_calloc(1, sizeof *m);
+    *out = m;
+    m->config_json = config;
+    const char *model_type = NULL;
+    LM_TRY(lm_params_init(&m->params, k, err));
+    LM_TRY(lm_json_need_str(config, "model_type", "config.json", &model_type, err));
+    if (!(m->family = family_of(model_type))) return unknown_family(model_type, err);
+    m->own = lm_calloc(1, m->family->size);
+    m->config = (lm_config){ .bos_id = -1, .pad_id = -1, .init_range = 0.02f };
+    snprintf(m->config.model_type, sizeof m->config.model_type, "%s", model_type);
+    LM_TRY(lm_json_opt_int(config, "bos_token_id", "config.json", &m->config.bos_id, err));
+    LM_TRY(lm_json_opt_int(config, "pad_token_id", "config.json", &m->config.pad_id, err));
+    LM_TRY(read_eos(&m->config, config, err));
+    LM_TRY(m->family->configure(m, config, err));
+    LM_TRY(check_sizes(&m->config, err));
+    return m->family->declare(m, err);
+}
+
+void lm_model_free(lm_model *m)
+{
+    if (!m) return;
+    for (int64_t i = 0; i < m->n_sites; i++) {
+        free((char *)(uintptr_t)m->sites[i]->name);
+        free(m->sites[i]);
+    }
+    free(m->sites);
+    free(m->own);
+    free(m->path);
+    lm_params_free(&m->params);
+    lm_weights_close(&m->weights);
+    lm_json_free(m->config_json);
+    free(m);
+}
+
+/* ---- loading ---- */
+
+/* Checkpoints of a bare trunk leave out its prefix ("model.", "transformer."). */
+static const lm_stored *find_stored(const lm_model *m, const char *name)
+{
+    const lm_stored *s = lm_weights_find(&m->weights, name);
+    size_t prefix = strlen(m->family->prefix);
+    if (!s && !strncmp(name, m->family->prefix, prefix)) s = lm_weights_find(&m->weights, name + prefix);
+    return s;
+}
+
+/* Matrices stay where the file has them; vectors become f32 in memory. */
+static lm_status bind(lm_model *m, lm_param *p, lm_err *err)
+{
+    const lm_stored *s = find_stored(m, p->t.name);
+    if (!s && p->optional) return LM_OK;
+    if (!s) return lm_fail(err, LM_E_MISMATCH, "%s: tensor %s is missing; config.json implies it", m->weights.path, p->t.name);
+    LM_TRY(lm_stored_need_shape(s, p->t.ndim, p->t.dim, err));
+    if (s->dtype != LM_F32 && s->dtype != LM_BF16 && s->dtype != LM_F16)
+        return lm_fail(err, LM_E_UNSUPPORTED, "%s: tensor %s: dtype %s, expected F32, BF16 or F16", s->path, s->name, s->type);
+    const void *in_place = p->t.ndim > 1 ? lm_stored_in_place(s, (lm_dtype)s->dtype) : NULL;
+    if (in_place) {
+        p->t.dtype = (lm_dtype)s->dtype;
+        p->t.data = (void *)(uintptr_t)in_place;   /* read-only: whoever trains it takes a copy */
+        return LM_OK;
+    }
+    p->t.data = lm_arena_alloc(&m->params.arena, lm_nbytes(&p->t));
+    if (!p->t.data) return lm_fail(err, LM_E_NOMEM, "no room for tensor %s", p->t.name);
+    return m->params.k->computes ? lm_stored_copy(s, p->t.data, LM_F32, err) : LM_OK;
+}
+
+/* Buffers that transformers once wrote, and heads that are tied. */
+static bool expected_extra(const lm_model *m, const char *name)
+{
+    return lm_ends_with(name, ".rotary_emb.inv_freq") || lm_ends_with(name, ".attn.bias") ||
+           lm_ends_with(name, ".attn.masked_bias") || (m->config.tie_embeddings && !strcmp(name, "lm_head.weight"));
+}
+
+static void report_unused(const lm_model *m)
+{
+    const char *first = NULL;
+    int64_t n = 0;
+    for (int64_t i = 0; i < m->weights.n; i++) {
+        const char *name = m->weights.items[i]->name;
+        char full[512];
+        snprintf(full, sizeof full, "%s%s", m->family->prefix, name);
+        if (lm_param_find(&m->params, name) || lm_param_find(&m->params, full) || expected_extra(m, name)) continue;
+        if (!n++) first = name;
+    }
+    if (n) lm_log(LM_LOG_WARN, "%s: %lld tensors are not part of a %s model and are left out, %s the first",
+                  m->weights.path, (long long)n, m->config.model_type, first);
+}
+
+static lm_status load(lm_model **out, const char *path, const lm_kernels *k, lm_err *err)
+{
+    char *config_path = lm_path_join(path, "config.json");
+    lm_json *config = lm_json_read(config_path, err);
+    lm_status status = config ? declare(out, config, k, err) : err->code;
+    if (config && status != LM_OK) lm_context(err, "%s", config_path);
+    free(config_path);
+    LM_TRY(status);
+
+    lm_model *m = *out;
+    m->path = lm_strdup(path);
+    LM_TRY(lm_weights_open(&m->weights, path, err));
+    for (int64_t i = 0; i < m->params.n; i++) LM_TRY(bind(m, m->params.items[i], err));
+    report_unused(m);
+    return LM_OK;
+}
+
+static lm_status finish(lm_model **out, lm_status status)
+{
+    if (status == LM_OK) return LM_OK;
+    lm_model_free(*out);
+    *out = NULL;
+    return status;
+}
+
+lm_status lm_model_load(lm_model **out, const char *path, const lm_kernels *k, lm_err *err)
+{
+    lm_err local = { 0 };
+    *out = NULL;
+    return finish(out, load(out, path, k, err ? err : &local));
+}
+
+lm_status lm_model_new(lm_model **out, lm_json *config, uint64_t seed, const lm_kernels *k, lm_err *err)
+{
+    *out = NULL;
+    lm_status status = declare(out, config, k, err);
+    if (status == LM_OK) status = lm_params_initialise(&(*out)->params, seed, err);
+    return finish(out, status);
+}
+
+/* ---- saving ---- */
+
+lm_status lm_model_save(const lm_model *m, const char *folder, lm_dtype dtype, int64_t max_shard, lm_err *err)
+{
+    LM_TRY(lm_make_dirs(folder, err));
+    lm_save_entry *entries = lm_calloc((size_t)m->params.n, sizeof *entries);
+    int64_t n = 0;
+    for (int64_t i = 0; i < m->params.n; i++) {
+        const lm_tensor *t = &m->params.items[i]->t;
+        if (!t->data) continue;
+        entries[n++] = (lm_save_entry){ .name = t->name, .dtype = dtype, .ndim = t->ndim, .dim = t->dim,
+                                        .data = t->data, .data_dtype = t->dtype };
+    }
+    lm_status status = lm_save_folder(&(lm_save){ .entries = entries, .n = n }, folder, max_shard, err);
+    free(entries);
+    LM_TRY(status);
+
+    json_t *config = json_deep_copy(m->config_json);
+    json_object_set_new(config, "dtype", json_string(lm_dtype_torch(dtype)));
+    json_object_del(config, "torch_dtype");
+    char *path = lm_path_join(folder, "config.json");
+    status = lm_json_write(config, path, err);
+    free(path);
+    lm_json_free(config);
+    return status;
+}
+
+/* ---- running ---- */
+
+static lm_status check_batch(const lm_forward *f)
+{
+    const lm_batch *b = f->batch;
+    for (int64_t i = 0; i < b->n_tokens; i++) {
+        if (b->ids[i] < 0 || b->ids[i] >= f->m->config.vocab_size)
+            return lm_tape_fail(f->t, "token id %d at %lld: the model has %lld", b->ids[i], (long long)i,
+                                (long long)f->m->config.vocab_size);
+        if (b->positions[i] < 0 || b->positions[i] >= f->m->config.max_positions)
+            return lm_tape_fail(f->t, "position %d: the model's context has %lld", b->positions[i],
+                                (long long)f->m->config.max_positions);
+    }
+    return LM_OK;
+}
+
+lm_tensor *lm_model_forward(const lm_forward *f)
+{
+    if (f->t->err.code || (f->t->k->computes && check_batch(f) != LM_OK)) return &f->t->dead;
+    return f->m->family->forward(f);
+}
+
+lm_tensor *lm_model_logits(const lm_forward *f, lm_tensor *hidden, lm_tensor *index)
+{
+    if (index) hidden = lm_gather_rows(f->t, hidden, index);
+    return lm_linear_with(f->t, hidden, f->m->head, NULL, &(lm_linear_options){ .f32 = true });
+}
