@@ -179,6 +179,8 @@ void lm_adapter_free(lm_adapter *a)
         if (*at) *at = a->links[i]->next;
         free(a->links[i]);
     }
+    for (int i = 0; i < a->n_lists; i++) free(a->lists[i]);
+    free(a->lists);
     free(a->links);
     free(a->saved);
     free(a->options);
@@ -344,11 +346,13 @@ lm_status lm_adapter_load(lm_adapter **out, lm_model *m, const char *folder, lm_
     return finish(out, load(out, m, folder, err ? err : &local));
 }
 
-lm_status lm_adapter_strings(const lm_json *config, const char *key, lm_strings *out, lm_err *err)
+lm_status lm_adapter_strings(lm_adapter *a, const lm_json *config, const char *key, lm_strings *out, lm_err *err)
 {
     const lm_json *value = lm_json_get(config, key);
     size_t n = json_is_array(value) ? json_array_size(value) : value ? 1 : 0;
     *out = (lm_strings){ lm_calloc(n + 1, sizeof(char *)), (int)n };
+    a->lists = lm_realloc(a->lists, (size_t)(a->n_lists + 1) * sizeof *a->lists);
+    a->lists[a->n_lists++] = out->items;
     for (size_t i = 0; i < n; i++) {
         const char *text = json_string_value(json_is_array(value) ? json_array_get(value, i) : value);
         if (!text) return lm_fail(err, LM_E_FORMAT, "%s: expected a string or a list of strings", key);

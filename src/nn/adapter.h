@@ -60,6 +60,8 @@ struct lm_adapter {
     lm_saved_module *saved;
     int64_t n_links, n_saved;
     lm_json *config;                                 /* adapter_config.json as read, or NULL: owns strings in options */
+    void **lists;                                    /* of strings in options, made by lm_adapter_strings */
+    int n_lists;
     bool on;
 };
 
@@ -98,7 +100,8 @@ lm_status lm_adapter_targets(lm_adapter *a, const lm_strings *targets,
 /* Makes trained copies of the parameters of the modules that the suffixes name. */
 lm_status lm_adapter_save_modules(lm_adapter *a, const lm_strings *modules, lm_err *err);
 
-/* A JSON list of strings (or a single string, or null) as lm_strings; json_free with free(items). */
-lm_status lm_adapter_strings(const lm_json *config, const char *key, lm_strings *out, lm_err *err);
+/* A JSON list of strings (or a single string, or null) of the config that is being read, as lm_strings
+ * that live as long as the adapter. */
+lm_status lm_adapter_strings(lm_adapter *a, const lm_json *config, const char *key, lm_strings *out, lm_err *err);
 
 #endif

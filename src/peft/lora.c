@@ -111,8 +111,8 @@ static lm_status read_config(lm_adapter *a, const lm_json *config, lm_err *err)
     LM_TRY(lm_json_opt_real(config, "lora_dropout", at, &o->dropout, err));
     LM_TRY(lm_json_opt_bool(config, "use_rslora", at, &o->rslora, err));
     if (o->r < 1 || o->r > 65536) return lm_fail(err, LM_E_FORMAT, "r: expected 1 to 65536, found %lld", (long long)o->r);
-    LM_TRY(lm_adapter_strings(config, "target_modules", &o->target_modules, err));
-    return lm_adapter_strings(config, "modules_to_save", &o->modules_to_save, err);
+    LM_TRY(lm_adapter_strings(a, config, "target_modules", &o->target_modules, err));
+    return lm_adapter_strings(a, config, "modules_to_save", &o->modules_to_save, err);
 }
 
 static json_t *string_list(const lm_strings *s)
