@@ -1,0 +1,279 @@
+/* The BPE model of tokenizer.json: byte-level (GPT-2, LLaMA-3, Qwen2) and character-level with byte
+ * fallback (LLaMA-2, Gemma).
+ *
+ * A piece becomes symbols, one for each byte or character, and the merges do the rest.  A character
+ * outside the vocabulary becomes its bytes' tokens <0xXX> (byte_fallback), else the unknown token
+ * (neighbours fused with fuse_unk), else nothing, as in the Hugging Face library.
+ *
+ * Left out: dropout, which makes encoding random; a file that sets it is refused. */
+#include "token/bpe.h"
+#include "token/pipeline.h"
+#include "token/unicode.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct bpe {
+    lm_merges merges;
+    const lm_vocab *vocab;
+    lm_map *words;                   /* byte level with ignore_merges: whole pieces by their bytes */
+    int32_t byte_id[256];            /* byte level: the symbol of each byte */
+    int32_t fallback[256];           /* <0xXX> */
+    int32_t unk;                     /* or -1 */
+    lm_span prefix, suffix;          /* continuing_subword_prefix, end_of_word_suffix */
+    bool byte_level, byte_fallback, fuse_unk, ignore_merges;
+    char *affixes;                   /* memory of the two */
+} bpe;
+
+typedef struct bpe_work {
+    lm_merge_work merge;
+    lm_str text;
+    size_t n;
+} bpe_work;
+
+/* ---- reading --------------------------------------------------------------------- */
+
+static lm_status read_vocab(lm_vocab *vocab, const lm_json *json, const char *name, lm_err *err)
+{
+    const lm_json *object = lm_json_get(json, "vocab");
+    if (!json_is_object(object)) return lm_fail(err, LM_E_FORMAT, "%s: model.vocab: expected an object", name);
+    const char *key;
+    size_t len;
+    lm_json *value;
+    json_object_keylen_foreach((lm_json *)object, key, len, value) {
+        if (!json_is_integer(value))
+            return lm_fail(err, LM_E_FORMAT, "%s: model.vocab: token \"%.60s\": expected an integer id", name, key);
+        LM_TRY(lm_vocab_add(vocab, lm_span_of(key, len), json_integer_value(value), name, err));
+    }
+    return LM_OK;
+}
+
+/* The two sides of merge i, which is written "left right" or ["left", "right"]. */
+static bool merge_sides(const lm_json *entry, lm_span *left, lm_span *right)
+{
+    if (json_is_array(entry) && json_array_size(entry) == 2) {
+        const lm_json *a = json_array_get(entry, 0), *b = json_array_get(entry, 1);
+        if (!json_is_string(a) || !json_is_string(b)) return false;
+        *left = lm_span_of(json_string_value(a), json_string_length(a));
+        *right = lm_span_of(json_string_value(b), json_string_length(b));
+        return true;
+    }
+    if (!json_is_string(entry)) return false;
+    const char *text = json_string_value(entry), *space = strchr(text, ' ');
+    size_t len = json_string_length(entry);
+    if (!space || memchr(space + 1, ' ', len - (size_t)(space + 1 - text))) return false;
+    *left = lm_span_of(text, (size_t)(space - text));
+    *right = lm_span_of(space + 1, len - left->len - 1);
+    return true;
+}
+
+static lm_status read_merges(bpe *m, const lm_json *list, const char *name, lm_err *err)
+{
+    if (!json_is_array(list)) return lm_fail(err, LM_E_FORMAT, "%s: model.merges: expected an array", name);
+    size_t n = json_array_size(list);
+    lm_merges_init(&m->merges, n);
+    lm_str joined = {0};
+    lm_status status = LM_OK;
+    for (size_t i = 0; i < n && !status; i++) {
+        lm_span left, right;
+        if (!merge_sides(json_array_get(list, i), &left, &right)) {
+            status = lm_fail(err, LM_E_FORMAT, "%s: model.merges: entry %zu: expected two tokens", name, i);
+            break;
+        }
+        int32_t a = lm_vocab_id(m->vocab, left), b = lm_vocab_id(m->vocab, right);
+        lm_str_clear(&joined);
+        lm_str_append(&joined, left.data, left.len);
+        size_t skip = right.len >= m->prefix.len ? m->prefix.len : 0;
+        lm_str_append(&joined, right.data + skip, right.len - skip);
+        int32_t id = lm_vocab_id(m->vocab, lm_span_of(joined.data, joined.len));
+        if (a < 0 || b < 0 || id < 0) {
+            lm_span missing = a < 0 ? left : b < 0 ? right : lm_span_of(joined.data, joined.len);
+            status = lm_fail(err, LM_E_FORMAT, "%s: model.merges: entry %zu: token \"%.*s\" is not in the vocabulary",
+                             name, i, (int)(missing.len < 60 ? missing.len : 60), missing.data);
+        } else {
+            lm_merges_put(&m->merges, a, b, (int32_t)i, id);
+        }
+    }
+    lm_str_free(&joined);
+    return status;
+}
+
+static void find_bytes(bpe *m)
+{
+    for (int byte = 0; byte < 256; byte++) {
+        char name[8];
+        int n = snprintf(name, sizeof name, "<0x%02X>", (unsigned)byte);
+        m->fallback[byte] = lm_vocab_id(m->vocab, lm_span_of(name, (size_t)n));
+        lm_str spelled = {0};
+        lm_str_put_rune(&spelled, lm_byte_spell((uint8_t)byte));
+        m->byte_id[byte] = lm_vocab_id(m->vocab, lm_span_of(spelled.data, spelled.len));
+        lm_str_free(&spelled);
+    }
+}
+
+/* With ignore_merges a piece that is a token as a whole is that token; pieces are bytes. */
+static void find_words(bpe *m)
+{
+    m->words = lm_map_new((size_t)m->vocab->n);
+    lm_str bytes = {0};
+    for (int id = 0; id < m->vocab->n; id++) {
+        lm_str_clear(&bytes);
+        if (m->vocab->texts[id].data && lm_bytes_unspell(&bytes, m->vocab->texts[id]))
+            lm_map_put(m->words, bytes.data, bytes.len, id);
+    }
+    lm_str_free(&bytes);
+}
+
+static void release(void *state)
+{
+    bpe *m = state;
+    if (!m) return;
+    lm_merges_free(&m->merges);
+    lm_map_free(m->words);
+    free(m->affixes);
+    free(m);
+}
+
+static lm_status read_settings(bpe *m, const lm_step_source *source, lm_err *err)
+{
+    const lm_json *json = source->json;
+    const char *name = source->name, *unk = NULL, *prefix = "", *suffix = "";
+    double dropout = 0;
+    LM_TRY(lm_json_opt_real(json, "dropout", name, &dropout, err));
+    if (dropout != 0) return lm_fail(err, LM_E_UNSUPPORTED, "%s: model.dropout: BPE with dropout is not supported", name);
+    LM_TRY(lm_json_opt_bool(json, "byte_fallback", name, &m->byte_fallback, err));
+    LM_TRY(lm_json_opt_bool(json, "fuse_unk", name, &m->fuse_unk, err));
+    LM_TRY(lm_json_opt_bool(json, "ignore_merges", name, &m->ignore_merges, err));
+    LM_TRY(lm_json_opt_str(json, "unk_token", name, &unk, err));
+    LM_TRY(lm_json_opt_str(json, "continuing_subword_prefix", name, &prefix, err));
+    LM_TRY(lm_json_opt_str(json, "end_of_word_suffix", name, &suffix, err));
+    if (unk && *unk) {
+        m->unk = lm_vocab_id(m->vocab, lm_span_of(unk, strlen(unk)));
+        if (m->unk < 0) return lm_fail(err, LM_E_FORMAT, "%s: model.unk_token \"%s\" is not in the vocabulary", name, unk);
+        source->tk->unk = m->unk;
+    }
+    size_t n = strlen(prefix);
+    m->affixes = lm_malloc(n + strlen(suffix) + 1);
+    memcpy(m->affixes, prefix, n);
+    strcpy(m->affixes + n, suffix);
+    m->prefix = lm_span_of(m->affixes, n);
+    m->suffix = lm_span_of(m->affixes + n, strlen(suffix));
+    return LM_OK;
+}
+
+static lm_status load(void **state, const lm_step_source *source, lm_err *err)
+{
+    bpe *m = lm_calloc(1, sizeof *m);
+    *state = m;
+    m->vocab = &source->tk->vocab;
+    m->unk = -1;
+    LM_TRY(read_settings(m, source, err));
+    m->byte_level = source->tk->byte_level && !m->prefix.len && !m->suffix.len && !m->byte_fallback;
+    source->tk->byte_level = m->byte_level;
+    LM_TRY(read_merges(m, lm_json_get(source->json, "merges"), source->name, err));
+    find_bytes(m);
+    if (m->ignore_merges && m->byte_level) find_words(m);
+    return LM_OK;
+}
+
+/* ---- encoding --------------------------------------------------------------------- */
+
+static void add_symbol(bpe_work *w, int32_t id)
+{
+    lm_merge_work_reserve(&w->merge, w->n + 1);
+    w->merge.id[w->n++] = id;
+}
+
+/* One character of the piece, decorated with the prefix or suffix that its place asks for. */
+static int32_t symbol_of(const bpe *m, bpe_work *w, lm_span character, bool first, bool last)
+{
+    if ((first || !m->prefix.len) && (!last || !m->suffix.len)) return lm_vocab_id(m->vocab, character);
+    lm_str_clear(&w->text);
+    if (!first) lm_str_append(&w->text, m->prefix.data, m->prefix.len);
+    lm_str_append(&w->text, character.data, character.len);
+    if (last) lm_str_append(&w->text, m->suffix.data, m->suffix.len);
+    return lm_vocab_id(m->vocab, lm_span_of(w->text.data, w->text.len));
+}
+
+static bool add_bytes(const bpe *m, bpe_work *w, lm_span character)
+{
+    for (size_t i = 0; i < character.len; i++)
+        if (m->fallback[(uint8_t)character.data[i]] < 0) return false;
+    for (size_t i = 0; i < character.len; i++) add_symbol(w, m->fallback[(uint8_t)character.data[i]]);
+    return true;
+}
+
+/* Unknown characters wait in `unknown` until a known one follows, so that a run can fuse; bytes of the
+ * fallback do not end the run (the reference does the same). */
+static void add_characters(const bpe *m, bpe_work *w, lm_span piece)
+{
+    bool unknown = false;
+    for (size_t i = 0; i < piece.len;) {
+        uint32_t rune;
+        size_t len = (size_t)lm_rune_at(piece.data + i, piece.len - i, &rune);
+        lm_span character = lm_span_of(piece.data + i, len);
+        int32_t id = symbol_of(m, w, character, i == 0, i + len == piece.len);
+        if (id >= 0) {
+            if (unknown) add_symbol(w, m->unk);
+            unknown = false;
+            add_symbol(w, id);
+        } else if (!(m->byte_fallback && add_bytes(m, w, character)) && m->unk >= 0) {
+            if (unknown && !m->fuse_unk) add_symbol(w, m->unk);
+            unknown = true;
+        }
+        i += len;
+    }
+    if (unknown) add_symbol(w, m->unk);
+}
+
+static void add_piece_bytes(const bpe *m, bpe_work *w, lm_span piece)
+{
+    bool unknown = false;
+    lm_merge_work_reserve(&w->merge, piece.len);
+    for (size_t i = 0; i < piece.len; i++) {
+        int32_t id = m->byte_id[(uint8_t)piece.data[i]];
+        if (id < 0 && m->unk < 0) continue;
+        if (unknown && (id >= 0 || !m->fuse_unk)) w->merge.id[w->n++] = m->unk;
+        unknown = id < 0;
+        if (!unknown) add_symbol(w, id);
+    }
+    if (unknown) add_symbol(w, m->unk);
+}
+
+static void encode(const void *state, void **work, lm_ids *out, lm_span piece)
+{
+    const bpe *m = state;
+    if (!*work) *work = lm_calloc(1, sizeof(bpe_work));
+    bpe_work *w = *work;
+    if (m->ignore_merges) {
+        int32_t id = m->words ? (int32_t)lm_map_get(m->words, piece.data, piece.len, -1) : lm_vocab_id(m->vocab, piece);
+        if (id >= 0) {
+            lm_ids_push(out, id);
+            return;
+        }
+    }
+    w->n = 0;
+    if (m->byte_level) add_piece_bytes(m, w, piece);
+    else add_characters(m, w, piece);
+    lm_ids_append(out, w->merge.id, lm_merge_all(&m->merges, &w->merge, w->n));
+}
+
+static void work_free(void *work)
+{
+    bpe_work *w = work;
+    if (!w) return;
+    lm_merge_work_free(&w->merge);
+    lm_str_free(&w->text);
+    free(w);
+}
+
+const lm_token_model lm_token_model_bpe = {
+    .name = "BPE",
+    .vocab = read_vocab,
+    .load = load,
+    .encode = encode,
+    .work_free = work_free,
+    .free = release,
+    .cache = true,
+};

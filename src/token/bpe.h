@@ -1,0 +1,53 @@
+/* The core of byte-pair encoding (Sennrich et al. 2016, "Neural Machine Translation of Rare Words
+ * with Subword Units", section 3.2): symbols merged pair by pair, the pair of lowest rank first and
+ * the leftmost of those.  Shared by the model and by its trainers' checks. */
+#ifndef LM_TOKEN_BPE_H
+#define LM_TOKEN_BPE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* What a pair of neighbouring symbols merges into. */
+typedef struct lm_merge {
+    uint64_t pair;                   /* left << 32 | right; UINT64_MAX marks a free slot */
+    int32_t rank, id;
+} lm_merge;
+
+/* Open addressing over a power of two; at most half full. */
+typedef struct lm_merges {
+    lm_merge *slots;
+    size_t mask, count;
+} lm_merges;
+
+void lm_merges_init(lm_merges *merges, size_t expected);
+void lm_merges_free(lm_merges *merges);
+void lm_merges_put(lm_merges *merges, int32_t left, int32_t right, int32_t rank, int32_t id);   /* the last one stays */
+
+static inline uint64_t lm_merge_key(int32_t left, int32_t right) { return (uint64_t)(uint32_t)left << 32 | (uint32_t)right; }
+
+static inline const lm_merge *lm_merges_get(const lm_merges *merges, int32_t left, int32_t right)
+{
+    uint64_t pair = lm_merge_key(left, right);
+    for (size_t i = (pair * 0x9E3779B97F4A7C15u >> 20) & merges->mask;; i = (i + 1) & merges->mask) {
+        const lm_merge *slot = &merges->slots[i];
+        if (slot->pair == pair) return slot;
+        if (slot->pair == UINT64_MAX) return NULL;
+    }
+}
+
+/* Memory for merging, reused from call to call.  {0} is empty. */
+typedef struct lm_merge_work {
+    int32_t *id, *rank, *into, *prev, *next;
+    size_t cap;
+    struct lm_merge_candidate *heap;
+    size_t heap_len, heap_cap;
+} lm_merge_work;
+void lm_merge_work_free(lm_merge_work *work);
+
+/* Room for n symbols in work->id. */
+void lm_merge_work_reserve(lm_merge_work *work, size_t n);
+
+/* Merges work->id[0..n) in place; returns how many symbols remain. */
+size_t lm_merge_all(const lm_merges *merges, lm_merge_work *work, size_t n);
+
+#endif

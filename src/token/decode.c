@@ -1,0 +1,227 @@
+/* Decoders: the texts of tokens into text, one token at a time.
+ *
+ * The Hugging Face library decodes a whole list of tokens step by step; here each token runs through
+ * all steps as it arrives, and a step that needs what follows holds its text back. */
+#include "token/pattern.h"
+#include "token/pipeline.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- ByteLevel: characters to the bytes that they spell ----------------------------------------- */
+
+static void byte_level(const void *state, lm_decoder *decoder, lm_decode_state *at, lm_span token)
+{
+    (void)state;
+    lm_str_clear(&at->held);
+    bool spelled = lm_bytes_unspell(&at->held, token);
+    lm_decode_next(decoder, at, spelled ? lm_span_of(at->held.data, at->held.len) : token);
+}
+
+const lm_token_decoder lm_token_decoder_byte_level = { .name = "ByteLevel", .push = byte_level };
+
+/* ---- ByteFallback: <0xXX> to its byte ---------------------------------------------------------------- */
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static void byte_fallback(const void *state, lm_decoder *decoder, lm_decode_state *at, lm_span token)
+{
+    (void)state;
+    if (token.len == 6 && !memcmp(token.data, "<0x", 3) && token.data[5] == '>') {
+        int high = hex_digit(token.data[3]), low = hex_digit(token.data[4]);
+        if (high >= 0 && low >= 0) {
+            char byte = (char)(high << 4 | low);
+            lm_decode_next(decoder, at, lm_span_of(&byte, 1));
+            return;
+        }
+    }
+    lm_decode_next(decoder, at, token);
+}
+
+const lm_token_decoder lm_token_decoder_byte_fallback = { .name = "ByteFallback", .push = byte_fallback };
+
+/* ---- Fuse: from here on the text is one ----------------------------------------------------------------- */
+
+static void fuse(const void *state, lm_decoder *decoder, lm_decode_state *at, lm_span token)
+{
+    (void)state;
+    lm_decode_next(decoder, at, token);
+}
+
+const lm_token_decoder lm_token_decoder_fuse = { .name = "Fuse", .push = fuse };
+
+/* ---- Replace: in each token ------------------------------------------------------------------------------ */
+
+typedef struct replacement {
+    lm_pattern *pattern;
+    char *content;
+} replacement;
+
+static void replace_free(void *state)
+{
+    replacement *r = state;
+    if (!r) return;
+    lm_pattern_free(r->pattern);
+    free(r->content);
+    free(r);
+}
+
+static lm_status replace_load(void **state, const lm_step_source *source, lm_err *err)
+{
+    replacement *r = lm_calloc(1, sizeof *r);
+    *state = r;
+    const char *content;
+    LM_TRY(lm_json_need_str(source->json, "content", source->name, &content, err));
+    r->content = lm_strdup(content);
+    return lm_pattern_read(&r->pattern, lm_json_get(source->json, "pattern"), source->name, err);
+}
+
+static void replace(const void *state, lm_decoder *decoder, lm_decode_state *at, lm_span token)
+{
+    const replacement *r = state;
+    size_t done = 0;
+    lm_match match;
+    lm_matcher matcher = lm_matcher_start(r->pattern, token);
+    lm_str_clear(&at->held);
+    while (lm_matcher_next(&matcher, &match)) {
+        lm_str_append(&at->held, token.data + done, match.begin - done);
+        lm_str_puts(&at->held, r->content);
+        done = match.end;
+    }
+    lm_str_append(&at->held, token.data + done, token.len - done);
+    lm_matcher_end(&matcher, NULL);
+    lm_decode_next(decoder, at, lm_span_of(at->held.data, at->held.len));
+}
+
+const lm_token_decoder lm_token_decoder_replace = { .name = "Replace", .load = replace_load, .push = replace, .free = replace_free };
+
+/* ---- Strip: some characters at the ends of the text, or of each token ---------------------------------------- */
+
+typedef struct strip_ends {
+    char *content;                   /* one character */
+    size_t n;                        /* its bytes */
+    int64_t start, stop;             /* how many of it */
+    bool whole;                      /* behind Fuse: of the whole text */
+} strip_ends;
+
+static void strip_free(void *state)
+{
+    strip_ends *s = state;
+    if (s) free(s->content);
+    free(s);
+}
+
+static lm_status strip_load(void **state, const lm_step_source *source, lm_err *err)
+{
+    strip_ends *s = lm_calloc(1, sizeof *s);
+    *state = s;
+    const char *content;
+    LM_TRY(lm_json_need_str(source->json, "content", source->name, &content, err));
+    LM_TRY(lm_json_need_int(source->json, "start", source->name, &s->start, err));
+    LM_TRY(lm_json_need_int(source->json, "stop", source->name, &s->stop, err));
+    s->content = lm_strdup(content);
+    s->n = strlen(content);
+    if (!s->n || s->start < 0 || s->stop < 0)
+        return lm_fail(err, LM_E_FORMAT, "%s: decoder Strip: expected a character and counts that are not negative", source->name);
+    const lm_steps *before = &source->tk->decoders;
+    for (int i = 0; i < before->n; i++)
+        if (before->items[i].kind == &lm_token_decoder_fuse) s->whole = true;
+    return LM_OK;
+}
+
+static bool begins(const strip_ends *s, lm_span text) { return text.len >= s->n && !memcmp(text.data, s->content, s->n); }
+static bool ends(const strip_ends *s, lm_span text) { return text.len >= s->n && !memcmp(text.data + text.len - s->n, s->content, s->n); }
+
+static lm_span strip_left(const strip_ends *s, lm_span text, int64_t *left)
+{
+    for (; *left > 0 && begins(s, text); --*left) text = lm_span_of(text.data + s->n, text.len - s->n);
+    if (text.len) *left = 0;
+    return text;
+}
+
+/* at->count: how many more may go at the start.  Text that may be the end is held in at->held. */
+static void strip(const void *state, lm_decoder *decoder, lm_decode_state *at, lm_span token)
+{
+    const strip_ends *s = state;
+    int64_t left = s->whole && at->tokens > 0 ? at->count : s->start;
+    token = strip_left(s, token, &left);
+    at->count = left;
+    if (!s->whole) {
+        for (int64_t i = 0; i < s->stop && ends(s, token); i++) token.len -= s->n;
+        lm_decode_next(decoder, at, token);
+        return;
+    }
+    if (!s->stop) {
+        lm_decode_next(decoder, at, token);
+        return;
+    }
+    lm_str_append(&at->held, token.data, token.len);
+    lm_span text = lm_span_of(at->held.data, at->held.len);
+    for (int64_t i = 0; i < s->stop && ends(s, text); i++) text.len -= s->n;
+    lm_str certain = {0};
+    lm_str_append(&certain, text.data, text.len);
+    memmove(at->held.data, at->held.data + text.len, at->held.len - text.len + 1);
+    at->held.len -= text.len;
+    lm_decode_next(decoder, at, lm_span_of(certain.data, certain.len));
+    lm_str_free(&certain);
+}
+
+const lm_token_decoder lm_token_decoder_strip = { .name = "Strip", .load = strip_load, .push = strip, .free = strip_free };
+
+/* ---- Metaspace: U+2581 to a space, none before the first word ------------------------------------------------- */
+
+typedef struct metaspace {
+    char *mark;
+    bool prefixed;                   /* encoding put a mark before the first word */
+} metaspace;
+
+static void metaspace_free(void *state)
+{
+    metaspace *m = state;
+    if (m) free(m->mark);
+    free(m);
+}
+
+static lm_status metaspace_load(void **state, const lm_step_source *source, lm_err *err)
+{
+    metaspace *m = lm_calloc(1, sizeof *m);
+    *state = m;
+    const char *mark = "\xE2\x96\x81", *scheme = NULL;
+    bool add_prefix_space = true;
+    LM_TRY(lm_json_opt_str(source->json, "replacement", source->name, &mark, err));
+    LM_TRY(lm_json_opt_str(source->json, "prepend_scheme", source->name, &scheme, err));
+    LM_TRY(lm_json_opt_bool(source->json, "add_prefix_space", source->name, &add_prefix_space, err));
+    m->mark = lm_strdup(mark);
+    m->prefixed = scheme ? strcmp(scheme, "never") != 0 : add_prefix_space;
+    if (!*mark) return lm_fail(err, LM_E_FORMAT, "%s: decoder Metaspace: an empty replacement", source->name);
+    return LM_OK;
+}
+
+/* In the first token every mark goes, as in the reference. */
+static void metaspace_push(const void *state, lm_decoder *decoder, lm_decode_state *at, lm_span token)
+{
+    const metaspace *m = state;
+    size_t n = strlen(m->mark);
+    lm_str_clear(&at->held);
+    for (size_t i = 0; i < token.len;) {
+        if (token.len - i >= n && !memcmp(token.data + i, m->mark, n)) {
+            if (at->tokens > 0 || !m->prefixed) lm_str_putc(&at->held, ' ');
+            i += n;
+        } else {
+            lm_str_putc(&at->held, token.data[i++]);
+        }
+    }
+    lm_decode_next(decoder, at, lm_span_of(at->held.data, at->held.len));
+}
+
+const lm_token_decoder lm_token_decoder_metaspace = {
+    .name = "Metaspace",
+    .load = metaspace_load,
+    .push = metaspace_push,
+    .free = metaspace_free,
+};

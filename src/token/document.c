@@ -1,0 +1,159 @@
+#include "token/document.h"
+#include "base/err.h"
+#include "base/map.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char mark[] = "\xE2\x96\x81";               /* U+2581 */
+
+static lm_json *must(lm_json *node)
+{
+    if (!node) LM_BUG("a JSON node could not be made");
+    return node;
+}
+
+lm_json *lm_document_text(lm_span text) { return must(json_stringn(text.data, text.len)); }
+
+lm_json *lm_document_new(void)
+{
+    return must(json_pack("{s:s, s:n, s:n, s:[], s:n, s:n, s:n, s:n, s:n}", "version", "1.0", "truncation", "padding", "added_tokens",
+                          "normalizer", "pre_tokenizer", "post_processor", "decoder", "model"));
+}
+
+lm_json *lm_document_added(int64_t id, lm_span text, bool special, bool normalized)
+{
+    return must(json_pack("{s:I, s:o, s:b, s:b, s:b, s:b, s:b}", "id", (json_int_t)id, "content", lm_document_text(text), "single_word", 0,
+                          "lstrip", 0, "rstrip", 0, "normalized", (int)normalized, "special", (int)special));
+}
+
+lm_json *lm_document_sequence(const char *members, lm_json *list)
+{
+    return must(json_pack("{s:s, s:o}", "type", "Sequence", members, list));
+}
+
+static void template_add(lm_json *single, lm_json *pair, lm_json *specials, const char *text, int64_t id, int at)
+{
+    if (!text) return;
+    lm_json *piece = must(json_pack("{s:{s:s, s:i}}", "SpecialToken", "id", text, "type_id", 0));
+    lm_json *second = must(json_pack("{s:{s:s, s:i}}", "SpecialToken", "id", text, "type_id", 1));
+    json_array_insert(single, at ? json_array_size(single) : 0, piece);
+    json_array_insert(pair, at ? json_array_size(pair) - 1 : 0, piece);
+    json_array_insert_new(pair, at ? json_array_size(pair) : json_array_size(pair) - 1, second);
+    json_decref(piece);
+    json_object_set_new(specials, text, must(json_pack("{s:s, s:[I], s:[s]}", "id", text, "ids", (json_int_t)id, "tokens", text)));
+}
+
+lm_json *lm_document_template(const char *bos, int64_t bos_id, const char *eos, int64_t eos_id)
+{
+    lm_json *single = must(json_pack("[{s:{s:s, s:i}}]", "Sequence", "id", "A", "type_id", 0));
+    lm_json *pair = must(json_pack("[{s:{s:s, s:i}}, {s:{s:s, s:i}}]", "Sequence", "id", "A", "type_id", 0, "Sequence", "id", "B", "type_id", 1));
+    lm_json *specials = must(json_object());
+    template_add(single, pair, specials, bos, bos_id, 0);
+    template_add(single, pair, specials, eos, eos_id, 1);
+    return must(json_pack("{s:s, s:o, s:o, s:o}", "type", "TemplateProcessing", "single", single, "pair", pair, "special_tokens", specials));
+}
+
+lm_json *lm_document_llama_normaliser(bool prefix)
+{
+    lm_json *list = must(json_array());
+    if (prefix) json_array_append_new(list, must(json_pack("{s:s, s:s}", "type", "Prepend", "prepend", mark)));
+    json_array_append_new(list, must(json_pack("{s:s, s:{s:s}, s:s}", "type", "Replace", "pattern", "String", " ", "content", mark)));
+    return lm_document_sequence("normalizers", list);
+}
+
+lm_json *lm_document_llama_decoder(bool prefix, bool bytes)
+{
+    lm_json *list = must(json_pack("[{s:s, s:{s:s}, s:s}]", "type", "Replace", "pattern", "String", mark, "content", " "));
+    if (bytes) json_array_append_new(list, must(json_pack("{s:s}", "type", "ByteFallback")));
+    json_array_append_new(list, must(json_pack("{s:s}", "type", "Fuse")));
+    if (prefix) json_array_append_new(list, must(json_pack("{s:s, s:s, s:i, s:i}", "type", "Strip", "content", " ", "start", 1, "stop", 0)));
+    return lm_document_sequence("decoders", list);
+}
+
+/* ---- merges from scores -------------------------------------------------------------------- */
+
+typedef struct score_merge {
+    lm_span left, right;
+    float score;
+    size_t order;                    /* in which it was found: makes the sort stable */
+} score_merge;
+
+static size_t runes_in(lm_span text)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < text.len; i++) n += ((uint8_t)text.data[i] & 0xC0) != 0x80;
+    return n;
+}
+
+static int by_score(const void *a, const void *b)
+{
+    const score_merge *x = a, *y = b;
+    if (x->score != y->score) return x->score > y->score ? -1 : 1;
+    size_t xl = runes_in(x->left), yl = runes_in(y->left), xr = runes_in(x->right), yr = runes_in(y->right);
+    if (xl != yl) return xl > yl ? -1 : 1;
+    if (xr != yr) return xr > yr ? -1 : 1;
+    return x->order < y->order ? -1 : 1;
+}
+
+static bool mergeable(const lm_piece *piece) { return piece->type == LM_PIECE_NORMAL; }
+
+lm_json *lm_document_merges(const lm_piece *pieces, int n)
+{
+    lm_map *known = lm_map_new((size_t)n);
+    for (int i = 0; i < n; i++)
+        if (mergeable(&pieces[i])) lm_map_put(known, pieces[i].text.data, pieces[i].text.len, i);
+    score_merge *found = NULL;
+    size_t count = 0, cap = 0;
+    for (int i = 0; i < n; i++) {
+        lm_span text = pieces[i].text;
+        for (size_t at = 1; mergeable(&pieces[i]) && at < text.len; at++) {
+            if (((uint8_t)text.data[at] & 0xC0) == 0x80) continue;
+            lm_span left = lm_span_of(text.data, at), right = lm_span_of(text.data + at, text.len - at);
+            if (lm_map_get(known, left.data, left.len, -1) < 0 || lm_map_get(known, right.data, right.len, -1) < 0) continue;
+            if (count == cap) {
+                cap = cap ? cap * 2 : 1024;
+                found = lm_realloc(found, cap * sizeof *found);
+            }
+            found[count] = (score_merge){ left, right, pieces[i].score, count };
+            count++;
+        }
+    }
+    if (count) qsort(found, count, sizeof *found, by_score);
+    lm_json *list = must(json_array());
+    for (size_t i = 0; i < count; i++) {
+        lm_json *pair = must(json_array());
+        json_array_append_new(pair, lm_document_text(found[i].left));
+        json_array_append_new(pair, lm_document_text(found[i].right));
+        json_array_append_new(list, pair);
+    }
+    free(found);
+    lm_map_free(known);
+    return list;
+}
+
+/* ---- a whole document -------------------------------------------------------------------------- */
+
+lm_json *lm_document_score_bpe(const lm_piece *pieces, int n, int unk, int bos, int eos, bool prefix)
+{
+    lm_json *document = lm_document_new(), *vocab = must(json_object()), *added = json_object_get(document, "added_tokens");
+    bool bytes = false;
+    for (int i = 0; i < n; i++) {
+        lm_span text = pieces[i].text;
+        json_object_setn_new(vocab, text.data, text.len, must(json_integer(i)));
+        bytes |= pieces[i].type == LM_PIECE_BYTE;
+        bool special = pieces[i].type == LM_PIECE_CONTROL || pieces[i].type == LM_PIECE_UNKNOWN;
+        if (special || pieces[i].type == LM_PIECE_USER) json_array_append_new(added, lm_document_added(i, text, special, false));
+    }
+    lm_json *model = must(json_pack("{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b, s:o, s:o}", "type", "BPE", "dropout", "unk_token",
+                                    "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", 1, "byte_fallback", (int)bytes,
+                                    "ignore_merges", 0, "vocab", vocab, "merges", lm_document_merges(pieces, n)));
+    if (unk >= 0) json_object_set_new(model, "unk_token", lm_document_text(pieces[unk].text));
+    json_object_set_new(document, "model", model);
+    json_object_set_new(document, "normalizer", lm_document_llama_normaliser(prefix));
+    json_object_set_new(document, "decoder", lm_document_llama_decoder(prefix, bytes));
+    if (bos >= 0 || eos >= 0)
+        json_object_set_new(document, "post_processor",
+                            lm_document_template(bos >= 0 ? pieces[bos].text.data : NULL, bos, eos >= 0 ? pieces[eos].text.data : NULL, eos));
+    return document;
+}

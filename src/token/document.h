@@ -1,0 +1,48 @@
+/* Pieces of tokenizer.json documents, for the readers of other formats and the trainers. */
+#ifndef LM_TOKEN_DOCUMENT_H
+#define LM_TOKEN_DOCUMENT_H
+
+#include "base/json.h"
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* One entry of a SentencePiece-style vocabulary; its id is its index. */
+typedef enum lm_piece_type {         /* the numbers of SentencePiece and of GGUF */
+    LM_PIECE_NORMAL = 1, LM_PIECE_UNKNOWN, LM_PIECE_CONTROL, LM_PIECE_USER, LM_PIECE_UNUSED, LM_PIECE_BYTE,
+} lm_piece_type;
+
+typedef struct lm_piece {
+    lm_span text;
+    float score;
+    lm_piece_type type;
+} lm_piece;
+
+/* All functions give a new document, or node, that the caller owns. */
+
+/* A document with the fields that every one has; members are set to null. */
+lm_json *lm_document_new(void);
+
+lm_json *lm_document_text(lm_span text);                 /* a string; text is valid UTF-8 */
+lm_json *lm_document_added(int64_t id, lm_span text, bool special, bool normalized);
+
+/* {"type": "Sequence", members: [...]}: takes the list. */
+lm_json *lm_document_sequence(const char *members, lm_json *list);
+
+/* TemplateProcessing with bos before and eos after a text; NULL leaves that side empty. */
+lm_json *lm_document_template(const char *bos, int64_t bos_id, const char *eos, int64_t eos_id);
+
+/* The normaliser and decoder of LLaMA-2: U+2581 for spaces, one in front where `prefix`. */
+lm_json *lm_document_llama_normaliser(bool prefix);
+lm_json *lm_document_llama_decoder(bool prefix, bool bytes);
+
+/* The merges that a vocabulary with scores stands for: for each normal piece, every way to put it
+ * together from two others, the best score first; among equals the longer left side first. */
+lm_json *lm_document_merges(const lm_piece *pieces, int n);
+
+/* A whole document of SentencePiece-style BPE.  Control and unknown pieces become special tokens, user
+ * pieces added ones; bos and eos are ids, or -1. */
+lm_json *lm_document_score_bpe(const lm_piece *pieces, int n, int unk, int bos, int eos, bool prefix);
+
+#endif

@@ -1,0 +1,229 @@
+/* Text to ids: the pipeline at work.
+ *
+ * Words repeat, so an encoder remembers the ids of the pieces that it has seen: a table of fixed size,
+ * where a new word takes the place of the one that hashed to the same slot. */
+#include "token/pipeline.h"
+#include "token/unicode.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    CACHE_SLOTS = 1 << 15,
+    CACHE_BYTES = 24,                /* longest word that is remembered */
+    CACHE_IDS = 8,                   /* and the most ids */
+    CACHE_FROM = 4096,               /* one text shorter than this does not pay for a table */
+};
+
+typedef struct cached {
+    uint8_t bytes, n;                /* bytes == 0: free */
+    char word[CACHE_BYTES];
+    int32_t ids[CACHE_IDS];
+} cached;
+
+struct lm_encoder {
+    const lm_tokenizer *tk;
+    lm_ids *out;
+    lm_err *err;
+    int step;                        /* of the pre-tokenisers, the next to run */
+    lm_str *scratch;                 /* one for each */
+    lm_str spelled, normal, repaired;
+    void *work;                      /* the model's */
+    cached *cache;
+    bool keeps;                      /* the encoder outlives one text */
+};
+
+/* ---- ids ---------------------------------------------------------------------------------- */
+
+void lm_ids_append(lm_ids *ids, const int32_t *data, size_t n)
+{
+    if (ids->len + n > ids->cap) {
+        size_t cap = ids->cap + ids->cap / 2 > ids->len + n ? ids->cap + ids->cap / 2 : ids->len + n;
+        ids->cap = cap < 32 ? 32 : cap;
+        ids->data = lm_realloc(ids->data, ids->cap * sizeof *ids->data);
+    }
+    if (n) memcpy(ids->data + ids->len, data, n * sizeof *data);
+    ids->len += n;
+}
+
+void lm_ids_push(lm_ids *ids, int32_t id) { lm_ids_append(ids, &id, 1); }
+void lm_ids_clear(lm_ids *ids) { ids->len = ids->replaced = 0; }
+
+void lm_ids_free(lm_ids *ids)
+{
+    if (!ids) return;
+    free(ids->data);
+    *ids = (lm_ids){0};
+}
+
+/* ---- encoder ------------------------------------------------------------------------------- */
+
+static void encoder_init(lm_encoder *e, const lm_tokenizer *tk)
+{
+    *e = (lm_encoder){ .tk = tk };
+    e->scratch = lm_calloc((size_t)tk->pretokenisers.n, sizeof *e->scratch);
+}
+
+static void encoder_release(lm_encoder *e)
+{
+    for (int i = 0; i < e->tk->pretokenisers.n; i++) lm_str_free(&e->scratch[i]);
+    free(e->scratch);
+    lm_str_free(&e->spelled), lm_str_free(&e->normal), lm_str_free(&e->repaired);
+    if (e->tk->model->work_free) e->tk->model->work_free(e->work);
+    free(e->cache);
+}
+
+lm_encoder *lm_encoder_new(const lm_tokenizer *tk)
+{
+    lm_encoder *e = lm_malloc(sizeof *e);
+    encoder_init(e, tk);
+    e->keeps = true;
+    return e;
+}
+
+void lm_encoder_free(lm_encoder *e)
+{
+    if (!e) return;
+    encoder_release(e);
+    free(e);
+}
+
+/* ---- one piece ------------------------------------------------------------------------------- */
+
+static void run_model(lm_encoder *e, lm_span piece)
+{
+    const lm_tokenizer *tk = e->tk;
+    if (!e->cache || piece.len > CACHE_BYTES) {
+        tk->model->encode(tk->model_state, &e->work, e->out, piece);
+        return;
+    }
+    cached *slot = &e->cache[lm_hash(piece.data, piece.len, 0) & (CACHE_SLOTS - 1)];
+    if (slot->bytes == piece.len && !memcmp(slot->word, piece.data, piece.len)) {
+        lm_ids_append(e->out, slot->ids, slot->n);
+        return;
+    }
+    size_t before = e->out->len;
+    tk->model->encode(tk->model_state, &e->work, e->out, piece);
+    size_t n = e->out->len - before;
+    if (n > CACHE_IDS) return;
+    slot->bytes = (uint8_t)piece.len;
+    slot->n = (uint8_t)n;
+    memcpy(slot->word, piece.data, piece.len);
+    if (n) memcpy(slot->ids, e->out->data + before, n * sizeof *slot->ids);
+}
+
+lm_str *lm_pieces_scratch(lm_pieces *e) { return &e->scratch[e->step - 1]; }
+lm_err *lm_pieces_err(lm_pieces *e) { return e->err; }
+
+lm_status lm_pieces_next(lm_pieces *e, lm_span piece, bool first)
+{
+    const lm_tokenizer *tk = e->tk;
+    if (!piece.len) return LM_OK;
+    if (e->step == tk->spell_at && !tk->byte_level) {
+        lm_str_clear(&e->spelled);
+        lm_bytes_spell(&e->spelled, piece);
+        piece = lm_span_of(e->spelled.data, e->spelled.len);
+    }
+    if (e->step == tk->pretokenisers.n) return run_model(e, piece), LM_OK;
+
+    const lm_step *step = &tk->pretokenisers.items[e->step];
+    const lm_pretokeniser *kind = step->kind;
+    lm_str_clear(&e->scratch[e->step]);
+    e->step++;
+    lm_status status = kind->split(step->state, e, piece, first);
+    e->step--;
+    return status;
+}
+
+/* ---- normalisation ------------------------------------------------------------------------------ */
+
+lm_status lm_normalise(const lm_tokenizer *tk, lm_str *out, lm_span text, lm_err *err)
+{
+    lm_str buffers[2] = { {0}, {0} };
+    lm_status status = LM_OK;
+    for (int i = 0; i < tk->normalisers.n && !status; i++) {
+        const lm_step *step = &tk->normalisers.items[i];
+        const lm_normaliser *kind = step->kind;
+        lm_str *next = &buffers[i & 1];
+        lm_str_clear(next);
+        status = kind->apply(step->state, next, text, err);
+        text = lm_span_of(next->data ? next->data : "", next->len);
+    }
+    lm_str_append(out, text.data, text.len);
+    lm_str_free(&buffers[0]);
+    lm_str_free(&buffers[1]);
+    return status;
+}
+
+/* Normalises the valid runs and keeps the bytes between them, for tokenizers that keep bytes. */
+static lm_status normalise_around_bytes(lm_encoder *e, lm_span text)
+{
+    bool spelled = e->tk->spell_at < 0;
+    while (text.len) {
+        size_t valid = lm_utf8_valid(text.data, text.len);
+        if (valid) LM_TRY(lm_normalise(e->tk, &e->normal, lm_span_of(text.data, valid), e->err));
+        if (valid == text.len) break;
+        if (spelled) lm_bytes_spell(&e->normal, lm_span_of(text.data + valid, 1));
+        else lm_str_putc(&e->normal, text.data[valid]);
+        text = lm_span_of(text.data + valid + 1, text.len - valid - 1);
+    }
+    return LM_OK;
+}
+
+/* ---- one text ---------------------------------------------------------------------------------------- */
+
+static lm_status encode_normalised(lm_encoder *e, lm_span text, bool first, bool specials)
+{
+    size_t at = 0;
+    for (lm_added_match match; lm_added_find(e->tk->normalised, text, at, specials, &match); at = match.end) {
+        LM_TRY(lm_pieces_next(e, lm_span_of(text.data + at, match.begin - at), first && at == 0));
+        lm_ids_push(e->out, match.token->id);
+    }
+    return lm_pieces_next(e, lm_span_of(text.data + at, text.len - at), first && at == 0);
+}
+
+static lm_status encode_gap(lm_encoder *e, lm_span text, bool first, bool specials)
+{
+    if (!text.len) return LM_OK;
+    if (!e->tk->normalisers.n) return encode_normalised(e, text, first, specials);
+    lm_str_clear(&e->normal);
+    LM_TRY(normalise_around_bytes(e, text));
+    return encode_normalised(e, lm_span_of(e->normal.data, e->normal.len), first, specials);
+}
+
+static lm_status encode_text(lm_encoder *e, lm_span text, bool specials)
+{
+    if (!e->tk->keeps_bytes && lm_utf8_valid(text.data, text.len) < text.len) {
+        lm_str_clear(&e->repaired);
+        e->out->replaced += lm_unicode_repair(&e->repaired, text);
+        text = lm_span_of(e->repaired.data, e->repaired.len);
+    }
+    size_t at = 0;
+    for (lm_added_match match; lm_added_find(e->tk->raw, text, at, specials, &match); at = match.end) {
+        LM_TRY(encode_gap(e, lm_span_of(text.data + at, match.begin - at), at == 0, specials));
+        lm_ids_push(e->out, match.token->id);
+    }
+    return encode_gap(e, lm_span_of(text.data + at, text.len - at), at == 0, specials);
+}
+
+lm_status lm_encoder_run(lm_encoder *e, lm_ids *out, const char *text, size_t n, unsigned flags, lm_err *err)
+{
+    const lm_tokenizer *tk = e->tk;
+    e->out = out;
+    e->err = err;
+    e->step = 0;
+    if (!e->cache && tk->model->cache && (e->keeps || n >= CACHE_FROM)) e->cache = lm_calloc(CACHE_SLOTS, sizeof *e->cache);
+    if (flags & LM_ENCODE_BOS) lm_ids_append(out, tk->before.data, tk->before.len);
+    if (n) LM_TRY(encode_text(e, lm_span_of(text, n), flags & LM_ENCODE_ALLOW_SPECIAL));
+    if (flags & LM_ENCODE_EOS) lm_ids_append(out, tk->after.data, tk->after.len);
+    return LM_OK;
+}
+
+lm_status lm_encode(const lm_tokenizer *tk, lm_ids *out, const char *text, size_t n, unsigned flags, lm_err *err)
+{
+    lm_encoder e;
+    encoder_init(&e, tk);
+    lm_status status = lm_encoder_run(&e, out, text, n, flags, err);
+    encoder_release(&e);
+    return status;
+}

@@ -1,0 +1,334 @@
+/* Pre-tokenisers: text into pieces that no token spans.
+ *
+ * Most say which parts of a text match (a pattern, a class of characters) and what becomes of them:
+ * the behaviours of the Hugging Face library.  One small machine (`cut`) does that; what differs is
+ * who finds the matches. */
+#include "token/pattern.h"
+#include "token/pipeline.h"
+#include "token/unicode.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- behaviours ------------------------------------------------------------------------- */
+
+typedef enum behaviour { REMOVED, ISOLATED, MERGED_WITH_PREVIOUS, MERGED_WITH_NEXT, CONTIGUOUS } behaviour;
+
+/* Parts arrive in order; the last one may still grow. */
+typedef struct cut {
+    lm_pieces *pieces;
+    lm_span text;
+    behaviour behaviour;
+    bool first;                      /* text starts the input */
+    bool pending, matched;           /* a part is held; it (or the part before the next) was a match */
+    size_t begin, end;               /* of the part that is held */
+    lm_status status;
+} cut;
+
+static void cut_emit(cut *c)
+{
+    if (c->pending && !c->status)
+        c->status = lm_pieces_next(c->pieces, lm_span_of(c->text.data + c->begin, c->end - c->begin), c->first && c->begin == 0);
+    c->pending = false;
+}
+
+static void cut_part(cut *c, size_t begin, size_t end, bool match)
+{
+    if (begin == end) return;
+    bool joins = false;
+    switch (c->behaviour) {
+    case REMOVED: case ISOLATED: break;
+    case CONTIGUOUS: joins = match == c->matched; break;
+    case MERGED_WITH_PREVIOUS: joins = match && !c->matched; break;
+    case MERGED_WITH_NEXT: joins = !match && c->matched; break;
+    }
+    c->matched = match;
+    if (c->pending && joins) {
+        c->end = end;
+        return;
+    }
+    cut_emit(c);
+    c->pending = !(c->behaviour == REMOVED && match);
+    c->begin = begin, c->end = end;
+}
+
+static lm_status cut_end(cut *c)
+{
+    cut_emit(c);
+    return c->status;
+}
+
+static lm_status read_behaviour(behaviour *out, const lm_json *json, const char *name, lm_err *err)
+{
+    static const char *const names[] = { "Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous" };
+    const char *text = NULL;
+    LM_TRY(lm_json_opt_str(json, "behavior", name, &text, err));
+    if (!text) return LM_OK;
+    for (int i = 0; i < 5; i++)
+        if (!strcmp(text, names[i])) return *out = (behaviour)i, LM_OK;
+    return lm_fail(err, LM_E_UNSUPPORTED, "%s: pre_tokenizer: behavior \"%.60s\" is not supported", name, text);
+}
+
+static lm_status cut_by_pattern(cut *c, const lm_pattern *pattern, bool invert)
+{
+    size_t done = 0;
+    lm_match match;
+    lm_matcher matcher = lm_matcher_start(pattern, c->text);
+    while (!c->status && lm_matcher_next(&matcher, &match)) {
+        cut_part(c, done, match.begin, invert);
+        cut_part(c, match.begin, match.end, !invert);
+        done = match.end;
+    }
+    cut_part(c, done, c->text.len, invert);
+    LM_TRY(lm_matcher_end(&matcher, lm_pieces_err(c->pieces)));
+    return cut_end(c);
+}
+
+static lm_status cut_by_rune(cut *c, bool (*matches)(uint32_t rune))
+{
+    for (size_t i = 0; i < c->text.len && !c->status;) {
+        uint32_t rune;
+        size_t length = (size_t)lm_rune_at(c->text.data + i, c->text.len - i, &rune);
+        bool match = matches(rune);
+        if (match) {
+            cut_part(c, i, i + length, true);
+            i += length;
+            continue;
+        }
+        size_t end = i + length;
+        while (end < c->text.len) {
+            length = (size_t)lm_rune_at(c->text.data + end, c->text.len - end, &rune);
+            if (matches(rune)) break;
+            end += length;
+        }
+        cut_part(c, i, end, false);
+        i = end;
+    }
+    return cut_end(c);
+}
+
+/* ---- Split: a pattern and a behaviour ------------------------------------------------------- */
+
+typedef struct splitter {
+    lm_pattern *pattern;
+    behaviour behaviour;
+    bool invert;
+} splitter;
+
+static void split_free(void *state)
+{
+    splitter *s = state;
+    if (s) lm_pattern_free(s->pattern);
+    free(s);
+}
+
+static lm_status split_load(void **state, const lm_step_source *source, lm_err *err)
+{
+    splitter *s = lm_calloc(1, sizeof *s);
+    *state = s;
+    LM_TRY(read_behaviour(&s->behaviour, source->json, source->name, err));
+    LM_TRY(lm_json_opt_bool(source->json, "invert", source->name, &s->invert, err));
+    return lm_pattern_read(&s->pattern, lm_json_get(source->json, "pattern"), source->name, err);
+}
+
+static lm_status split(const void *state, lm_pieces *pieces, lm_span text, bool first)
+{
+    const splitter *s = state;
+    cut c = { .pieces = pieces, .text = text, .behaviour = s->behaviour, .first = first };
+    return cut_by_pattern(&c, s->pattern, s->invert);
+}
+
+const lm_pretokeniser lm_pretokeniser_split = { .name = "Split", .load = split_load, .split = split, .free = split_free };
+
+/* ---- ByteLevel: GPT-2's expression, and bytes as characters ------------------------------------ */
+
+typedef struct byte_splitter {
+    lm_pattern *pattern;             /* NULL: not split here */
+    bool add_prefix_space;
+} byte_splitter;
+
+static void byte_level_free(void *state)
+{
+    byte_splitter *s = state;
+    if (s) lm_pattern_free(s->pattern);
+    free(s);
+}
+
+static lm_status byte_level_load(void **state, const lm_step_source *source, lm_err *err)
+{
+    byte_splitter *s = lm_calloc(1, sizeof *s);
+    *state = s;
+    bool use_regex = true;
+    s->add_prefix_space = true;
+    LM_TRY(lm_json_opt_bool(source->json, "add_prefix_space", source->name, &s->add_prefix_space, err));
+    LM_TRY(lm_json_opt_bool(source->json, "use_regex", source->name, &use_regex, err));
+    return use_regex ? lm_pattern_regex(&s->pattern, lm_gpt2_expression, source->name, err) : LM_OK;
+}
+
+/* Spelling is left to the pipeline (pipeline.h says why). */
+static lm_status byte_level(const void *state, lm_pieces *pieces, lm_span text, bool first)
+{
+    const byte_splitter *s = state;
+    if (s->add_prefix_space && text.data[0] != ' ') {
+        lm_str *spaced = lm_pieces_scratch(pieces);
+        lm_str_putc(spaced, ' ');
+        lm_str_append(spaced, text.data, text.len);
+        text = lm_span_of(spaced->data, spaced->len);
+    }
+    if (!s->pattern) return lm_pieces_next(pieces, text, first);
+    cut c = { .pieces = pieces, .text = text, .behaviour = ISOLATED, .first = first };
+    return cut_by_pattern(&c, s->pattern, false);
+}
+
+const lm_pretokeniser lm_pretokeniser_byte_level = {
+    .name = "ByteLevel",
+    .load = byte_level_load,
+    .split = byte_level,
+    .free = byte_level_free,
+};
+
+/* ---- Metaspace: spaces become U+2581, words begin with it ---------------------------------------- */
+
+typedef struct metaspace {
+    lm_pattern *mark;                /* the replacement as a literal */
+    char *replacement;
+    enum { ALWAYS, FIRST, NEVER } prepend;
+    bool split;
+} metaspace;
+
+static void metaspace_free(void *state)
+{
+    metaspace *m = state;
+    if (!m) return;
+    lm_pattern_free(m->mark);
+    free(m->replacement);
+    free(m);
+}
+
+static lm_status metaspace_load(void **state, const lm_step_source *source, lm_err *err)
+{
+    metaspace *m = lm_calloc(1, sizeof *m);
+    *state = m;
+    const char *replacement = "\xE2\x96\x81", *scheme = NULL;
+    bool add_prefix_space = true;
+    m->split = true;
+    LM_TRY(lm_json_opt_str(source->json, "replacement", source->name, &replacement, err));
+    LM_TRY(lm_json_opt_str(source->json, "prepend_scheme", source->name, &scheme, err));
+    LM_TRY(lm_json_opt_bool(source->json, "add_prefix_space", source->name, &add_prefix_space, err));
+    LM_TRY(lm_json_opt_bool(source->json, "split", source->name, &m->split, err));
+    if (!scheme) scheme = add_prefix_space ? "always" : "never";
+    if (!strcmp(scheme, "always")) m->prepend = ALWAYS;
+    else if (!strcmp(scheme, "first")) m->prepend = FIRST;
+    else if (!strcmp(scheme, "never")) m->prepend = NEVER;
+    else return lm_fail(err, LM_E_UNSUPPORTED, "%s: Metaspace: prepend_scheme \"%.60s\" is not supported", source->name, scheme);
+    m->replacement = lm_strdup(replacement);
+    return lm_pattern_literal(&m->mark, lm_span_of(m->replacement, strlen(m->replacement)), source->name, err);
+}
+
+static lm_status metaspace_split(const void *state, lm_pieces *pieces, lm_span text, bool first)
+{
+    const metaspace *m = state;
+    size_t n = strlen(m->replacement);
+    lm_str *marked = lm_pieces_scratch(pieces);
+    bool has_mark = text.data[0] == ' ' || (text.len >= n && !memcmp(text.data, m->replacement, n));
+    if (!has_mark && (m->prepend == ALWAYS || (m->prepend == FIRST && first))) lm_str_append(marked, m->replacement, n);
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] == ' ') lm_str_append(marked, m->replacement, n);
+        else lm_str_putc(marked, text.data[i]);
+    }
+    text = lm_span_of(marked->data, marked->len);
+    if (!m->split) return lm_pieces_next(pieces, text, first);
+    cut c = { .pieces = pieces, .text = text, .behaviour = MERGED_WITH_NEXT, .first = first };
+    return cut_by_pattern(&c, m->mark, false);
+}
+
+const lm_pretokeniser lm_pretokeniser_metaspace = {
+    .name = "Metaspace",
+    .load = metaspace_load,
+    .split = metaspace_split,
+    .free = metaspace_free,
+};
+
+/* ---- classes of characters --------------------------------------------------------------------------- */
+
+static bool is_number(uint32_t rune) { return lm_rune_in(rune, LM_NUMBERS); }
+
+static bool is_ascii_punctuation(uint32_t rune)
+{
+    return (rune >= 33 && rune <= 47) || (rune >= 58 && rune <= 64) || (rune >= 91 && rune <= 96) || (rune >= 123 && rune <= 126);
+}
+
+static bool is_punctuation(uint32_t rune) { return is_ascii_punctuation(rune) || lm_rune_in(rune, LM_PUNCTUATION); }
+
+static lm_status digits_load(void **state, const lm_step_source *source, lm_err *err)
+{
+    behaviour *how = lm_calloc(1, sizeof *how);
+    *state = how;
+    bool individual = false;
+    LM_TRY(lm_json_opt_bool(source->json, "individual_digits", source->name, &individual, err));
+    *how = individual ? ISOLATED : CONTIGUOUS;
+    return LM_OK;
+}
+
+static lm_status digits(const void *state, lm_pieces *pieces, lm_span text, bool first)
+{
+    cut c = { .pieces = pieces, .text = text, .behaviour = *(const behaviour *)state, .first = first };
+    return cut_by_rune(&c, is_number);
+}
+
+static lm_status punctuation_load(void **state, const lm_step_source *source, lm_err *err)
+{
+    behaviour *how = lm_calloc(1, sizeof *how);
+    *state = how;
+    *how = ISOLATED;
+    return read_behaviour(how, source->json, source->name, err);
+}
+
+static lm_status punctuation(const void *state, lm_pieces *pieces, lm_span text, bool first)
+{
+    cut c = { .pieces = pieces, .text = text, .behaviour = *(const behaviour *)state, .first = first };
+    return cut_by_rune(&c, is_punctuation);
+}
+
+static lm_status whitespace_split(const void *state, lm_pieces *pieces, lm_span text, bool first)
+{
+    (void)state;
+    cut c = { .pieces = pieces, .text = text, .behaviour = REMOVED, .first = first };
+    return cut_by_rune(&c, lm_rune_is_space);
+}
+
+const lm_pretokeniser lm_pretokeniser_digits = { .name = "Digits", .load = digits_load, .split = digits, .free = free };
+const lm_pretokeniser lm_pretokeniser_punctuation = {
+    .name = "Punctuation",
+    .load = punctuation_load,
+    .split = punctuation,
+    .free = free,
+};
+const lm_pretokeniser lm_pretokeniser_whitespace_split = { .name = "WhitespaceSplit", .split = whitespace_split };
+
+/* ---- CharDelimiterSplit --------------------------------------------------------------------------------- */
+
+static lm_status delimiter_load(void **state, const lm_step_source *source, lm_err *err)
+{
+    const char *text;
+    LM_TRY(lm_json_need_str(source->json, "delimiter", source->name, &text, err));
+    lm_pattern *pattern;
+    lm_status status = lm_pattern_literal(&pattern, lm_span_of(text, strlen(text)), source->name, err);
+    *state = pattern;
+    return status;
+}
+
+static lm_status delimiter_split(const void *state, lm_pieces *pieces, lm_span text, bool first)
+{
+    cut c = { .pieces = pieces, .text = text, .behaviour = REMOVED, .first = first };
+    return cut_by_pattern(&c, state, false);
+}
+
+static void delimiter_free(void *state) { lm_pattern_free(state); }
+
+const lm_pretokeniser lm_pretokeniser_char_delimiter_split = {
+    .name = "CharDelimiterSplit",
+    .load = delimiter_load,
+    .split = delimiter_split,
+    .free = delimiter_free,
+};

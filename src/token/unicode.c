@@ -1,0 +1,74 @@
+#include "token/unicode.h"
+#include "base/err.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <utf8proc.h>
+
+/* Characters that every normal form leaves alone and that no following character composes with
+ * except through a mark or a jamo, which fail this test themselves. */
+static bool is_settled(uint32_t rune, lm_normal_form form)
+{
+    if (rune < 0x80) return true;
+    if (form == LM_NFD || form == LM_NFKD) return rune >= 0x4E00 && rune <= 0x9FFF;
+    if (rune >= 0xAC00 && rune <= 0xD7A3) return true;
+    if (rune >= 0x4E00 && rune <= 0x9FFF) return true;
+    return form == LM_NFC && rune >= 0xC0 && rune < 0x300;
+}
+
+static size_t settled_prefix(lm_span text, lm_normal_form form)
+{
+    size_t i = 0, last = 0;
+    while (i < text.len) {
+        uint32_t rune;
+        int length = lm_rune_at(text.data + i, text.len - i, &rune);
+        if (!is_settled(rune, form)) return last;   /* the character before it may compose with it */
+        last = i;
+        i += (size_t)length;
+    }
+    return text.len;
+}
+
+void lm_unicode_normalise(lm_str *out, lm_span text, lm_normal_form form)
+{
+    size_t ready = settled_prefix(text, form);
+    lm_str_append(out, text.data, ready);
+    if (ready == text.len) return;
+
+    utf8proc_option_t options = UTF8PROC_STABLE | (form == LM_NFC || form == LM_NFKC ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE);
+    if (form == LM_NFKC || form == LM_NFKD) options |= UTF8PROC_COMPAT;
+    utf8proc_uint8_t *result = NULL;
+    utf8proc_ssize_t n = utf8proc_map((const utf8proc_uint8_t *)text.data + ready, (utf8proc_ssize_t)(text.len - ready), &result, options);
+    if (n < 0) LM_BUG("utf8proc refuses repaired text: %s", utf8proc_errmsg(n));
+    lm_str_append(out, result, (size_t)n);
+    free(result);
+}
+
+void lm_unicode_lower(lm_str *out, lm_span text)
+{
+    for (size_t i = 0; i < text.len;) {
+        uint32_t rune;
+        int length = lm_rune_at(text.data + i, text.len - i, &rune);
+        if (rune < 0x80) {
+            lm_str_putc(out, (char)(rune >= 'A' && rune <= 'Z' ? rune | 0x20 : rune));
+        } else {
+            lm_str_put_rune(out, rune == 0x130 ? 'i' : (uint32_t)utf8proc_tolower((utf8proc_int32_t)rune));
+            if (rune == 0x130) lm_str_put_rune(out, 0x307);   /* the one character whose lower case is two */
+        }
+        i += (size_t)length;
+    }
+}
+
+size_t lm_unicode_repair(lm_str *out, lm_span text)
+{
+    size_t replaced = 0;
+    while (text.len) {
+        size_t valid = lm_utf8_valid(text.data, text.len);
+        lm_str_append(out, text.data, valid);
+        if (valid == text.len) break;
+        lm_str_put_rune(out, LM_REPLACEMENT);
+        replaced++;
+        text = lm_span_of(text.data + valid + 1, text.len - valid - 1);
+    }
+    return replaced;
+}

@@ -1,0 +1,68 @@
+/* Unicode as tokenizers need it: general categories (our own table, Unicode 16.0, so that ids do not
+ * depend on the system's libraries), and normal forms and case (utf8proc). */
+#ifndef LM_TOKEN_UNICODE_H
+#define LM_TOKEN_UNICODE_H
+
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* General categories, in the order of the table. */
+typedef enum lm_category {
+    LM_CN, LM_LU, LM_LL, LM_LT, LM_LM, LM_LO, LM_MN, LM_MC, LM_ME, LM_ND, LM_NL, LM_NO, LM_PC, LM_PD, LM_PS,
+    LM_PE, LM_PI, LM_PF, LM_PO, LM_SM, LM_SC, LM_SK, LM_SO, LM_ZS, LM_ZL, LM_ZP, LM_CC, LM_CF, LM_CS, LM_CO,
+} lm_category;
+
+enum { LM_REPLACEMENT = 0xFFFD };
+
+extern const uint16_t lm_unicode_index[];
+extern const char lm_unicode_blocks[][129];
+
+/* rune <= 0x10FFFF */
+static inline lm_category lm_rune_category(uint32_t rune)
+{
+    return (lm_category)(lm_unicode_blocks[lm_unicode_index[rune >> 7]][rune & 127] - '@');
+}
+
+/* One bit for each category; a set of categories is a mask. */
+#define LM_CATEGORY(c) (1u << (c))
+#define LM_LETTERS (LM_CATEGORY(LM_LU) | LM_CATEGORY(LM_LL) | LM_CATEGORY(LM_LT) | LM_CATEGORY(LM_LM) | LM_CATEGORY(LM_LO))
+#define LM_MARKS (LM_CATEGORY(LM_MN) | LM_CATEGORY(LM_MC) | LM_CATEGORY(LM_ME))
+#define LM_NUMBERS (LM_CATEGORY(LM_ND) | LM_CATEGORY(LM_NL) | LM_CATEGORY(LM_NO))
+#define LM_PUNCTUATION (LM_CATEGORY(LM_PC) | LM_CATEGORY(LM_PD) | LM_CATEGORY(LM_PS) | LM_CATEGORY(LM_PE) \
+                        | LM_CATEGORY(LM_PI) | LM_CATEGORY(LM_PF) | LM_CATEGORY(LM_PO))
+#define LM_SYMBOLS (LM_CATEGORY(LM_SM) | LM_CATEGORY(LM_SC) | LM_CATEGORY(LM_SK) | LM_CATEGORY(LM_SO))
+#define LM_SEPARATORS (LM_CATEGORY(LM_ZS) | LM_CATEGORY(LM_ZL) | LM_CATEGORY(LM_ZP))
+
+static inline bool lm_rune_in(uint32_t rune, unsigned categories) { return LM_CATEGORY(lm_rune_category(rune)) & categories; }
+
+/* The property White_Space. */
+static inline bool lm_rune_is_space(uint32_t rune)
+{
+    if (rune < 0x80) return rune == ' ' || (rune >= 9 && rune <= 13);
+    return rune == 0x85 || lm_rune_in(rune, LM_SEPARATORS);
+}
+
+/* The character at p, or U+FFFD and length 1 where the bytes are not one. */
+static inline int lm_rune_at(const char *p, size_t n, uint32_t *rune)
+{
+    if (!((unsigned char)*p & 0x80)) return *rune = (unsigned char)*p, 1;
+    int length = lm_utf8_decode(p, n, rune);
+    if (length) return length;
+    *rune = LM_REPLACEMENT;
+    return 1;
+}
+
+typedef enum lm_normal_form { LM_NFC, LM_NFD, LM_NFKC, LM_NFKD } lm_normal_form;
+
+/* Appends the normal form of text, which is valid UTF-8. */
+void lm_unicode_normalise(lm_str *out, lm_span text, lm_normal_form form);
+
+/* Appends the lower case of text (full mapping, one character at a time). */
+void lm_unicode_lower(lm_str *out, lm_span text);
+
+/* Appends text with U+FFFD for each byte that is no part of a UTF-8 character; returns how many. */
+size_t lm_unicode_repair(lm_str *out, lm_span text);
+
+#endif
