@@ -1,0 +1,56 @@
+/* Batches: which blocks a training step sees, and their tokens in the form that a model takes.
+ *
+ * The order is a function of (seed, position): block `position` counts on through all epochs, so the
+ * cursor of a run is one integer. */
+#ifndef LM_DATA_BATCH_H
+#define LM_DATA_BATCH_H
+
+#include "data/pack.h"
+#include "nn/model.h"
+
+/* A part of the blocks of a data set, in file order. */
+typedef struct lm_part {
+    int64_t *blocks, n;
+} lm_part;
+
+/* All blocks, or (share > 0) about share * n of them, at least one, drawn by seed into `held` and the
+ * others into `rest`.  LM_E_USAGE when nothing would be left to train on. */
+lm_status lm_part_split(lm_part *rest, lm_part *held, const lm_blocks *b, double share, uint64_t seed, lm_err *err);
+void lm_part_free(lm_part *part);        /* takes {0} */
+
+/* A micro-batch: as many blocks as a pass through the model takes at once. */
+typedef struct lm_microbatch {
+    lm_batch batch;
+    int32_t *targets;                    /* [n_tokens] the id that follows; -1: nothing is learnt here */
+    float *weights;                      /* [n_tokens] of each target in the step's loss */
+    int64_t n_targets, n_blocks;
+    const int64_t *blocks;               /* for messages */
+} lm_microbatch;
+
+typedef struct lm_batcher {
+    const lm_dataset *data;
+    const lm_blocks *blocks;
+    const lm_part *part;
+    uint64_t seed;
+    bool shuffle;
+    int64_t size;                        /* blocks in a micro-batch */
+    lm_microbatch at;                    /* what lm_batcher_fill made last */
+    int32_t *ids, *positions;
+    lm_segment *segments;
+    int64_t *members, cap_tokens, cap_segments;
+} lm_batcher;
+
+/* data, blocks and part outlive the batcher. */
+void lm_batcher_init(lm_batcher *b, const lm_dataset *data, const lm_blocks *blocks, const lm_part *part,
+                     int64_t size, bool shuffle, uint64_t seed);
+void lm_batcher_free(lm_batcher *b);
+
+/* The block at a position, and the tokens to learn in `n` blocks from it. */
+int64_t lm_batcher_block(const lm_batcher *b, int64_t position);
+int64_t lm_batcher_targets(const lm_batcher *b, int64_t position, int64_t n);
+
+/* The n <= size blocks from `position` as a micro-batch that lives until the next call; every target
+ * weighs `weight`. */
+const lm_microbatch *lm_batcher_fill(lm_batcher *b, int64_t position, int64_t n, float weight);
+
+#endif

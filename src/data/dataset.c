@@ -1,0 +1,164 @@
+#include "data/dataset.h"
+
+#include "base/map.h"
+#include "base/thread.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void lm_example_put(lm_example *e, const int32_t *ids, size_t n, bool supervised)
+{
+    if (e->n + n > e->cap) {
+        e->cap = 2 * (e->n + n) + 64;
+        e->tokens = lm_realloc(e->tokens, e->cap * sizeof *e->tokens);
+    }
+    for (size_t i = 0; i < n; i++) e->tokens[e->n++] = (lm_token)ids[i] | (supervised ? LM_TOKEN_SUPERVISED : 0);
+}
+
+/* ---- rows are rendered in rounds: some are read, all threads render them, the results are appended ---- */
+
+enum { ROUND_ROWS = 1024 };
+static const size_t ROUND_BYTES = 8 << 20;
+
+typedef struct worker {
+    lm_encoder *encoder;
+    lm_ids ids;
+    int64_t failed;                      /* row of the first failure, or -1 */
+    lm_err err;
+} worker;
+
+typedef struct round_of_rows {
+    const lm_renderer *renderer;
+    lm_row rows[ROUND_ROWS];
+    lm_example examples[ROUND_ROWS];
+    int64_t n;
+    worker *workers;
+    int64_t n_workers;
+} round_of_rows;
+
+/* Worker w takes rows w, w + n_workers, ...: neighbours differ little in length. */
+static void render_rows(int64_t begin, int64_t end, void *context)
+{
+    round_of_rows *r = context;
+    for (int64_t w = begin; w < end; w++) {
+        worker *me = &r->workers[w];
+        for (int64_t i = w; i < r->n && me->failed < 0; i += r->n_workers) {
+            r->examples[i].n = 0;
+            lm_ids_clear(&me->ids);
+            if (r->renderer->render(r->renderer->context, &r->examples[i], &r->rows[i], me->encoder, &me->ids, &me->err) != LM_OK)
+                me->failed = i;
+        }
+    }
+}
+
+static lm_status render_round(round_of_rows *r, lm_err *err)
+{
+    lm_parallel(r->n_workers, 1, render_rows, r);
+    const worker *first = NULL;
+    for (int64_t w = 0; w < r->n_workers; w++)
+        if (r->workers[w].failed >= 0 && (!first || r->workers[w].failed < first->failed)) first = &r->workers[w];
+    if (!first) return LM_OK;
+    const lm_row *row = &r->rows[first->failed];
+    return lm_fail(err, first->err.code, "%s:%lld: %s", row->path, (long long)row->line, first->err.message);
+}
+
+/* ---- the buffer ---- */
+
+static int32_t path_index(lm_dataset *d, const char *path)
+{
+    if (d->n_paths && !strcmp(d->paths[d->n_paths - 1], path)) return d->n_paths - 1;
+    d->paths = lm_realloc(d->paths, (size_t)(d->n_paths + 1) * sizeof *d->paths);
+    d->paths[d->n_paths] = lm_strdup(path);
+    return d->n_paths++;
+}
+
+static void append(lm_dataset *d, const lm_example *e, const lm_row *row)
+{
+    size_t tokens = (size_t)d->n_tokens + e->n, documents = (size_t)d->n + 2;
+    if (tokens > d->token_cap) {
+        d->token_cap = tokens + tokens / 2 + 1024;
+        d->tokens = lm_realloc(d->tokens, d->token_cap * sizeof *d->tokens);
+    }
+    if (documents > d->document_cap) {
+        d->document_cap = 2 * documents;
+        d->documents = lm_realloc(d->documents, d->document_cap * sizeof *d->documents);
+    }
+    if (e->n) memcpy(d->tokens + d->n_tokens, e->tokens, e->n * sizeof *e->tokens);
+    d->documents[d->n++] = (lm_document){ .begin = d->n_tokens, .line = row->line, .path = path_index(d, row->path) };
+    d->n_tokens += (int64_t)e->n;
+    d->documents[d->n] = (lm_document){ .begin = d->n_tokens };
+    for (size_t i = 1; i < e->n; i++) d->n_supervised += e->tokens[i] >> 31;     /* nothing predicts the first */
+}
+
+static lm_status read_round(round_of_rows *r, lm_source *source, bool *more, lm_err *err)
+{
+    size_t bytes = 0;
+    for (r->n = 0; r->n < ROUND_ROWS && bytes < ROUND_BYTES; r->n++) {
+        LM_TRY(lm_source_next(source, &r->rows[r->n], more, err));
+        if (!*more) break;
+        bytes += r->rows[r->n].bytes;
+    }
+    return LM_OK;
+}
+
+static lm_status read_all(lm_dataset *d, round_of_rows *r, lm_source *source, lm_err *err)
+{
+    bool more = true;
+    while (more) {
+        lm_status status = read_round(r, source, &more, err);
+        if (status == LM_OK) status = render_round(r, err);
+        for (int64_t i = 0; i < r->n; i++) {
+            if (status == LM_OK) append(d, &r->examples[i], &r->rows[i]);
+            d->n_bytes += (int64_t)r->rows[i].bytes;
+            lm_row_free(&r->rows[i]);
+        }
+        LM_TRY(status);
+    }
+    if (!d->n) return lm_fail(err, LM_E_FORMAT, "%s: holds no row to train on", lm_source_name(source));
+    return LM_OK;
+}
+
+lm_status lm_dataset_read(lm_dataset *d, lm_source *source, const lm_tokenizer *tk, const lm_renderer *renderer, lm_err *err)
+{
+    *d = (lm_dataset){0};
+    round_of_rows *r = lm_calloc(1, sizeof *r);
+    r->renderer = renderer;
+    r->n_workers = lm_threads();
+    r->workers = lm_calloc((size_t)r->n_workers, sizeof *r->workers);
+    for (int64_t w = 0; w < r->n_workers; w++) r->workers[w] = (worker){ .encoder = lm_encoder_new(tk), .failed = -1 };
+
+    lm_status status = read_all(d, r, source, err);
+
+    for (int64_t w = 0; w < r->n_workers; w++) {
+        lm_encoder_free(r->workers[w].encoder);
+        lm_ids_free(&r->workers[w].ids);
+    }
+    for (int64_t i = 0; i < ROUND_ROWS; i++) free(r->examples[i].tokens);
+    free(r->workers);
+    free(r);
+    if (status != LM_OK) lm_dataset_free(d);
+    return status;
+}
+
+void lm_dataset_free(lm_dataset *d)
+{
+    for (int i = 0; i < d->n_paths; i++) free(d->paths[i]);
+    free(d->paths);
+    free(d->tokens);
+    free(d->documents);
+    *d = (lm_dataset){0};
+}
+
+char *lm_document_place(const lm_dataset *d, int64_t i)
+{
+    lm_str place = {0};
+    lm_str_printf(&place, "%s:%lld", d->paths[d->documents[i].path], (long long)d->documents[i].line);
+    return lm_str_take(&place);
+}
+
+uint64_t lm_dataset_hash(const lm_dataset *d)
+{
+    uint64_t hash = lm_hash(d->tokens, (size_t)d->n_tokens * sizeof *d->tokens, 0);
+    for (int64_t i = 0; i < d->n; i++) hash = lm_hash(&d->documents[i].begin, sizeof d->documents[i].begin, hash);
+    return hash;
+}

@@ -1,0 +1,62 @@
+/* A data set: documents as tokens, in one growing buffer.
+ *
+ * An objective says how a row becomes an example (its tokens, and which of them the model is to learn
+ * to predict); rows are rendered on all cores and stored in the order of the files. */
+#ifndef LM_DATA_DATASET_H
+#define LM_DATA_DATASET_H
+
+#include "data/source.h"
+#include "token/tokenizer.h"
+
+/* A token's id, and in the highest bit whether the model learns to predict it here. */
+typedef uint32_t lm_token;
+#define LM_TOKEN_SUPERVISED 0x80000000u
+static inline int32_t lm_token_value(lm_token token) { return (int32_t)(token & ~LM_TOKEN_SUPERVISED); }
+
+/* One example in the making.  {0} is empty. */
+typedef struct lm_example {
+    lm_token *tokens;
+    size_t n, cap;
+} lm_example;
+void lm_example_put(lm_example *e, const int32_t *ids, size_t n, bool supervised);
+
+/* What turns rows into examples.  `render` runs on several threads at once, each with its own encoder
+ * (and `ids`, an empty list that it may use); messages need not name the row. */
+typedef struct lm_renderer {
+    lm_status (*render)(const void *context, lm_example *out, const lm_row *row, lm_encoder *encoder,
+                        lm_ids *ids, lm_err *err);
+    const void *context;
+} lm_renderer;
+
+typedef struct lm_document {
+    int64_t begin;                       /* of its first token */
+    int64_t line;                        /* of its row */
+    int32_t path;                        /* index into paths */
+} lm_document;
+
+typedef struct lm_dataset {
+    lm_token *tokens;
+    lm_document *documents;              /* [n + 1]; the last one only marks the end */
+    char **paths;
+    int64_t n, n_tokens, n_bytes;        /* n_bytes: of text that was read */
+    int64_t n_supervised;
+    size_t token_cap, document_cap;
+    int n_paths;
+} lm_dataset;
+
+/* Reads every row of the source.  LM_E_FORMAT names the row; no row at all is LM_E_FORMAT as well. */
+lm_status lm_dataset_read(lm_dataset *d, lm_source *source, const lm_tokenizer *tk, const lm_renderer *renderer, lm_err *err);
+void lm_dataset_free(lm_dataset *d);     /* takes {0} */
+
+static inline int64_t lm_document_length(const lm_dataset *d, int64_t i)
+{
+    return d->documents[i + 1].begin - d->documents[i].begin;
+}
+
+/* "stories.jsonl:12" of document i, in a buffer that the caller frees. */
+char *lm_document_place(const lm_dataset *d, int64_t i);
+
+/* Fingerprint of the tokens and of which are learnt: a resumed run must see the same data. */
+uint64_t lm_dataset_hash(const lm_dataset *d);
+
+#endif

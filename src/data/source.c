@@ -1,0 +1,212 @@
+#include "data/source.h"
+
+#include "base/file.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct lm_source {
+    lm_strings paths;
+    const lm_row_format **formats;       /* of each path */
+    lm_source_options options;
+    int at;                              /* the path that is being read */
+    lm_row_reader reader;
+};
+
+/* ---- rows ---- */
+
+void lm_row_free(lm_row *row)
+{
+    lm_json_free(row->object);
+    lm_str_free(&row->text);
+    row->object = NULL;
+}
+
+bool lm_row_has(const lm_row *row, const char *field) { return row->object && lm_json_get(row->object, field); }
+
+/* "prompt, answer": what an object holds, for messages. */
+static char *field_names(lm_json *object)
+{
+    lm_str names = {0};
+    const char *key;
+    lm_json *value;
+    json_object_foreach(object, key, value) {
+        if (names.len > 200) {
+            lm_str_puts(&names, ", ...");
+            break;
+        }
+        lm_str_printf(&names, "%s%s", names.len ? ", " : "", key);
+    }
+    return names.len ? lm_str_take(&names) : lm_strdup("nothing");
+}
+
+lm_status lm_row_text(const lm_row *row, const char *field, lm_span *out, lm_err *err)
+{
+    if (!row->object) {
+        *out = lm_span_of(row->text.data, row->text.len);
+        return LM_OK;
+    }
+    const lm_json *value = lm_json_get(row->object, field);
+    if (!value) {
+        char *names = field_names(row->object);
+        lm_fail(err, LM_E_FORMAT, "expected a field \"%s\", found %s", field, names);
+        free(names);
+        return LM_E_FORMAT;
+    }
+    if (!json_is_string(value)) return lm_fail(err, LM_E_FORMAT, "field \"%s\": expected a string", field);
+    *out = lm_span_of(json_string_value(value), json_string_length(value));
+    return LM_OK;
+}
+
+/* ---- files ---- */
+
+static const lm_row_format *format_named(const char *name)
+{
+    for (const lm_row_format *const *f = lm_row_format_registry; *f; f++)
+        if (!strcmp((*f)->name, name)) return *f;
+    return NULL;
+}
+
+/* By the name's ending, "data.jsonl.zst" being a JSONL file; a name without one is plain text. */
+static const lm_row_format *format_of(const char *path)
+{
+    char *name = lm_strdup(lm_path_name(path));
+    for (const char *const *packed = (const char *const[]){ ".gz", ".zst", NULL }; *packed; packed++)
+        if (lm_ends_with(name, *packed)) name[strlen(name) - strlen(*packed)] = 0;
+    const lm_row_format *found = strchr(name, '.') ? NULL : format_named("text");
+    for (const lm_row_format *const *f = lm_row_format_registry; *f; f++)
+        for (const char *const *ending = (*f)->endings; *ending; ending++)
+            if (lm_ends_with(name, *ending)) found = *f;
+    free(name);
+    return found;
+}
+
+static lm_status add_file(lm_source *s, const char *path, lm_err *err)
+{
+    const char *named = s->options.format && strcmp(s->options.format, "auto") ? s->options.format : NULL;
+    const lm_row_format *format = named ? format_named(named) : format_of(path);
+    if (!format && named) return lm_fail(err, LM_E_USAGE, "no data format is called %s", named);
+    if (!format) return lm_fail(err, LM_E_USAGE, "%s: its name does not tell its format; give --format", path);
+    if (strcmp(path, "-") && !lm_file_exists(path)) return lm_fail(err, LM_E_IO, "%s: there is no such file", path);
+    size_t n = (size_t)s->paths.n + 1;
+    s->paths.items = lm_realloc(s->paths.items, n * sizeof *s->paths.items);
+    s->formats = lm_realloc(s->formats, n * sizeof *s->formats);
+    s->formats[s->paths.n] = format;
+    s->paths.items[s->paths.n++] = lm_strdup(path);
+    return LM_OK;
+}
+
+static int has_known_ending(const struct dirent *entry)
+{
+    return entry->d_name[0] != '.' && strchr(entry->d_name, '.') && format_of(entry->d_name);
+}
+
+static lm_status add_folder(lm_source *s, const char *folder, lm_err *err)
+{
+    struct dirent **entries;
+    int n = scandir(folder, &entries, has_known_ending, alphasort);
+    if (n < 0) return lm_fail(err, LM_E_IO, "%s: cannot list the folder", folder);
+    lm_status status = n ? LM_OK : lm_fail(err, LM_E_FORMAT, "%s: the folder holds no data file", folder);
+    for (int i = 0; i < n; i++) {
+        char *path = lm_path_join(folder, entries[i]->d_name);
+        if (status == LM_OK) status = add_file(s, path, err);
+        free(path);
+        free(entries[i]);
+    }
+    free(entries);
+    return status;
+}
+
+lm_status lm_source_open(lm_source **out, const lm_strings *paths, const lm_source_options *options, lm_err *err)
+{
+    lm_source *s = *out = lm_calloc(1, sizeof *s);
+    s->options = *options;
+    lm_status status = LM_OK;
+    for (int i = 0; i < paths->n && status == LM_OK; i++)
+        status = lm_is_dir(paths->items[i]) ? add_folder(s, paths->items[i], err) : add_file(s, paths->items[i], err);
+    if (status != LM_OK) {
+        lm_source_close(s);
+        *out = NULL;
+    }
+    return status;
+}
+
+void lm_row_fields_free(lm_strings *fields)
+{
+    for (int i = 0; i < fields->n; i++) free(fields->items[i]);
+    free(fields->items);
+    *fields = (lm_strings){0};
+}
+
+static void close_file(lm_source *s)
+{
+    lm_row_reader *r = &s->reader;
+    lm_stream_close(r->stream);
+    lm_str_free(&r->line);
+    lm_row_fields_free(&r->header);
+    *r = (lm_row_reader){0};
+}
+
+lm_status lm_source_next(lm_source *s, lm_row *row, bool *more, lm_err *err)
+{
+    for (*more = false; s->at < s->paths.n; s->at++) {
+        lm_row_reader *r = &s->reader;
+        if (!r->stream) LM_TRY(lm_stream_open(&r->stream, s->paths.items[s->at], err));
+        r->options = &s->options;
+        *row = (lm_row){ .path = s->paths.items[s->at] };
+        lm_status status = s->formats[s->at]->next(r, row, more, err);
+        if (status != LM_OK) lm_row_free(row);
+        if (status != LM_OK || *more) return status;
+        close_file(s);
+    }
+    return LM_OK;
+}
+
+const char *lm_source_name(const lm_source *s) { return s->paths.n ? s->paths.items[0] : "no file"; }
+
+void lm_source_close(lm_source *s)
+{
+    if (!s) return;
+    close_file(s);
+    lm_row_fields_free(&s->paths);
+    free(s->formats);
+    free(s);
+}
+
+/* ---- for formats ---- */
+
+lm_status lm_row_line(lm_row_reader *r, bool *more, lm_err *err)
+{
+    bool eof;
+    LM_TRY(lm_stream_line(r->stream, &r->line, &eof, err));
+    *more = !eof;
+    if (eof) return LM_OK;
+    size_t valid = lm_utf8_valid(r->line.data, r->line.len);
+    if (valid == r->line.len) return LM_OK;
+    return lm_fail(err, LM_E_FORMAT, "%s:%lld: byte %zu of the line (0x%02x) is not UTF-8", lm_stream_name(r->stream),
+                   (long long)lm_stream_number(r->stream), valid + 1, (unsigned char)r->line.data[valid]);
+}
+
+lm_status lm_row_from_fields(lm_row_reader *r, lm_row *row, lm_strings *fields, bool *header, lm_err *err)
+{
+    *header = !r->header.items;
+    if (*header) {
+        for (int i = 1; i < fields->n; i++)
+            for (int j = 0; j < i; j++)
+                if (!strcmp(fields->items[i], fields->items[j]))
+                    return lm_fail(err, LM_E_FORMAT, "%s:%lld: two columns are called \"%s\"", row->path,
+                                   (long long)row->line, fields->items[i]);
+        r->header = *fields;
+        *fields = (lm_strings){0};
+        return LM_OK;
+    }
+    if (fields->n != r->header.n)
+        lm_fail(err, LM_E_FORMAT, "%s:%lld: expected %d fields as in the first line, found %d", row->path,
+                (long long)row->line, r->header.n, fields->n);
+    else row->object = json_object();
+    for (int i = 0; i < fields->n; i++) {
+        if (row->object) json_object_set_new(row->object, r->header.items[i], json_string(fields->items[i]));
+    }
+    return row->object ? LM_OK : LM_E_FORMAT;
+}

@@ -1,0 +1,70 @@
+/* Rows of training data, from files of several formats, one after the other.
+ *
+ * A row is an object (JSONL, CSV, TSV) or a text.  A format is one file, data/<name>.c; packed files
+ * (gzip, zstd) are read by io/stream whatever their format.  Everything is checked to be UTF-8. */
+#ifndef LM_DATA_SOURCE_H
+#define LM_DATA_SOURCE_H
+
+#include "base/json.h"
+#include "base/option.h"
+#include "io/stream.h"
+
+typedef struct lm_row {
+    const char *path;                    /* of its file; the source's */
+    int64_t line;                        /* its first line, from 1 */
+    size_t bytes;                        /* that it took in the file */
+    lm_json *object;                     /* NULL for plain text */
+    lm_str text;                         /* plain text */
+} lm_row;
+void lm_row_free(lm_row *row);           /* what it owns; takes {0} */
+
+/* The text of a row: itself, or its string field `field`.  LM_E_FORMAT tells what the row has instead. */
+lm_status lm_row_text(const lm_row *row, const char *field, lm_span *out, lm_err *err);
+
+/* Whether the row is an object with that field. */
+bool lm_row_has(const lm_row *row, const char *field);
+
+typedef struct lm_source_options {
+    const char *format;                  /* of every file; NULL or "auto": by its name */
+    const char *separator;               /* plain text: the line that stands between two documents; NULL: none */
+} lm_source_options;
+
+typedef struct lm_source lm_source;
+
+/* Paths are files, "-" for standard input, or folders, of which every file with a known ending is read
+ * in the order of names.  Every file is looked at before the first is read.  Paths are copied; options
+ * are the caller's. */
+lm_status lm_source_open(lm_source **out, const lm_strings *paths, const lm_source_options *options, lm_err *err);
+lm_status lm_source_next(lm_source *s, lm_row *row, bool *more, lm_err *err);      /* *more false: no row */
+const char *lm_source_name(const lm_source *s);                                    /* of its first file */
+void lm_source_close(lm_source *s);                                                /* takes NULL */
+
+/* ---- for formats ---- */
+
+/* One file that is being read. */
+typedef struct lm_row_reader {
+    lm_stream *stream;
+    const lm_source_options *options;
+    lm_str line;                         /* room for the format */
+    lm_strings header;                   /* column names of a table, once read */
+    bool done;                           /* a format of one row has given it */
+} lm_row_reader;
+
+typedef struct lm_row_format {
+    const char *name;
+    const char *const *endings;          /* ".jsonl", NULL-terminated */
+    /* Fills line, bytes and object or text; *more false at the end of the file. */
+    lm_status (*next)(lm_row_reader *r, lm_row *row, bool *more, lm_err *err);
+} lm_row_format;
+
+extern const lm_row_format *const lm_row_format_registry[];
+
+/* The next line of the file, known to be UTF-8, into r->line.  Messages name file and line. */
+lm_status lm_row_line(lm_row_reader *r, bool *more, lm_err *err);
+
+/* The first call takes the fields over as column names; later ones make row->object of them.  *header
+ * says which it was. */
+lm_status lm_row_from_fields(lm_row_reader *r, lm_row *row, lm_strings *fields, bool *header, lm_err *err);
+void lm_row_fields_free(lm_strings *fields);
+
+#endif
