@@ -11,7 +11,8 @@
 /* The whole file as a string; refuses one larger than `limit` bytes. */
 lm_status lm_file_read(lm_str *out, const char *path, size_t limit, lm_err *err);
 
-/* A read-only mapping of a file.  {0} is none. */
+/* A read-only mapping of a file.  {0} is none; an empty file has size 0 and data that is not NULL.
+ * Nobody may cut the file short while it is mapped: the system answers the next read with SIGBUS. */
 typedef struct lm_mapping {
     const uint8_t *data;
     size_t size;
@@ -25,10 +26,13 @@ void lm_mapping_unload(const void *data, size_t n);
 
 /* Atomic writing: a temporary file in the target's folder that takes its name on commit
  * (flush, fsync, rename, fsync of the folder) and vanishes on abort.  Write through `stream`;
- * errors of the stream, a full disk among them, surface in commit. */
+ * errors of the stream, a full disk among them, surface in commit, which ends the writer either way.
+ * The new file has the rights of the old one.  A symbolic link keeps its place: the file behind it is
+ * replaced.  What is not a regular file (/dev/null, a pipe) is written to directly.  A process that is
+ * killed leaves `.NAME.tmp-PID` behind, which nothing reads and later writers step over. */
 typedef struct lm_writer {
     FILE *stream;
-    char *path, *temporary;
+    char *path, *temporary;      /* temporary is NULL for a device */
 } lm_writer;
 lm_status lm_writer_open(lm_writer *w, const char *path, lm_err *err);
 lm_status lm_writer_commit(lm_writer *w, lm_err *err);

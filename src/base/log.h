@@ -11,7 +11,8 @@
 
 typedef enum lm_level { LM_LOG_DEBUG, LM_LOG_INFO, LM_LOG_WARN } lm_level;
 
-/* Where messages go; the default sink drops them.  `text` has no newline. */
+/* Where messages go; the default sink drops them.  `text` has no newline.  The sink is set before
+ * threads start and is called on the thread that has something to say. */
 typedef void (*lm_log_sink)(lm_level level, const char *text, void *context);
 void lm_log_set(lm_log_sink sink, void *context);
 void lm_log(lm_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -317,7 +317,8 @@ lm_status lm_option_unknown(const lm_option_set *sets, const char *name, const c
     if (n) names[n] = NULL;
     const char *near = n ? lm_nearest(name, names) : NULL;
     free(names);
-    return near ? lm_fail(err, LM_E_USAGE, "%s: no such option, did you mean %s?", label, near)
+    const char *hyphens = lm_starts_with(label, "--") ? "--" : "";
+    return near ? lm_fail(err, LM_E_USAGE, "%s: no such option, did you mean %s%s?", label, hyphens, near)
                 : lm_fail(err, LM_E_USAGE, "%s: no such option", label);
 }
 

@@ -92,7 +92,9 @@ int lm_quota_cores(const char *membership, const char *mount)
 
 static int default_threads(void)
 {
-    if (getenv("OMP_NUM_THREADS")) return omp_get_max_threads();   /* OpenMP's own word is kept */
+    const char *word = getenv("OMP_NUM_THREADS");                  /* "4", or "4,2" for nested teams */
+    long wanted = word ? strtol(word, NULL, 10) : 0;
+    if (wanted >= 1 && wanted <= 4096) return (int)wanted;
     int cores = omp_get_num_procs();                               /* respects the affinity mask */
     int quota = lm_quota_cores("/proc/self/cgroup", "/sys/fs/cgroup");
     return quota > 0 && quota < cores ? quota : cores;

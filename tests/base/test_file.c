@@ -212,6 +212,38 @@ static void test_killed(void **state)
     free(folder), free(path), free(left);
 }
 
+/* Killed at any moment of writing one of two contents over and over, the file holds one of them whole. */
+static void test_killed_at_random(void **state)
+{
+    (void)state;
+    enum { N = 300000, ROUNDS = 15 };
+    char *folder = test_path("random"), *path = test_path("random/w"), *content = malloc(N);
+    lm_err err = {0};
+    assert_int_equal(lm_make_dirs(folder, &err), LM_OK);
+    memset(content, 'a', N);
+    assert_int_equal(lm_file_write(path, content, N, &err), LM_OK);
+    for (int round = 0; round < ROUNDS; round++) {
+        pid_t child = fork();
+        if (child == 0) {
+            for (int i = 0;; i++) {
+                memset(content, 'a' + i % 2, N);
+                lm_file_write(path, content, N, NULL);
+            }
+        }
+        usleep((useconds_t)(500 + round * 700));
+        kill(child, SIGKILL);
+        assert_int_equal(waitpid(child, NULL, 0), child);
+        lm_str text;
+        assert_int_equal(lm_file_read(&text, path, N, &err), LM_OK);
+        assert_int_equal(text.len, N);
+        memset(content, text.data[0], N);
+        assert_true(text.data[0] == 'a' || text.data[0] == 'b');
+        assert_memory_equal(text.data, content, N);
+        lm_str_free(&text);
+    }
+    free(folder), free(path), free(content);
+}
+
 static void test_paths(void **state)
 {
     (void)state;
@@ -239,7 +271,7 @@ int main(void)
         cmocka_unit_test(test_read_and_map), cmocka_unit_test(test_what_cannot_be_read), cmocka_unit_test(test_read_pipe),
         cmocka_unit_test(test_atomic), cmocka_unit_test(test_long_name_link_and_folder),
         cmocka_unit_test(test_full_device), cmocka_unit_test(test_disk_full),
-        cmocka_unit_test(test_killed), cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_killed), cmocka_unit_test(test_killed_at_random), cmocka_unit_test(test_paths),
     };
     return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
 }

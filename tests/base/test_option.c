@@ -165,7 +165,7 @@ static void test_messages(void **state)
         { "--max-steps abc", "--max-steps: expected an integer, found \"abc\"" },
         { "--max-steps 0", "--max-steps: expected 1 to 1000000000, found \"0\"" },
         { "--learning-rate -1", "--learning-rate: expected at least 0, found \"-1\"" },
-        { "--learning-rat 1", "--learning-rat: no such option, did you mean learning-rate?" },
+        { "--learning-rat 1", "--learning-rat: no such option, did you mean --learning-rate?" },
         { "--xyzzy", "--xyzzy: no such option" },
         { "--seed", "--seed: expected a value, found the end of the line" },
         { "--out --seed 3", "--out: expected a value, found --seed" },
@@ -173,7 +173,7 @@ static void test_messages(void **state)
         { "-vx", "-x: no such option" },
         { "--schedule linaer", "--schedule: expected constant, linear or cosine-decay; found \"linaer\", did you mean linear?" },
         { "--schedule quadratic", "--schedule: expected constant, linear or cosine-decay; found \"quadratic\"" },
-        { "--no-seed", "--no-seed: no such option, did you mean seed?" },
+        { "--no-seed", "--no-seed: no such option, did you mean --seed?" },
         { "--no-shuffle=1", "--no-shuffle: takes no value, found \"1\"" },
         { "--verbose=maybe", "--verbose: expected true or false, found \"maybe\"" },
     };

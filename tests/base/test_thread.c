@@ -92,9 +92,13 @@ static void test_default_is_within_affinity(void **state)
     assert_int_equal(sched_getaffinity(0, sizeof set, &set), 0);
     lm_threads_set(0);
     assert_in_range(lm_threads(), 1, CPU_COUNT(&set));
-    setenv("OMP_NUM_THREADS", "1", 1);                  /* read by OpenMP at start: only its presence matters here */
-    lm_threads_set(0);
-    assert_true(lm_threads() >= 1);
+    int cores = lm_threads();
+    static const struct { const char *word; int threads; } words[] = { { "3", 3 }, { "2,4", 2 }, { "0", 0 }, { "-1", 0 }, { "many", 0 }, { "99999999999999", 0 } };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        setenv("OMP_NUM_THREADS", words[i].word, 1);
+        lm_threads_set(0);
+        assert_int_equal(lm_threads(), words[i].threads ? words[i].threads : cores);
+    }
     unsetenv("OMP_NUM_THREADS");
     lm_threads_set(0);
 }
