@@ -71,10 +71,9 @@ static void test_null_touches_nothing(void **state)
     k.copy(nowhere, nowhere, 1 << 20);
     k.add[LM_BF16](nowhere, nowhere, NULL, 1, 0, 1 << 20);
     double squares = 7;
-    float sum = 7;
     k.sum_squares(&squares, (const float *)nowhere, 1 << 20);
-    k.dot(&sum, (const float *)nowhere, NULL, 1 << 20);
-    assert_true(squares == 0 && sum == 0);
+    k.dot((float *)nowhere, (const float *)nowhere, NULL, 1 << 20);
+    assert_true(squares == 0);
 }
 
 /* The kernel's own account (Linux, /proc/cpuinfo) names the same features. */

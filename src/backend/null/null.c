@@ -2,7 +2,7 @@
  *
  * Shapes, tapes and arenas behave as in a real run, so the bytes that a run will need are counted
  * without computing it.  Tensor data is never touched, for it need not exist.  What a kernel hands
- * back to the host (sum_squares, dot) is set to 0, so that nobody branches on uninitialised memory. */
+ * back to the host (sum_squares) is set to 0, so that nobody branches on uninitialised memory. */
 #include "backend/install.h"
 
 #pragma GCC diagnostic ignored "-Wunused-parameter"
@@ -12,7 +12,6 @@ LM_KERNELS(LM_SLOT, LM_SLOT)
 #undef LM_SLOT
 
 static void zero_sum_squares(double *out, const float *x, int64_t n) { *out = 0; }
-static void zero_dot(float *out, const float *x, const float *w, int64_t n) { *out = 0; }
 
 void lm_install_null(lm_kernels *k)
 {
@@ -21,5 +20,4 @@ void lm_install_null(lm_kernels *k)
 #define LM_SLOT_REAL(slot, params) for (int r = 0; r < LM_N_REALS; r++) k->slot[r] = null_##slot;
     LM_KERNELS(LM_SLOT, LM_SLOT_REAL)
     k->sum_squares = zero_sum_squares;
-    k->dot = zero_dot;
 }

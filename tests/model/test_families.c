@@ -1,0 +1,82 @@
+/* Every family against transformers: logits, loss, the gradient of every parameter, and ten steps
+ * of AdamW, from the golden models of tools/golden/model.py; on the reference kernels and on the
+ * machine's best, plain and with activation checkpointing. */
+#include "model/golden.h"
+
+static const char *const cases[] = { "llama", "llama3_rope", "llama_linear", "llama_dynamic", "llama_yarn", "mistral", "qwen2", "gpt2" };
+
+static void run(const char *name, const char *backend, bool checkpointing)
+{
+    golden g;
+    char model[256], expect[300], where[120];
+    snprintf(model, sizeof model, "tests/golden/model/%s", name);
+    snprintf(expect, sizeof expect, "%s/expect.safetensors", model);
+    snprintf(where, sizeof where, "%s on %s%s", name, backend, checkpointing ? ", checkpointing" : "");
+    golden_open(&g, model, expect, backend);
+    g.t.checkpointing = checkpointing;
+    golden_check_logits(&g, where);
+
+    for (int64_t i = 0; i < g.m->params.n; i++) g.m->params.items[i]->trains = g.m->params.items[i]->t.data != NULL;
+    assert_int_equal(lm_params_prepare_training(&g.m->params, &g.err), LM_OK);
+    float loss = golden_gradients(&g), want;
+    lm_stored_copy(golden_find(&g, "loss"), &want, LM_F32, NULL);
+    if (!(fabsf(loss - want) < 1e-4f)) fail_msg("%s: loss %g, expected %g", where, loss, want);
+    golden_check_gradients(&g, &g.m->params, "", where);
+    golden_check_steps(&g, &g.m->params, where);
+    golden_close(&g);
+}
+
+static void test_every_family_on_ref(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) run(cases[i], "ref", false);
+}
+
+static void test_every_family_on_this_machine(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) run(cases[i], "auto", false);
+}
+
+static void test_every_family_with_checkpointing(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) run(cases[i], "auto", true);
+}
+
+/* The null backend runs the same code on memory that may not be touched, and counts it. */
+static void test_counting_equals_computing(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t peak[2];
+        for (int count = 0; count < 2; count++) {
+            golden g;
+            char model[256], expect[300];
+            snprintf(model, sizeof model, "tests/golden/model/%s", cases[i]);
+            snprintf(expect, sizeof expect, "%s/expect.safetensors", model);
+            golden_open(&g, model, expect, count ? "null" : "ref");
+            lm_tape_free(&g.t);
+            lm_tape_options options = { .compute = LM_F32, .bytes = (size_t)1 << 30, .count_only = count };
+            assert_int_equal(lm_tape_init(&g.t, &g.k, &options, &g.err), LM_OK);
+            for (int64_t j = 0; j < g.m->params.n; j++) g.m->params.items[j]->trains = g.m->params.items[j]->t.data != NULL;
+            assert_int_equal(lm_params_prepare_training(&g.m->params, &g.err), LM_OK);
+            golden_gradients(&g);
+            peak[count] = lm_tape_peak(&g.t) + g.m->params.arena.peak;
+            golden_close(&g);
+        }
+        assert_true(peak[0] > 0);
+        assert_int_equal(peak[0], peak[1]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_family_on_ref),
+        cmocka_unit_test(test_every_family_on_this_machine),
+        cmocka_unit_test(test_every_family_with_checkpointing),
+        cmocka_unit_test(test_counting_equals_computing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
