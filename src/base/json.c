@@ -90,7 +90,7 @@ lm_json *lm_json_read(const char *path, lm_err *err)
 /* jansson prints reals with a fixed number of digits: 0.10000000000000001, or bits are lost. */
 static void put_real(lm_str *out, double x)
 {
-    char text[32];
+    char text[40];
     for (int digits = fabs(x) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {   /* %g drops trailing zeros itself */
         snprintf(text, sizeof text, "%.*g", digits, x);
         if (strtod(text, NULL) == x) break;

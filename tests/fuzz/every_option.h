@@ -18,9 +18,9 @@ typedef struct every_option {
 static const char *const every_choice[] = { "constant", "linear", "cosine-decay", NULL };
 
 static const lm_option every_table[] = {
-    LM_OPTION(FLAG, every_option, flag, "flag", .fallback = "true"),
+    LM_OPTION(FLAG, every_option, flag, "flag", .fallback = "true", .letter = 'f'),
     LM_OPTION(INT, every_option, integer, "integer", .required = true),
-    LM_OPTION(INT, every_option, bounded, "bounded-int", .fallback = "4k", .min = 1, .max = 1e6),
+    LM_OPTION(INT, every_option, bounded, "bounded-int", .fallback = "4k", .min = 1, .max = 1e6, .letter = 'b'),
     LM_OPTION(REAL, every_option, real, "real", .required = true),
     LM_OPTION(REAL, every_option, positive, "positive", .fallback = "3e-4", .min = 0, .max = INFINITY),
     LM_OPTION(STRING, every_option, string, "string", .fallback = "text"),

@@ -1,0 +1,152 @@
+"""Runs every contestant in turn, each time in a fresh process, and writes the table.
+
+A round runs each contestant of a work once, so that a slow minute of the machine hits all of them;
+a figure is the median over the rounds, with the smallest and the largest beside it.  Peak memory is
+what the kernel counted for the process (ru_maxrss), for both sides alike: the weights that malmoi
+maps from a file count as far as they were touched.
+"""
+import argparse
+import dataclasses
+import datetime
+import importlib.metadata
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import contestants
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+@dataclasses.dataclass
+class Run:
+    """What one process wrote, and what it cost."""
+    out: str
+    first_line: float            # seconds from its start to its first line
+    peak_mib: float
+
+
+def run(command, limit):
+    """One process: a Run, or None if it was stopped at the limit.  A failure ends the benchmark."""
+    with tempfile.TemporaryFile() as errors:
+        start = time.perf_counter()
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, cwd=ROOT)
+        stopped = threading.Event()
+        timer = threading.Timer(limit, lambda: (stopped.set(), child.kill()))
+        timer.start()
+        first = child.stdout.readline()
+        first_line = time.perf_counter() - start
+        out = (first + child.stdout.read()).decode()
+        _, status, usage = os.wait4(child.pid, 0)
+        timer.cancel()
+        if status != 0 and not stopped.is_set():
+            errors.seek(0)
+            sys.exit(f"{' '.join(map(str, command))}\n{errors.read().decode()}bench: it failed")
+    return None if stopped.is_set() else Run(out, first_line, usage.ru_maxrss / 1024)
+
+
+class Series:
+    """A contestant's figures over the rounds."""
+
+    def __init__(self, contestant):
+        self.contestant = contestant
+        self.speeds, self.peaks, self.stopped = [], [], False
+
+    def measure(self, limit):
+        if self.stopped:
+            return
+        self.contestant.prepare()
+        done = run(self.contestant.command, limit)
+        if done is None:
+            self.stopped = True
+            return
+        self.speeds.append(self.contestant.figure(done))
+        self.peaks.append(done.peak_mib)
+
+
+def spread(values, digits):
+    """median [smallest, largest]"""
+    return f"{statistics.median(values):.{digits}f} [{min(values):.{digits}f}, {max(values):.{digits}f}]"
+
+
+def ratio_cell(ours, theirs, wanted, more_is_better):
+    ratio = ours / theirs
+    reached = ratio >= wanted if more_is_better else ratio <= wanted
+    return f"{ratio:.2f}× ({'reached' if reached else 'LOST'}: {'≥' if more_is_better else '≤'} {wanted})"
+
+
+def table(work, series, limit):
+    """The Markdown table of one work; malmoi stands first and the ratios are against each peer."""
+    ours, digits = series[0], work.digits
+    rows = [f"| | {work.unit} | peak MiB | speed of malmoi against it | memory of malmoi against it |",
+            "|---|---|---|---|---|"]
+    for s in series:
+        if s.stopped and not s.speeds:
+            rows.append(f"| {s.contestant.name} | stopped after {limit} s | | | |")
+            continue
+        cells = [s.contestant.name, spread(s.speeds, digits), spread(s.peaks, 0), "", ""]
+        if s is not ours and ours.speeds:
+            a, b = statistics.median(ours.speeds), statistics.median(s.speeds)
+            cells[3] = ratio_cell(*((a, b) if work.more_is_better else (b, a)), work.speed_wanted, True)
+            if work.memory_wanted:
+                cells[4] = ratio_cell(statistics.median(ours.peaks), statistics.median(s.peaks),
+                                      work.memory_wanted, False)
+        rows.append("| " + " | ".join(cells) + " |")
+    if ours.speeds:
+        rows += [""] + work.remarks(statistics.median(ours.speeds), statistics.median(ours.peaks))
+    return rows
+
+
+def machine():
+    with open("/proc/cpuinfo") as cpuinfo:
+        lines = cpuinfo.read().splitlines()
+    field = lambda name: next((l.split(":", 1)[1].strip() for l in lines if l.startswith(name)), "unknown")
+    wanted = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile")
+    flags = [f for f in wanted if f in field("flags").split()]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{field('model name')}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB; {' '.join(flags)}"
+
+
+def heading(arguments):
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
+    peers = ", ".join(f"{p} {importlib.metadata.version(p)}" for p in ("torch", "transformers", "peft"))
+    return ["# Benchmarks", "",
+            "Written by `make bench`: malmoi and its peer in turn on the same work, each time in a fresh process;",
+            f"medians of {arguments.rounds} rounds [smallest, largest].  Rows that malmoi loses stay in.", "",
+            f"- date: {datetime.date.today()}, malmoi {commit.stdout.strip() or 'unknown'}",
+            f"- machine: {machine()}",
+            f"- peers: Python {platform.python_version()}, {peers}", ""]
+
+
+def main():
+    works = {w.key: w for w in contestants.WORKS}
+    parser = argparse.ArgumentParser(prog="bench/run")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", type=lambda text: text.split(","), default=list(works), help=",".join(works))
+    parser.add_argument("--limit", type=int, default=900, help="seconds after which a process is stopped")
+    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "docs/benchmarks.md")
+    arguments = parser.parse_args()
+
+    report = heading(arguments)
+    for work in (works[key] for key in arguments.only):
+        series = [Series(c) for c in work.contestants]
+        for i in range(arguments.rounds):
+            for s in series:
+                print(f"{work.key}: round {i + 1} of {arguments.rounds}, {s.contestant.name}", file=sys.stderr)
+                s.measure(arguments.limit)
+        section = [f"## {work.title}", "", *table(work, series, arguments.limit), "", "```",
+                   *(" ".join(map(str, c.command)).replace(f"{ROOT}/", "") for c in work.contestants), "```", ""]
+        print("\n".join(section), flush=True)
+        report += section
+    arguments.out.parent.mkdir(exist_ok=True)
+    arguments.out.write_text("\n".join(report))
+
+
+if __name__ == "__main__":
+    main()

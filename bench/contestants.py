@@ -1,0 +1,105 @@
+"""The works that are measured, who does them, and what counts as reached."""
+import dataclasses
+import json
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+from typing import Callable
+
+import shapes
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+WORK = ROOT / "build/bench"
+MALMOI = ROOT / "build/malmoi"
+STEPS = 3                                       # of a training process; the first warms up
+PROMPT = "it was a quiet morning"
+
+
+@dataclasses.dataclass
+class Contestant:
+    name: str
+    command: list
+    figure: Callable                            # of a finished run
+    prepare: Callable = lambda: None            # before each run
+
+
+@dataclasses.dataclass
+class Work:
+    key: str
+    title: str
+    unit: str
+    more_is_better: bool
+    digits: int
+    speed_wanted: float
+    memory_wanted: float | None
+    contestants: list                           # malmoi first
+    remarks: Callable                           # (median figure, median peak MiB) of malmoi -> lines
+
+
+# ---- training ----
+
+def peer_speed(run):
+    """Tokens a second over the steps after the first."""
+    said = json.loads(run.out.splitlines()[-1])
+    return said["tokens"] / statistics.median(said["seconds"][1:])
+
+
+def peer_training(work, dtype):
+    label = {"bf16": "PyTorch, bf16 autocast", "f32": "PyTorch, f32"}[dtype]
+    return Contestant(label, [sys.executable, ROOT / "bench/peer_train.py", work, dtype, "--steps", str(STEPS)], peer_speed)
+
+
+def malmoi_training(model, *options):
+    out = WORK / "run"
+    command = [MALMOI, "train", "clm", "--model", WORK / model, "--data", WORK / "text.jsonl", "--out", out,
+               "--batch-size", str(shapes.B), "--context", str(shapes.T), "--packing", "--steps", str(STEPS), *options]
+
+    def speed(_):
+        with open(out / "log.jsonl") as log:
+            steps = [json.loads(line) for line in log]
+        return statistics.median(s["tokens_per_second"] for s in steps[1:])
+    return Contestant("malmoi", command, speed, lambda: shutil.rmtree(out, ignore_errors=True))
+
+
+def plan_remark(contestant):
+    """What `malmoi plan` predicts for the contestant's command against what was measured."""
+    def remark(_, peak):
+        arguments = [a for a in contestant.command[1:]]
+        said = subprocess.run([MALMOI, "plan", *arguments, "--json"], capture_output=True, text=True, check=True)
+        predicted = json.loads(said.stdout)["peak_bytes"] / 2**20
+        error = predicted / peak - 1
+        return [f"`malmoi plan` predicts {predicted:.0f} MiB, {error:+.1%} of what was measured "
+                f"({'reached' if abs(error) <= 0.05 else 'LOST'}: within 5%)."]
+    return remark
+
+
+def training_work(key, title, model, peer, speed_wanted, *options):
+    malmoi = malmoi_training(model, *options)
+    return Work(key, title, "tokens/s", True, 0, speed_wanted, 0.6,
+                [malmoi, peer_training(peer, "bf16"), peer_training(peer, "f32")], plan_remark(malmoi))
+
+
+# ---- first token ----
+
+def first_token_work():
+    folder = WORK / "gpt2"
+    milliseconds = lambda run: 1000 * run.first_line
+    malmoi = Contestant("malmoi", [MALMOI, "generate", folder, "--prompt", PROMPT, "--greedy", "--max-new-tokens", "1"],
+                        milliseconds)
+    peer = Contestant("transformers", [sys.executable, ROOT / "bench/peer_generate.py", folder, PROMPT], milliseconds)
+    remark = lambda figure, _: [f"First token of malmoi after {figure:.0f} ms "
+                                f"({'reached' if figure < 150 else 'LOST'}: under 150 ms)."]
+    return Work("first-token", "First token from a mapped model of 500 MB (f32), warm file cache, from the start of "
+                "the process", "ms", False, 0, 1.0, None, [malmoi, peer], remark)
+
+
+SHAPE = f"B {shapes.B}, T {shapes.T}"
+WORKS = [
+    training_work("full", f"Training step, GPT-2 124M, every parameter, AdamW, {SHAPE}", "gpt2", "gpt2", 1.2),
+    training_work("lora", f"LoRA step, LLaMA 110M, rank {shapes.LORA_RANK} on every projection, {SHAPE}", "llama",
+                  "llama_lora", 1.3, "--adapter", "lora", "--lora-r", str(shapes.LORA_RANK),
+                  "--target-modules", ",".join(shapes.LORA_TARGETS)),
+    first_token_work(),
+]

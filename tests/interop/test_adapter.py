@@ -1,0 +1,93 @@
+"""Adapters in both directions: PEFT's are read here, malmoi's are read by PEFT, and a merge is a merge."""
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file
+
+import material
+import reference
+
+LOSS = dict(abs=1e-4)       # f32 on both sides
+TARGETS = {"llama": ["q_proj", "v_proj", "down_proj"], "gpt2": ["c_attn", "mlp.c_proj"]}
+
+
+def family_of(folder):
+    return "gpt2" if folder.name.startswith("gpt2") else "llama"
+
+
+def loss_here(malmoi, model, data, *options):
+    return malmoi("eval", "perplexity", model, "--data", data, "--dtype", "f32", "--json", *options).json["loss"]
+
+
+def peft_adapter(base, folder, **options):
+    """A random adapter that PEFT writes."""
+    model, _ = material.open_model(base)
+    options = {"r": 4, "lora_alpha": 8, "target_modules": TARGETS[family_of(base)],
+               "fan_in_fan_out": family_of(base) == "gpt2"} | options
+    model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **options))
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for p in model.parameters():
+            if p.requires_grad:
+                p.add_(0.1 * torch.randn_like(p))
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def trained(malmoi, base, training, tmp_path):
+    """An adapter that malmoi trained on the base."""
+    malmoi("train", "clm", "--model", base, "--data", training, "--adapter", "lora", "--lora-r", 4, "--lora-alpha", 8,
+           "--target-modules", ",".join(TARGETS[family_of(base)]), "--steps", 8, "--lr", 1e-2, "--dtype", "f32",
+           "--out", tmp_path / "trained")
+    return tmp_path / "trained"
+
+
+@pytest.mark.parametrize("options", [{}, {"use_rslora": True}, {"modules_to_save": ["lm_head"]},
+                                     {"target_modules": "all-linear"}], ids=str)
+def test_an_adapter_of_peft_gives_its_loss(malmoi, folders, held_out, documents, tmp_path, options):
+    base = folders("llama")
+    adapter = peft_adapter(base, tmp_path / "a", **options)
+    expected = reference.folder_loss(base, documents, adapter)
+    assert abs(expected - reference.folder_loss(base, documents)) > 0.01, "the adapter must matter"
+    assert loss_here(malmoi, base, held_out, "--adapter", adapter) == pytest.approx(expected, **LOSS)
+
+
+def test_an_adapter_of_peft_on_transposed_weights(malmoi, folders, held_out, documents, tmp_path):
+    adapter = peft_adapter(folders("gpt2"), tmp_path / "a")
+    assert loss_here(malmoi, folders("gpt2"), held_out, "--adapter", adapter) == pytest.approx(
+        reference.folder_loss(folders("gpt2"), documents, adapter), **LOSS)
+
+
+def test_a_trained_adapter_opens_in_peft(malmoi, base, trained, held_out, documents):
+    expected = reference.folder_loss(base, documents, trained)
+    assert loss_here(malmoi, base, held_out, "--adapter", trained) == pytest.approx(expected, **LOSS)
+    assert expected < reference.folder_loss(base, documents) - 0.05, "eight steps must have taught it something"
+
+
+def test_merge_is_that_of_peft(malmoi, base, trained, held_out, documents, tmp_path):
+    malmoi("merge", base, trained, "--out", tmp_path / "merged")
+    model, tokenizer = material.open_model(base)
+    merged = PeftModel.from_pretrained(model, trained).merge_and_unload().state_dict()
+    opened, opened_tokenizer = material.open_model(tmp_path / "merged")
+    found = opened.state_dict()
+    assert found.keys() == merged.keys()
+    for name, weight in merged.items():
+        torch.testing.assert_close(found[name], weight, atol=1e-6, rtol=1e-5, msg=lambda m: f"{name}: {m}")
+
+    assert loss_here(malmoi, tmp_path / "merged", held_out) == pytest.approx(
+        loss_here(malmoi, base, held_out, "--adapter", trained), **LOSS)
+    text = " ".join(documents)
+    assert opened_tokenizer(text).input_ids == tokenizer(text).input_ids
+
+
+def test_the_adapter_file_has_names_and_types_of_peft(base, trained, tmp_path):
+    ours = load_file(trained / "adapter_model.safetensors")
+    theirs = load_file(peft_adapter(base, tmp_path / "a") / "adapter_model.safetensors")
+    assert {n: (t.shape, t.dtype) for n, t in ours.items()} == {n: (t.shape, t.dtype) for n, t in theirs.items()}
+
+
+def test_an_adapter_of_another_shape_is_refused(malmoi, folders, held_out, tmp_path):
+    adapter = peft_adapter(folders("llama"), tmp_path / "a")
+    said = malmoi("eval", "perplexity", folders("gpt2"), "--adapter", adapter, "--data", held_out, code=1)
+    assert "adapter" in said.err and len(said.err.strip().splitlines()) == 1
