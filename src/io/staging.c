@@ -74,6 +74,14 @@ static char *parent_of(const char *path)
     return n ? lm_strndup(path, n) : lm_strdup(".");
 }
 
+static char *without_slash(const char *path)
+{
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/') n--;
+    return lm_strndup(path, n);
+}
+
+/* target has no slash at its end. */
 static char *temporary_of(const char *target)
 {
     lm_str name = {0};
@@ -119,9 +127,7 @@ lm_status lm_staging_begin(lm_staging *s, const char *target, bool replace, lm_e
     *s = (lm_staging){0};
     if (!replace && lm_file_exists(target) && !(lm_is_dir(target) && is_empty(target)))
         return lm_fail(err, LM_E_IO, "%s: exists already; choose a new folder or remove it", target);
-    size_t len = strlen(target);
-    while (len > 1 && target[len - 1] == '/') len--;
-    s->target = lm_strndup(target, len);
+    s->target = without_slash(target);
     s->path = temporary_of(s->target);
 
     char *parent = parent_of(s->target);
@@ -141,7 +147,10 @@ static int take_name(const char *path, const char *target)
 {
     if (rename(path, target) == 0) return 0;                    /* nothing there, or an empty folder */
     if (errno != EEXIST && errno != ENOTEMPTY && errno != ENOTDIR) return errno;
-    if (renameat2(AT_FDCWD, path, AT_FDCWD, target, RENAME_EXCHANGE) == 0) return remove_tree(path);
+    if (renameat2(AT_FDCWD, path, AT_FDCWD, target, RENAME_EXCHANGE) == 0) {
+        remove_tree(path);                   /* what stays of the old one is swept another time */
+        return 0;
+    }
     if (errno != EINVAL && errno != ENOSYS) return errno;
     int reason = remove_tree(target);
     return reason ? reason : rename(path, target) == 0 ? 0 : errno;
@@ -171,8 +180,9 @@ void lm_staging_abort(lm_staging *s)
 
 lm_status lm_staging_remove(const char *folder, lm_err *err)
 {
-    char *path = temporary_of(folder);
-    int reason = rename(folder, path) == 0 ? remove_tree(path) : errno;
+    char *name = without_slash(folder), *path = temporary_of(name);
+    int reason = rename(name, path) == 0 ? remove_tree(path) : errno;
+    free(name);
     free(path);
     return reason ? refused(err, folder, "remove", reason) : LM_OK;
 }
