@@ -59,20 +59,20 @@ class Series:
         self.speeds, self.peaks, self.stopped = [], [], False
 
     def measure(self, limit):
+        """One more figure; a contestant that was stopped once does not run again."""
         if self.stopped:
             return
         self.contestant.prepare()
         done = run(self.contestant.command, limit)
-        if done is None:
-            self.stopped = True
-            return
-        self.speeds.append(self.contestant.figure(done))
-        self.peaks.append(done.peak_mib)
+        self.stopped = done is None
+        if done:
+            self.speeds.append(self.contestant.figure(done))
+            self.peaks.append(done.peak_mib)
 
 
-def spread(values, digits):
+def spread(values):
     """median [smallest, largest]"""
-    return f"{statistics.median(values):.{digits}f} [{min(values):.{digits}f}, {max(values):.{digits}f}]"
+    return f"{statistics.median(values):.0f} [{min(values):.0f}, {max(values):.0f}]"
 
 
 def ratio_cell(ours, theirs, wanted, more_is_better):
@@ -83,14 +83,14 @@ def ratio_cell(ours, theirs, wanted, more_is_better):
 
 def table(work, series, limit):
     """The Markdown table of one work; malmoi stands first and the ratios are against each peer."""
-    ours, digits = series[0], work.digits
+    ours = series[0]
     rows = [f"| | {work.unit} | peak MiB | speed of malmoi against it | memory of malmoi against it |",
             "|---|---|---|---|---|"]
     for s in series:
-        if s.stopped and not s.speeds:
-            rows.append(f"| {s.contestant.name} | stopped after {limit} s | | | |")
+        if s.stopped:
+            rows.append(f"| {s.contestant.name} | {work.when_stopped(limit)} | | | |")
             continue
-        cells = [s.contestant.name, spread(s.speeds, digits), spread(s.peaks, 0), "", ""]
+        cells = [s.contestant.name, spread(s.speeds), spread(s.peaks), "", ""]
         if s is not ours and ours.speeds:
             a, b = statistics.median(ours.speeds), statistics.median(s.speeds)
             cells[3] = ratio_cell(*((a, b) if work.more_is_better else (b, a)), work.speed_wanted, True)
