@@ -119,6 +119,9 @@ lm_status lm_call_kernels(const lm_call *call, lm_kernels *k, lm_err *err);
 /* Prints a document (taken) on one line of stdout.  NULL (json_pack refuses NaN) is a bug. */
 void lm_print_json(lm_json *doc);
 
+/* A JSON string of any bytes: those that are not UTF-8 become U+FFFD. */
+lm_json *lm_json_utf8(const char *text, size_t n);
+
 /* "  name        summary" of a list in --help. */
 void lm_help_entry(lm_str *out, const char *name, const char *summary);
 

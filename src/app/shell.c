@@ -205,6 +205,21 @@ void lm_print_json(lm_json *doc)
     lm_json_free(doc);
 }
 
+lm_json *lm_json_utf8(const char *text, size_t n)
+{
+    lm_str clean = { 0 };
+    lm_str_reserve(&clean, n);
+    while (n > 0) {
+        size_t valid = lm_utf8_valid(text, n);
+        lm_str_append(&clean, text, valid);
+        if (valid < n) lm_str_put_rune(&clean, 0xFFFD), valid++;
+        text += valid, n -= valid;
+    }
+    lm_json *string = json_stringn_nocheck(clean.data, clean.len);
+    lm_str_free(&clean);
+    return string;
+}
+
 /* The sink of lm_log; `context` is the lm_common of the call. */
 static void log_to_stderr(lm_level level, const char *text, void *context)
 {

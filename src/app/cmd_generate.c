@@ -1,0 +1,223 @@
+/* malmoi generate: continues one prompt as it is computed, or many prompts together. */
+#include "app/command.h"
+#include "app/open.h"
+#include "app/prompts.h"
+
+#include "base/log.h"
+#include "base/signal.h"
+#include "infer/generation.h"
+#include "infer/session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct generate_options {
+    const char *model, *adapter, *prompt, *prompt_file;
+    int64_t max_new_tokens, samples, context;
+    lm_strings stop;
+    int dtype;
+    bool bos, special, echo, ignore_eos, slide, json;
+} generate_options;
+
+static const lm_option options[] = {
+    LM_OPTION(STRING, generate_options, model, "model", .metavar = "FOLDER", .help = "the model; may also stand first"),
+    LM_OPTION(STRING, generate_options, adapter, "adapter", .metavar = "FOLDER", .help = "a PEFT adapter over it"),
+    LM_OPTION(STRING, generate_options, prompt, "prompt", .letter = 'p', .help = "the text to continue"),
+    LM_OPTION(STRING, generate_options, prompt_file, "prompt-file", .metavar = "FILE",
+              .help = "a prompt on each line, or JSONL with \"prompt\"; - reads standard input"),
+    LM_OPTION(INT, generate_options, max_new_tokens, "max-new-tokens", .letter = 'n', .fallback = "256", .min = -1,
+              .max = 1 << 30, .help = "tokens to generate (-1: until the model ends or the context is full)"),
+    LM_OPTION(INT, generate_options, samples, "samples", .fallback = "1", .min = 1, .max = 1 << 20,
+              .help = "continuations of each prompt"),
+    LM_OPTION(LIST, generate_options, stop, "stop", .metavar = "TEXT", .help = "end before this text; may be repeated"),
+    LM_OPTION(INT, generate_options, context, "context", .fallback = "0", .max = 1 << 30,
+              .help = "tokens that prompt and answer may take (0: the model's limit)"),
+    LM_OPTION(FLAG, generate_options, slide, "slide", .help = "when the context is full, forget its older half and go on"),
+    LM_OPTION(FLAG, generate_options, bos, "bos", .fallback = "true", .help = "begin with the tokenizer's first token"),
+    LM_OPTION(FLAG, generate_options, special, "special",
+              .help = "special tokens that are written in the prompt are those tokens, not plain text"),
+    LM_OPTION(FLAG, generate_options, ignore_eos, "ignore-eos", .help = "go on where the model would end"),
+    LM_OPTION(FLAG, generate_options, echo, "echo", .help = "print the prompt before its continuation"),
+    LM_OPTION(CHOICE, generate_options, dtype, "dtype", .fallback = "auto", .choices = lm_dtype_choices,
+              .help = "type to compute in"),
+    LM_OPTION(FLAG, generate_options, json, "json", .help = "one JSON object per continuation"),
+    { 0 },
+};
+
+/* One run of the command. */
+typedef struct generate {
+    const generate_options *o;
+    const lm_sampling *sampling;
+    lm_opened m;
+    lm_generation defaults;
+    lm_prompts prompts;
+    lm_session *session;
+    lm_sequence **sequences;             /* [prompts.n * o->samples], the samples of a prompt side by side */
+    int64_t n;
+    double began, first;                 /* when, in seconds; first: the first piece of text */
+} generate;
+
+/* The model's own sampling settings come after ours and before the user's. */
+static lm_status prepare(lm_call *call, lm_err *err)
+{
+    lm_sampling *sampling = lm_call_add(call, "Sampling", lm_sampling_options, sizeof *sampling);
+    call->own = sampling;
+    const char *model = lm_call_peek(call, "model");
+    if (!model && call->argc > 0 && call->argv[0][0] != '-') model = call->argv[0];
+    if (!model) return LM_OK;
+    lm_generation g;
+    LM_TRY(lm_generation_read(&g, model, err));
+    const lm_option_set set[] = { { .options = lm_sampling_options, .values = sampling }, { 0 } };
+    lm_status status = lm_options_json(set, g.sampling, "generation_config.json", err);
+    lm_generation_free(&g);
+    return status;
+}
+
+static lm_status read_prompts(generate *g, lm_err *err)
+{
+    const generate_options *o = g->o;
+    lm_prompt_form form = { .tokenizer = g->m.tokenizer, .bos = o->bos, .special = o->special };
+    if (o->prompt_file) return lm_prompts_read(&g->prompts, o->prompt_file, &form, err);
+    return lm_prompts_add(&g->prompts, o->prompt, strlen(o->prompt), &form, err);
+}
+
+/* Enough rows for all sequences, but no more than the larger of one context and 2 GiB: the rest waits. */
+static int64_t choose_rows(const generate *g)
+{
+    const lm_config *c = &g->m.model->config;
+    int64_t context = g->o->context > 0 ? g->o->context : c->max_positions, rows = 0;
+    int64_t bytes = 2 * c->n_layers * c->n_kv_heads * c->head_dim * (int64_t)lm_dtype_size(g->m.compute);
+    int64_t most = ((int64_t)2 << 30) / bytes;
+    if (most < context) most = context;
+    for (int64_t i = 0; i < g->prompts.n && rows < most; i++) rows += g->o->samples * context;
+    return rows < most ? rows : most;
+}
+
+/* A single continuation appears as it is made. */
+static bool stream_text(lm_sequence *sequence, const char *text, size_t n, void *context)
+{
+    (void)sequence;
+    generate *g = context;
+    if (g->first == 0) g->first = lm_now();
+    if (g->o->json || g->n > 1) return true;
+    return fwrite(text, 1, n, stdout) == n && fflush(stdout) == 0;
+}
+
+static lm_status add_sequences(generate *g, lm_err *err)
+{
+    const generate_options *o = g->o;
+    g->n = g->prompts.n * o->samples;
+    g->sequences = lm_calloc((size_t)g->n, sizeof *g->sequences);
+    for (int64_t i = 0; i < g->n; i++) {
+        const lm_prompt *prompt = &g->prompts.items[i / o->samples];
+        lm_request request = {
+            .prompt = prompt->ids.data, .n_prompt = (int64_t)prompt->ids.len, .sampling = *g->sampling,
+            .stream = (uint64_t)i, .max_new_tokens = o->max_new_tokens, .stop = &o->stop,
+            .ignore_eos = o->ignore_eos, .slide = o->slide, .on_text = stream_text, .context = g,
+        };
+        if (lm_session_add(g->session, &g->sequences[i], &request, err) == LM_OK) continue;
+        return g->prompts.n > 1 ? lm_context(err, "prompt %lld", (long long)(i / o->samples + 1)) : err->code;
+    }
+    return LM_OK;
+}
+
+/* Steps until all are done, or Ctrl-C: then what there is stands. */
+static lm_status decode(generate *g, lm_err *err)
+{
+    for (int64_t live = 1; live > 0;) {
+        LM_TRY(lm_session_step(g->session, &live, err));
+        if (!lm_interrupted()) continue;
+        for (int64_t i = 0; i < g->n; i++) lm_sequence_cancel(g->sequences[i]);
+        return LM_E_INTERRUPT;
+    }
+    return LM_OK;
+}
+
+static void print_one(const generate *g, int64_t i)
+{
+    const lm_sequence *q = g->sequences[i];
+    const lm_prompt *prompt = &g->prompts.items[i / g->o->samples];
+    int64_t n_new = (int64_t)q->ids.len - q->n_prompt;
+    if (g->o->json) {
+        lm_print_json(json_pack("{s:o, s:o, s:s, s:I, s:I}", "prompt", lm_json_utf8(prompt->text, strlen(prompt->text)),
+                                "text", lm_json_utf8(q->text.data, q->text.len), "finish", lm_finish_name(q->finish),
+                                "prompt_tokens", (json_int_t)q->n_prompt, "tokens", (json_int_t)n_new));
+        return;
+    }
+    if (g->n > 1) {
+        printf("%s== %lld\n%s", i ? "\n" : "", (long long)(i + 1), g->o->echo ? prompt->text : "");
+        fwrite(q->text.data, 1, q->text.len, stdout);
+    }
+    putchar('\n');
+}
+
+static void report(const generate *g)
+{
+    double now = lm_now(), took = now - g->began;
+    int64_t tokens = 0, full = 0, slid = 0;
+    for (int64_t i = 0; i < g->n; i++) {
+        tokens += (int64_t)g->sequences[i]->ids.len - g->sequences[i]->n_prompt;
+        full += g->sequences[i]->finish == LM_FINISH_CONTEXT;
+        slid += g->sequences[i]->slides;
+    }
+    if (full) lm_log(LM_LOG_WARN, "%lld of %lld continuations ended because the context of %lld tokens is full",
+                     (long long)full, (long long)g->n, (long long)lm_session_context(g->session));
+    if (slid) lm_log(LM_LOG_WARN, "the context was full and slid %lld times", (long long)slid);
+    lm_log(LM_LOG_DEBUG, "first text after %.0f ms; %lld tokens in %.2f s (%.1f tokens/s)",
+           1e3 * ((g->first > 0 ? g->first : now) - g->began), (long long)tokens, took, (double)tokens / took);
+}
+
+static lm_status work(generate *g, const lm_call *call, const char *model, lm_err *err)
+{
+    const generate_options *o = g->o;
+    LM_TRY(lm_generation_read(&g->defaults, model, err));
+    LM_TRY(lm_open(&g->m, call, model, o->adapter, o->dtype, err));
+    LM_TRY(read_prompts(g, err));
+    const lm_session_options how = { .context = o->context, .rows = choose_rows(g), .compute = g->m.compute,
+                                     .eos = g->defaults.eos, .n_eos = g->defaults.n_eos };
+    LM_TRY(lm_session_new(&g->session, g->m.model, &g->m.kernels, g->m.tokenizer, &how, err));
+    LM_TRY(add_sequences(g, err));
+    if (o->echo && !o->json && g->n == 1) fputs(g->prompts.items[0].text, stdout);
+
+    lm_interrupt_watch();
+    lm_status status = decode(g, err);
+    if (status != LM_OK && status != LM_E_INTERRUPT) return status;
+    for (int64_t i = 0; i < g->n; i++) print_one(g, i);
+    report(g);
+    return status;
+}
+
+static lm_status run(lm_call *call, lm_err *err)
+{
+    generate g = { .o = call->values, .sampling = call->own, .began = lm_now() };
+    const char *model;
+    int next;
+    LM_TRY(lm_call_model(call, g.o->model, &model, &next, err));
+    LM_TRY(lm_call_args(call, next, next, "one MODEL", err));
+    if (!g.o->prompt == !g.o->prompt_file) {
+        return lm_fail(err, LM_E_USAGE, "generate: expected --prompt TEXT or --prompt-file FILE, one of them");
+    }
+    lm_status status = work(&g, call, model, err);
+    lm_session_free(g.session);
+    free(g.sequences);
+    lm_prompts_free(&g.prompts);
+    lm_generation_free(&g.defaults);
+    lm_close(&g.m);
+    return status;
+}
+
+const lm_command lm_command_generate = {
+    .name = "generate",
+    .group = "models",
+    .summary = "continue a text",
+    .usage = "MODEL --prompt TEXT [options]",
+    .example = "malmoi generate MODEL --prompt \"Once upon a time\" --max-new-tokens 100\n"
+               "malmoi generate MODEL --prompt-file prompts.txt --greedy --json",
+    .notes = "Sampling settings that are not given come from the model's generation_config.json where it has them.\n"
+             "The same seed gives the same text, alone or among other prompts.",
+    .options = options,
+    .values_size = sizeof(generate_options),
+    .prepare = prepare,
+    .run = run,
+};

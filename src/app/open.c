@@ -1,0 +1,41 @@
+#include "app/open.h"
+
+#include "base/file.h"
+#include "infer/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char *const lm_dtype_choices[] = { "auto", "f32", "bf16", NULL };
+
+lm_status lm_open(lm_opened *o, const lm_call *call, const char *model, const char *adapter, int dtype, lm_err *err)
+{
+    LM_TRY(lm_call_kernels(call, &o->kernels, err));
+    LM_TRY(lm_model_load(&o->model, model, &o->kernels, err));
+    LM_TRY(lm_tokenizer_load(&o->tokenizer, model, err));
+    int64_t ids = lm_tokenizer_vocab_size(o->tokenizer), rows = o->model->config.vocab_size;
+    if (ids > rows) {
+        return lm_fail(err, LM_E_MISMATCH, "%s: the tokenizer has %lld ids, the model's vocabulary %lld", model,
+                       (long long)ids, (long long)rows);
+    }
+    if (adapter) LM_TRY(lm_adapter_load(&o->adapter, o->model, adapter, err));
+    o->compute = dtype == 0 ? lm_compute_auto(o->model, &o->kernels) : dtype == 1 ? LM_F32 : LM_BF16;
+    return LM_OK;
+}
+
+void lm_close(lm_opened *o)
+{
+    lm_adapter_free(o->adapter);
+    lm_model_free(o->model);
+    lm_tokenizer_free(o->tokenizer);
+    *o = (lm_opened){ 0 };
+}
+
+lm_status lm_open_output(const char *path, bool force, lm_err *err)
+{
+    char *config = lm_path_join(path, "config.json");
+    bool taken = lm_file_exists(config) && !force;
+    free(config);
+    if (taken) return lm_fail(err, LM_E_USAGE, "%s: holds a model already; choose another --out or say --force", path);
+    return lm_make_dirs(path, err);
+}

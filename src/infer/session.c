@@ -1,0 +1,460 @@
+#define _GNU_SOURCE   /* memmem */
+#include "infer/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { DEFAULT_STEP_TOKENS = 1024, MAX_EOS = 32 };
+
+struct lm_session {
+    lm_model *m;
+    const lm_tokenizer *tk;
+    lm_tape tape;
+    lm_kv kv;
+    lm_sampler sampler;
+    int64_t context, step_tokens, n_tokens;
+    int32_t eos[MAX_EOS];
+    int n_eos;
+    lm_sequence *first;                  /* in order of arrival, which is the order of service */
+
+    /* The batch of a step. */
+    int32_t *ids, *positions, *rows, *index;     /* [step_tokens] */
+    lm_segment *segments;                        /* [step_tokens] */
+    lm_sequence **asking;                        /* [step_tokens] who gets the logits of index[i] */
+};
+
+const char *lm_finish_name(lm_finish finish)
+{
+    static const char *const names[] = { "running", "eos", "stop", "length", "context", "cancelled" };
+    return names[finish];
+}
+
+lm_dtype lm_compute_auto(const lm_model *m, const lm_kernels *k)
+{
+    lm_dtype stored = m->embedding->dtype;
+    return k->bf16_units && (stored == LM_BF16 || stored == LM_F16) ? LM_BF16 : LM_F32;
+}
+
+/* ---- the session ----------------------------------------------------------------- */
+
+static void add_eos(lm_session *s, int64_t id)
+{
+    if (id < 0 || id >= s->m->config.vocab_size || s->n_eos == MAX_EOS) return;
+    for (int i = 0; i < s->n_eos; i++)
+        if (s->eos[i] == id) return;
+    s->eos[s->n_eos++] = (int32_t)id;
+}
+
+static lm_status choose_context(lm_session *s, int64_t wanted, lm_err *err)
+{
+    int64_t limit = s->m->config.max_positions;
+    s->context = wanted > 0 ? wanted : limit;
+    if (s->context > 0 && s->context <= limit) return LM_OK;
+    return lm_fail(err, LM_E_USAGE, "a context of %lld tokens: the model was made for %lld", (long long)s->context,
+                   (long long)limit);
+}
+
+static void allocate_batch(lm_session *s, int64_t step_tokens)
+{
+    size_t n = (size_t)(s->step_tokens = step_tokens > 0 ? step_tokens : DEFAULT_STEP_TOKENS);
+    s->ids = lm_calloc(n, sizeof *s->ids);
+    s->positions = lm_calloc(n, sizeof *s->positions);
+    s->rows = lm_calloc(n, sizeof *s->rows);
+    s->index = lm_calloc(n, sizeof *s->index);
+    s->segments = lm_calloc(n, sizeof *s->segments);
+    s->asking = lm_calloc(n, sizeof *s->asking);
+}
+
+lm_status lm_session_new(lm_session **out, lm_model *m, const lm_kernels *k, const lm_tokenizer *tk,
+                         const lm_session_options *options, lm_err *err)
+{
+    lm_session *s = lm_calloc(1, sizeof *s);
+    *out = NULL;
+    s->m = m;
+    s->tk = tk;
+    for (int i = 0; i < options->n_eos; i++) add_eos(s, options->eos[i]);
+    for (int i = 0; i < m->config.n_eos; i++) add_eos(s, m->config.eos_id[i]);
+    if (tk) add_eos(s, lm_eos_id(tk));
+    allocate_batch(s, options->step_tokens);
+    lm_sampler_init(&s->sampler, m->config.vocab_size);
+
+    lm_status status = choose_context(s, options->context, err);
+    if (status == LM_OK) status = lm_tape_init(&s->tape, k, &(lm_tape_options){ .compute = options->compute }, err);
+    if (status == LM_OK) {
+        int64_t rows = options->rows > 0 ? options->rows : s->context;
+        status = lm_kv_init(&s->kv, m, rows, options->compute, LM_ARENA_REAL, err);
+    }
+    if (status != LM_OK) {
+        lm_session_free(s);
+        return status;
+    }
+    *out = s;
+    return LM_OK;
+}
+
+static void sequence_free(lm_sequence *q)
+{
+    lm_ids_free(&q->ids);
+    free(q->logprobs);
+    lm_str_free(&q->text);
+    for (int i = 0; i < q->n_stops; i++) free(q->stops[i]);
+    free(q->stops);
+    lm_decoder_free(q->decoder);
+    free(q);
+}
+
+void lm_session_free(lm_session *s)
+{
+    if (!s) return;
+    while (s->first) lm_session_drop(s, s->first);
+    lm_kv_free(&s->kv);
+    lm_tape_free(&s->tape);
+    lm_sampler_free(&s->sampler);
+    free(s->ids);
+    free(s->positions);
+    free(s->rows);
+    free(s->index);
+    free(s->segments);
+    free(s->asking);
+    free(s);
+}
+
+int64_t lm_session_context(const lm_session *s) { return s->context; }
+int64_t lm_session_tokens(const lm_session *s) { return s->n_tokens; }
+
+/* ---- sequences --------------------------------------------------------------------- */
+
+static lm_status check_request(const lm_session *s, const lm_request *r, lm_err *err)
+{
+    if (r->n_prompt < 1) {
+        return lm_fail(err, LM_E_MISMATCH, "an empty prompt, and the tokenizer puts nothing before a text to begin with");
+    }
+    if (r->n_prompt >= s->context && !r->slide) {
+        return lm_fail(err, LM_E_MISMATCH, "the prompt has %lld tokens and the context holds %lld, the answer included",
+                       (long long)r->n_prompt, (long long)s->context);
+    }
+    for (int64_t i = 0; i < r->n_prompt; i++) {
+        if (r->prompt[i] >= 0 && r->prompt[i] < s->m->config.vocab_size) continue;
+        return lm_fail(err, LM_E_MISMATCH, "token %lld of the prompt is %d, the model's vocabulary has %lld",
+                       (long long)i, r->prompt[i], (long long)s->m->config.vocab_size);
+    }
+    return LM_OK;
+}
+
+static void set_stops(lm_sequence *q, const lm_strings *stop)
+{
+    for (int i = 0; i < q->n_stops; i++) free(q->stops[i]);
+    free(q->stops);
+    q->stops = NULL;
+    q->n_stops = 0;
+    if (!stop || stop->n == 0) return;
+    q->stops = lm_calloc((size_t)stop->n, sizeof *q->stops);
+    for (int i = 0; i < stop->n; i++)
+        if (stop->items[i][0]) q->stops[q->n_stops++] = lm_strdup(stop->items[i]);
+}
+
+/* Brings a full window back to half of the context, to be read anew from position 0. */
+static void slide(const lm_session *s, lm_sequence *q)
+{
+    q->start = (int64_t)q->ids.len - s->context / 2;
+    q->cached = 0;
+    q->slides++;
+}
+
+/* Everything of the sequence but its rows and what they hold. */
+static lm_status begin(lm_session *s, lm_sequence *q, const lm_request *r, lm_err *err)
+{
+    lm_ids_clear(&q->ids);
+    lm_ids_append(&q->ids, r->prompt, (size_t)r->n_prompt);
+    lm_str_clear(&q->text);
+    q->n_prompt = r->n_prompt;
+    q->finish = r->max_new_tokens == 0 ? LM_FINISH_LENGTH : LM_FINISH_NOT;
+    q->slides = 0;
+    q->emitted = 0;
+    set_stops(q, r->stop);
+    q->request = *r;
+    q->request.prompt = NULL;
+    q->request.stop = NULL;
+    if ((int64_t)q->ids.len - q->start >= s->context) slide(s, q);
+    if (!s->tk) return LM_OK;
+
+    /* The decoder sees the prompt, so that the first new word keeps the space before it. */
+    lm_decoder_free(q->decoder);
+    q->decoder = lm_decoder_new(s->tk, LM_DECODE_SKIP_SPECIAL);
+    lm_str prompt = { 0 };
+    lm_status status = LM_OK;
+    for (size_t i = 0; i < q->ids.len && status == LM_OK; i++)
+        status = lm_decoder_push(q->decoder, q->ids.data[i], &prompt, err);
+    lm_str_free(&prompt);
+    return status;
+}
+
+lm_status lm_session_add(lm_session *s, lm_sequence **out, const lm_request *request, lm_err *err)
+{
+    LM_TRY(check_request(s, request, err));
+    lm_sequence *q = lm_calloc(1, sizeof *q);
+    lm_status status = begin(s, q, request, err);
+    if (status != LM_OK) {
+        sequence_free(q);
+        return status;
+    }
+    lm_sequence **end = &s->first;
+    while (*end) end = &(*end)->next;
+    *end = *out = q;
+    return LM_OK;
+}
+
+lm_status lm_session_continue(lm_session *s, lm_sequence *q, const lm_request *request, lm_err *err)
+{
+    LM_ASSERT(q->finish != LM_FINISH_NOT);
+    LM_TRY(check_request(s, request, err));
+    /* At least the last token goes through the model again, for its logits. */
+    int64_t same = 0, limit = q->start == 0 ? q->cached : 0;
+    if (limit > request->n_prompt - 1) limit = request->n_prompt - 1;
+    while (same < limit && request->prompt[same] == q->ids.data[same]) same++;
+    q->cached = same;
+    q->start = 0;
+    return begin(s, q, request, err);
+}
+
+void lm_sequence_cancel(lm_sequence *q)
+{
+    if (q->finish == LM_FINISH_NOT) q->finish = LM_FINISH_CANCELLED;
+}
+
+void lm_session_drop(lm_session *s, lm_sequence *q)
+{
+    lm_sequence **at = &s->first;
+    while (*at != q) at = &(*at)->next;
+    *at = q->next;
+    sequence_free(q);
+}
+
+/* ---- rows of the cache ---------------------------------------------------------------- */
+
+static void release_finished(lm_session *s)
+{
+    for (lm_sequence *q = s->first; q; q = q->next)
+        if (q->finish != LM_FINISH_NOT && !q->request.keep) q->n_rows = q->cached = 0;
+}
+
+/* The first gap of n rows; false when there is none. */
+static bool find_gap(const lm_session *s, int64_t n, int64_t *row)
+{
+    *row = 0;
+    for (const lm_sequence *q = s->first; q;) {
+        bool apart = q->n_rows == 0 || q->row + q->n_rows <= *row || q->row >= *row + n;
+        if (!apart) *row = q->row + q->n_rows;
+        q = apart ? q->next : s->first;
+    }
+    return *row + n <= s->kv.rows;
+}
+
+/* In pieces that do not reach where they come from. */
+static void move_down(lm_session *s, int64_t to, int64_t from, int64_t n)
+{
+    int64_t gap = from - to;
+    for (int64_t i = 0; i < n; i += gap) lm_kv_move(&s->kv, s->tape.k, to + i, from + i, n - i < gap ? n - i : gap);
+}
+
+/* Moves every sequence down to where the one below it ends. */
+static void compact(lm_session *s)
+{
+    for (int64_t free_row = 0;;) {
+        lm_sequence *lowest = NULL;
+        for (lm_sequence *q = s->first; q; q = q->next)
+            if (q->n_rows > 0 && q->row >= free_row && (!lowest || q->row < lowest->row)) lowest = q;
+        if (!lowest) return;
+        if (lowest->row > free_row) move_down(s, free_row, lowest->row, lowest->cached);
+        lowest->row = free_row;
+        free_row += lowest->n_rows;
+    }
+}
+
+static int64_t rows_wanted(const lm_session *s, const lm_sequence *q)
+{
+    const lm_request *r = &q->request;
+    int64_t prompt = (int64_t)q->ids.len - q->start;
+    if (r->keep || r->slide || r->max_new_tokens < 0 || r->max_new_tokens > s->context - prompt) return s->context;
+    return prompt + r->max_new_tokens;
+}
+
+/* Gives rows to those who wait, in order, as far as they go. */
+static lm_status admit(lm_session *s, lm_err *err)
+{
+    release_finished(s);
+    for (lm_sequence *q = s->first; q; q = q->next) {
+        if (q->finish != LM_FINISH_NOT || q->n_rows > 0) continue;
+        int64_t n = rows_wanted(s, q), row;
+        if (n > s->kv.rows) {
+            return lm_fail(err, LM_E_MISMATCH, "a sequence of %lld tokens: the cache has %lld rows", (long long)n,
+                           (long long)s->kv.rows);
+        }
+        if (!find_gap(s, n, &row)) {
+            compact(s);
+            if (!find_gap(s, n, &row)) return LM_OK;
+        }
+        q->row = row;
+        q->n_rows = n;
+        q->cached = 0;
+    }
+    return LM_OK;
+}
+
+/* ---- text ------------------------------------------------------------------------------ */
+
+/* Where the earliest stop string begins in text[from ..), or text's length. */
+static size_t find_stop(const lm_sequence *q, size_t from)
+{
+    size_t found = q->text.len;
+    for (int i = 0; i < q->n_stops; i++) {
+        size_t n = strlen(q->stops[i]);
+        size_t at = from > n - 1 ? from - (n - 1) : 0;      /* it may have begun in older text */
+        const char *hit = q->text.len >= n + at ? memmem(q->text.data + at, q->text.len - at, q->stops[i], n) : NULL;
+        if (hit && (size_t)(hit - q->text.data) < found) found = (size_t)(hit - q->text.data);
+    }
+    return found;
+}
+
+/* How many bytes at the end of the text could be the beginning of a stop string. */
+static size_t withheld(const lm_sequence *q)
+{
+    size_t most = 0;
+    for (int i = 0; i < q->n_stops; i++) {
+        size_t n = strlen(q->stops[i]) - 1;
+        if (n > q->text.len) n = q->text.len;
+        while (n > most && memcmp(q->text.data + q->text.len - n, q->stops[i], n) != 0) n--;
+        if (n > most) most = n;
+    }
+    return most;
+}
+
+static void emit(lm_sequence *q, size_t end)
+{
+    size_t from = q->emitted;
+    if (end <= from) return;
+    q->emitted = end;
+    const lm_request *r = &q->request;
+    if (r->on_text && !r->on_text(q, q->text.data + from, end - from, r->context)) lm_sequence_cancel(q);
+}
+
+/* Looks at text that has just grown from `from` bytes; the last of it when the sequence is done. */
+static void deliver(lm_sequence *q, size_t from)
+{
+    size_t stop = find_stop(q, from);
+    if (stop < q->text.len) {
+        q->text.len = stop;
+        q->text.data[stop] = '\0';
+        q->finish = LM_FINISH_STOP;
+    }
+    emit(q, q->finish == LM_FINISH_NOT ? q->text.len - withheld(q) : q->text.len);
+}
+
+static bool is_eos(const lm_session *s, int32_t id)
+{
+    for (int i = 0; i < s->n_eos; i++)
+        if (s->eos[i] == id) return true;
+    return false;
+}
+
+/* Appends a drawn token, and sees whether it was the last. */
+static lm_status accept(lm_session *s, lm_sequence *q, lm_draw draw, lm_err *err)
+{
+    const lm_request *r = &q->request;
+    lm_ids_push(&q->ids, draw.id);
+    int64_t n_new = (int64_t)q->ids.len - q->n_prompt;
+    if ((n_new & (n_new - 1)) == 0) q->logprobs = lm_realloc(q->logprobs, (size_t)n_new * 2 * sizeof *q->logprobs);
+    q->logprobs[n_new - 1] = draw.logprob;
+
+    bool full = (int64_t)q->ids.len - q->start >= s->context;
+    if (!r->ignore_eos && is_eos(s, draw.id)) q->finish = LM_FINISH_EOS;
+    else if (n_new == r->max_new_tokens) q->finish = LM_FINISH_LENGTH;
+    else if (full && !r->slide) q->finish = LM_FINISH_CONTEXT;
+    else if (full) slide(s, q);
+    if (!s->tk) return LM_OK;
+
+    size_t from = q->text.len;
+    if (q->finish != LM_FINISH_EOS) LM_TRY(lm_decoder_push(q->decoder, draw.id, &q->text, err));
+    if (q->finish != LM_FINISH_NOT) lm_decoder_finish(q->decoder, &q->text);
+    deliver(q, from);
+    return LM_OK;
+}
+
+/* ---- a step ------------------------------------------------------------------------------ */
+
+/* Puts the next n tokens of a sequence into the batch. */
+static void put(lm_session *s, lm_batch *batch, lm_sequence *q, int64_t n, int64_t *n_asking)
+{
+    int64_t at = batch->n_tokens;
+    for (int64_t i = 0; i < n; i++) {
+        s->ids[at + i] = q->ids.data[q->start + q->cached + i];
+        s->positions[at + i] = (int32_t)(q->cached + i);
+        s->rows[at + i] = (int32_t)(q->row + q->cached + i);
+    }
+    q->cached += n;
+    s->segments[batch->n_segments++] = (lm_segment){ .q0 = at, .nq = n, .k0 = q->row, .nk = q->cached };
+    batch->n_tokens += n;
+    if (q->start + q->cached < (int64_t)q->ids.len) return;       /* the rest of its prompt comes next step */
+    s->index[*n_asking] = (int32_t)(batch->n_tokens - 1);
+    s->asking[(*n_asking)++] = q;
+}
+
+/* Those who decode go first, one token each; what is left of the step reads prompts. */
+static int64_t gather(lm_session *s, lm_batch *batch)
+{
+    int64_t n_asking = 0;
+    for (int reads = 0; reads < 2; reads++) {
+        for (lm_sequence *q = s->first; q; q = q->next) {
+            int64_t room = s->step_tokens - batch->n_tokens;
+            int64_t waiting = (int64_t)q->ids.len - q->start - q->cached;
+            if (q->finish != LM_FINISH_NOT || q->n_rows == 0 || waiting == 0 || room == 0) continue;
+            if ((waiting > 1) == reads) put(s, batch, q, waiting < room ? waiting : room, &n_asking);
+        }
+    }
+    return n_asking;
+}
+
+/* Logits [n_asking, V] of the batch; NULL with the tape's error. */
+static const float *compute(lm_session *s, const lm_batch *batch, int64_t n_asking)
+{
+    lm_tape_reset(&s->tape);
+    lm_forward f = { .t = &s->tape, .m = s->m, .batch = batch, .kv = &s->kv };
+    lm_tensor *hidden = lm_model_forward(&f);
+    if (n_asking > 0) hidden = lm_model_logits(&f, hidden, lm_input(&s->tape, s->index, LM_I32, 1, &n_asking));
+    return s->tape.err.code == LM_OK ? hidden->data : NULL;
+}
+
+static int64_t count_live(const lm_session *s)
+{
+    int64_t n = 0;
+    for (const lm_sequence *q = s->first; q; q = q->next) n += q->finish == LM_FINISH_NOT;
+    return n;
+}
+
+lm_status lm_session_step(lm_session *s, int64_t *live, lm_err *err)
+{
+    LM_TRY(admit(s, err));
+    lm_batch batch = { .ids = s->ids, .positions = s->positions, .segments = s->segments, .cache_rows = s->rows };
+    int64_t n_asking = gather(s, &batch);
+    if (batch.n_tokens > 0) {
+        const float *logits = compute(s, &batch, n_asking);
+        if (!logits) return lm_fail(err, s->tape.err.code, "%s", s->tape.err.message);
+        s->n_tokens += batch.n_tokens;
+        for (int64_t i = 0; i < n_asking; i++) {
+            lm_sequence *q = s->asking[i];
+            lm_draw draw;
+            LM_TRY(lm_sample(&s->sampler, &draw, logits + i * s->sampler.vocab, &q->request.sampling,
+                             q->ids.data + q->start, (int64_t)q->ids.len - q->start, q->request.stream,
+                             (uint64_t)q->ids.len, err));
+            LM_TRY(accept(s, q, draw, err));
+        }
+    }
+    *live = count_live(s);
+    return LM_OK;
+}
+
+lm_status lm_session_run(lm_session *s, lm_err *err)
+{
+    for (int64_t live = 1; live > 0;) LM_TRY(lm_session_step(s, &live, err));
+    return LM_OK;
+}
