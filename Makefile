@@ -33,8 +33,8 @@ LIB_SRC  := $(filter-out src/app/% $(KERNELS),$(SOURCES))
 APP_SRC  := $(filter src/app/%,$(SOURCES))
 REALS    := f32 bf16
 ISAS     := avx2 avx512
-ISA_avx2   := -O3 -mavx2 -mfma -mf16c
-ISA_avx512 := -O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -mprefer-vector-width=512
+ISA_avx2   := -O3 -fno-math-errno -fno-trapping-math -mavx2 -mfma -mf16c
+ISA_avx512 := -O3 -fno-math-errno -fno-trapping-math -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -mprefer-vector-width=512
 ISA_ref    := -O2
 
 obj       = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))

@@ -6,6 +6,7 @@
  *
  * scatter_rows writes rows in order: where an index stands twice, the later row stays. */
 #include "backend/real.h"
+#include "backend/ref/convert.h"
 #include "base/err.h"
 
 #include <math.h>
@@ -60,7 +61,7 @@ static void zero(void *y, int64_t bytes)
     if (bytes > 0) memset(y, 0, (size_t)bytes);
 }
 
-static void convert(void *y, lm_dtype yt, const void *x, lm_dtype xt, int64_t n)
+void lm_convert_ref(void *y, lm_dtype yt, const void *x, lm_dtype xt, int64_t n)
 {
     if (yt == xt) {
         copy(y, x, n * (int64_t)lm_dtype_size(xt));
@@ -80,7 +81,7 @@ static void scatter_rows(void *y, const void *x, const int32_t *index, int64_t r
 LM_INSTALL(move)
 {
 #if LM_REAL_ID == 0
-    k->convert = convert;
+    k->convert = lm_convert_ref;
     k->copy = copy;
     k->zero = zero;
 #endif

@@ -1,0 +1,74 @@
+/* Cross-entropy, a row at a time; the equations stand in ref/xent.k.c.
+ *
+ * The greatest logit and the sum of exponentials are taken in one pass over pieces that fit the
+ * first-level cache (Milakov & Gimelshein 2018, "Online normalizer calculation for softmax"): a
+ * piece's sum is in f32 lanes, the sum of pieces in double. */
+#include "backend/real.h"
+#include "backend/cpu/math.h"
+#include "backend/cpu/piece.h"
+
+#if LM_REAL_ID == 0
+static float greatest_of(const float *z, int64_t n)
+{
+    float greatest = -INFINITY;
+#pragma omp simd reduction(max : greatest)
+    for (int64_t j = 0; j < n; j++) greatest = z[j] > greatest ? z[j] : greatest;
+    return greatest;
+}
+
+static float sum_exp(const float *z, float from, int64_t n)
+{
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t j = 0; j < n; j++) sum += vexp(z[j] - from);
+    return sum;
+}
+
+/* A piece of nothing but -infinity adds 0; one with a NaN makes the sum NaN. */
+static double log_sum_exp(const float *z, int64_t n)
+{
+    float greatest = -INFINITY;
+    double sum = 0;
+    for (int64_t j = 0; j < n; j += PIECE) {
+        int64_t m = least(PIECE, n - j);
+        float here = greatest_of(z + j, m);
+        if (here > greatest) sum *= exp((double)greatest - here), greatest = here;
+        sum += sum_exp(z + j, greatest > -INFINITY ? greatest : 0, m);
+    }
+    return greatest + log(sum);
+}
+
+static void xent_row(const lm_k_xent *a, int64_t i)
+{
+    float *z = a->logits + i * a->ld;
+    const float weight = a->weights ? a->weights[i] : 1;
+    const int32_t target = a->targets[i];
+    if (target < 0) {
+        a->nll[i] = 0;
+        if (a->grad) memset(z, 0, (size_t)a->vocab * sizeof *z);
+        return;
+    }
+    const double exact = log_sum_exp(z, a->vocab);
+    a->nll[i] = (float)(exact - z[target]);
+    if (!a->grad) return;
+    const float lse = (float)exact;
+    const int64_t n = a->vocab;
+#pragma omp simd
+    for (int64_t j = 0; j < n; j++) z[j] = weight * vexp(z[j] - lse);
+    z[target] -= weight;
+}
+
+static void xent(const lm_k_xent *a)
+{
+#pragma omp parallel for schedule(static) if (a->rows * a->vocab > SERIAL)
+    for (int64_t i = 0; i < a->rows; i++) xent_row(a, i);
+}
+#endif
+
+LM_INSTALL(xent)
+{
+    (void)k;
+#if LM_REAL_ID == 0
+    k->xent = xent;
+#endif
+}
