@@ -11,18 +11,18 @@
  *
  * Threads divide rows and columns, never k, and the ranges of k depend on k alone: the result is
  * the same for any number of threads. */
+#include "backend/cpu/gemm_end.h"
 #include "backend/cpu/gemm_tile.h"
 
 #if LM_REAL_ID == 0
 
-#include "backend/ref/act.h"
 #include "base/thread.h"
 
 #include <stdlib.h>
 
 /* A thread's part of a fills half of a 512 KiB level-2 cache, a panel of b most of level 1; the slab
  * shares level 3. */
-enum { K_MOST = 384, ROWS_MOST = 168, COLS_MOST = 3072, SUM_ROWS_MOST = 1024, COLS_LEAST = 8 * GEMM_NR };
+enum { K_MOST = 384, ROWS_MOST = 168, COLS_MOST = 1536, SUM_ROWS_MOST = 1024, COLS_LEAST = 8 * GEMM_NR };
 
 typedef struct step {
     const lm_gemm *g;
@@ -43,40 +43,14 @@ static const void *address(const void *x, lm_dtype type, int64_t i)
 
 /* ---- the end of a tile ------------------------------------------------------- */
 
-static vf load_count(const void *x, lm_dtype type, int64_t i, int64_t count)
-{
-    if (count < LANES) return vec_load_part(x, type, i, count);
-    return vec_load(x, type, i);
-}
-
-static void store_count(void *y, lm_dtype type, int64_t i, vf x, int64_t count)
-{
-    if (count < LANES) vec_store_part(y, type, i, x, count);
-    else vec_store(y, type, i, x);
-}
-
-static vf activate(lm_act act, vf x)
-{
-    for (int l = 0; l < LANES; l++) x[l] = act_value(act, x[l]);
-    return x;
-}
-
 /* `count` products at row i, columns j.. of c. */
 static void finish(const step *s, vf product, int64_t i, int64_t j, int64_t count)
 {
-    const lm_gemm *g = s->g;
-    int64_t at = i * g->ldc + j, at_sum = (i - s->i0) * s->ld_sums + j - s->j0;
-    vf y = product * g->alpha;
-    if (!s->first) y += load_count(s->sums, LM_F32, at_sum, count);
-    else if (g->beta != 0) y += load_count(g->c, g->ct, at, count) * g->beta;
-    if (!s->last) {
-        store_count(s->sums, LM_F32, at_sum, y, count);
-        return;
-    }
-    if (g->bias) y += load_count(g->bias, g->bias_t, j, count);
-    if (g->pre) store_count(g->pre, g->ct, at, y, count);
-    if (g->act != LM_ACT_NONE) y = activate(g->act, y);
-    store_count(g->c, g->ct, at, y, count);
+    int64_t at = (i - s->i0) * s->ld_sums + j - s->j0;
+    vf y = s->first ? gemm_scale(s->g, product, i, j, count)
+                    : product * s->g->alpha + gemm_load(s->sums, LM_F32, at, count);
+    if (s->last) gemm_end(s->g, y, i, j, count);
+    else gemm_store(s->sums, LM_F32, at, y, count);
 }
 
 static void finish_tile(const step *s, const float *tile, int64_t i, int64_t j)
@@ -120,6 +94,9 @@ static void tiles(const step *s, const float *a, int64_t i, int64_t m, int64_t f
         bool whole = sums_only && j + GEMM_NR <= s->n;
         for (int64_t r = 0; r < m; r += GEMM_MR) {
             gemm_acc acc;
+            if (whole)
+                for (int q = 0; q < GEMM_MR; q++)     /* c, by the time the sums are done */
+                    __builtin_prefetch(s->sums + (i - s->i0 + r + q) * s->ld_sums + j, 1);
             gemm_micro(&acc, a + r * s->k, b, s->k);
             if (whole && r + GEMM_MR <= m) {
                 finish_in_sums(s, &acc, i + r, s->j0 + j, old);
@@ -189,6 +166,10 @@ static float *room_for(int64_t floats)
 static void gemm(const lm_gemm *g)
 {
     if (g->m <= 0 || g->n <= 0) return;
+    if (g->m <= GEMM_FEW_ROWS && g->trans_b) {
+        gemm_few_rows(g);
+        return;
+    }
     int64_t ranges = g->k > 0 ? ceil_div(g->k, K_MOST) : 1, cols = least(g->n, COLS_MOST);
     bool sums_apart = g->ct != LM_F32 && ranges > 1;
     int64_t rows = sums_apart ? least(g->m, SUM_ROWS_MOST) : g->m;
