@@ -24,7 +24,7 @@ void lm_staging_abort(lm_staging *s);                  /* no-op after commit, an
 /* Removes a folder with all it holds.  It loses its name at once, so that no half of it is ever seen. */
 lm_status lm_staging_remove(const char *folder, lm_err *err);
 
-/* Removes the temporary folders in `parent` whose target's name begins with `prefix` and whose process
+/* Removes the temporary folders and files in `parent` that begin with `prefix` and whose process
  * is no more. */
 void lm_staging_sweep(const char *parent, const char *prefix);
 
