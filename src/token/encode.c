@@ -31,6 +31,8 @@ struct lm_encoder {
     void *work;                      /* the model's */
     cached *cache;
     bool keeps;                      /* the encoder outlives one text */
+    void (*sink)(void *context, lm_span piece);   /* takes the pieces in the model's place, when set */
+    void *sink_context;
 };
 
 /* ---- ids ---------------------------------------------------------------------------------- */
@@ -93,6 +95,10 @@ void lm_encoder_free(lm_encoder *e)
 static void run_model(lm_encoder *e, lm_span piece)
 {
     const lm_tokenizer *tk = e->tk;
+    if (e->sink) {
+        e->sink(e->sink_context, piece);
+        return;
+    }
     if (!e->cache || piece.len > CACHE_BYTES) {
         tk->model->encode(tk->model_state, &e->work, e->out, piece);
         return;
@@ -217,6 +223,20 @@ lm_status lm_encoder_run(lm_encoder *e, lm_ids *out, const char *text, size_t n,
     if (n) LM_TRY(encode_text(e, lm_span_of(text, n), flags & LM_ENCODE_ALLOW_SPECIAL));
     if (flags & LM_ENCODE_EOS) lm_ids_append(out, tk->after.data, tk->after.len);
     return LM_OK;
+}
+
+lm_status lm_encoder_pieces(lm_encoder *e, const char *text, size_t n, void (*sink)(void *context, lm_span piece), void *context, lm_err *err)
+{
+    lm_ids none = {0};
+    e->sink = sink, e->sink_context = context;
+    e->out = &none, e->err = err;
+    e->step = 0;
+    lm_span whole = lm_span_of(text, n);
+    lm_str_clear(&e->normal);
+    lm_status status = e->tk->normalisers.n ? normalise_around_bytes(e, whole) : LM_OK;
+    if (!status) status = lm_pieces_next(e, e->tk->normalisers.n ? lm_span_of(e->normal.data, e->normal.len) : whole, true);
+    e->sink = NULL;
+    return status;
 }
 
 lm_status lm_encode(const lm_tokenizer *tk, lm_ids *out, const char *text, size_t n, unsigned flags, lm_err *err)

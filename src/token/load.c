@@ -205,6 +205,16 @@ static lm_status finish(lm_tokenizer *tk, lm_json **document, lm_str *source, co
     return LM_OK;
 }
 
+lm_status lm_tokenizer_adopt(lm_tokenizer **out, lm_json *document, const char *name, lm_err *err)
+{
+    lm_str source = {0};
+    settings none = {0};
+    lm_status status = lm_tokenizer_build(out, document, name, err);
+    if (!status) status = finish(*out, &document, &source, &none, err);
+    lm_json_free(document);
+    return status;
+}
+
 lm_status lm_tokenizer_load(lm_tokenizer **out, const char *path, lm_err *err)
 {
     lm_json *document = NULL;

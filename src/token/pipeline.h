@@ -179,6 +179,13 @@ lm_status lm_normalise(const lm_tokenizer *tk, lm_str *out, lm_span text, lm_err
 /* Builds a tokenizer from a document in the schema of tokenizer.json.  `name` heads messages. */
 lm_status lm_tokenizer_build(lm_tokenizer **out, const lm_json *document, const char *name, lm_err *err);
 
+/* The same, with the special tokens guessed by their usual names, and the document kept for saving.
+ * Takes the document, also on failure. */
+lm_status lm_tokenizer_adopt(lm_tokenizer **out, lm_json *document, const char *name, lm_err *err);
+
+/* Runs text up to the model and hands each piece to `sink` instead; added tokens are not sought. */
+lm_status lm_encoder_pieces(lm_encoder *encoder, const char *text, size_t n, void (*sink)(void *context, lm_span piece), void *context, lm_err *err);
+
 /* ---- readers of other formats ------------------------------------------------------------- */
 
 /* One file format: recognised by content, read into a document in the schema of tokenizer.json. */

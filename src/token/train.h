@@ -1,0 +1,63 @@
+/* Training a tokenizer: text in, a tokenizer out.
+ *
+ * Text is fed in sequences, which no token spans (the Hugging Face library feeds lines with their
+ * ends, and so does lm_trainer_feed_file).  A first pass counts the words that the pre-tokeniser makes,
+ * on all threads; the method then works on the counts.  The result does not depend on how many
+ * threads there are. */
+#ifndef LM_TOKEN_TRAIN_H
+#define LM_TOKEN_TRAIN_H
+
+#include "base/err.h"
+#include "base/json.h"
+#include "base/option.h"
+#include "token/tokenizer.h"
+
+typedef struct lm_train_options {
+    int64_t vocab_size;
+    int64_t min_frequency;           /* of a pair that is merged */
+    int64_t max_token_length;        /* in characters; 0: any */
+    int64_t limit_alphabet;          /* the most frequent characters that are kept; 0: all */
+    lm_strings specials;             /* special tokens; they take the first ids */
+    const char *pattern;             /* the pre-tokeniser's expression; NULL: GPT-2's */
+    const char *normalizer;          /* "nfc", "nfd", "nfkc", "nfkd", or NULL for none */
+    bool no_initial_alphabet;        /* only bytes that occur, instead of all 256 */
+    bool add_prefix_space;
+
+    /* Called now and then from one thread; NULL: quiet.  `of` is 0 while the total is not known. */
+    void (*progress)(void *context, const char *stage, int64_t done, int64_t of);
+    void *context;
+} lm_train_options;
+
+/* The defaults: 32000 tokens, minimum frequency 2, all 256 bytes. */
+lm_train_options lm_train_defaults(void);
+
+typedef struct lm_trainer lm_trainer;
+struct lm_words;
+
+/* One method of training. */
+typedef struct lm_token_trainer {
+    const char *name;                /* "bpe" */
+    const char *summary;
+    /* The document whose normaliser and pre-tokeniser cut the text into words. */
+    lm_status (*pipeline)(lm_json **document, const lm_train_options *options, lm_err *err);
+    /* Completes the document from the counted words. */
+    lm_status (*learn)(lm_json *document, const struct lm_words *words, const lm_train_options *options, lm_err *err);
+} lm_token_trainer;
+extern const lm_token_trainer *const lm_token_trainer_registry[];
+
+const lm_token_trainer *lm_token_trainer_find(const char *name);      /* or NULL */
+
+/* The options are kept by pointer; they must live until lm_trainer_finish. */
+lm_status lm_trainer_new(lm_trainer **out, const lm_token_trainer *method, const lm_train_options *options, lm_err *err);
+void lm_trainer_free(lm_trainer *trainer);               /* takes NULL */
+
+/* Counts the words of one sequence. */
+lm_status lm_trainer_feed(lm_trainer *trainer, const char *text, size_t n, lm_err *err);
+
+/* Counts the words of a file (plain, gzip, zstd), line by line, on all threads. */
+lm_status lm_trainer_feed_file(lm_trainer *trainer, const char *path, lm_err *err);
+
+/* Learns the vocabulary.  The caller frees *out. */
+lm_status lm_trainer_finish(lm_trainer *trainer, lm_tokenizer **out, lm_err *err);
+
+#endif
