@@ -75,6 +75,7 @@ static lm_status measure(lm_opened *m, const lm_call *call, const char *model, l
     const eval_options *o = call->values;
     const chosen *c = call->own;
     LM_TRY(lm_open(m, call, model, o->adapter, o->dtype, err));
+    LM_TRY(lm_open_tokenizer(m, err));
     lm_progress line = lm_progress_start(isatty(STDERR_FILENO) && !call->common.quiet ? stderr : NULL, 10);
     lm_interrupt_watch();
     const lm_eval e = { .model = m->model, .kernels = &m->kernels, .tokenizer = m->tokenizer, .compute = m->compute,

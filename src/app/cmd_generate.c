@@ -173,6 +173,7 @@ static lm_status work(generate *g, const lm_call *call, const char *model, lm_er
     const generate_options *o = g->o;
     LM_TRY(lm_generation_read(&g->defaults, model, err));
     LM_TRY(lm_open(&g->m, call, model, o->adapter, o->dtype, err));
+    LM_TRY(lm_open_tokenizer(&g->m, err));
     LM_TRY(read_prompts(g, err));
     const lm_session_options how = { .context = o->context, .rows = choose_rows(g), .compute = g->m.compute,
                                      .eos = g->defaults.eos, .n_eos = g->defaults.n_eos };

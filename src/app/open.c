@@ -8,19 +8,23 @@
 
 const char *const lm_dtype_choices[] = { "auto", "f32", "bf16", NULL };
 
-lm_status lm_open(lm_opened *o, const lm_call *call, const char *model, const char *adapter, int dtype, lm_err *err)
+lm_status lm_open(lm_opened *o, const lm_call *call, const char *model, const char *adapter, lm_dtype_choice dtype, lm_err *err)
 {
     LM_TRY(lm_call_kernels(call, &o->kernels, err));
     LM_TRY(lm_model_load(&o->model, model, &o->kernels, err));
-    LM_TRY(lm_tokenizer_load(&o->tokenizer, model, err));
-    int64_t ids = lm_tokenizer_vocab_size(o->tokenizer), rows = o->model->config.vocab_size;
-    if (ids > rows) {
-        return lm_fail(err, LM_E_MISMATCH, "%s: the tokenizer has %lld ids, the model's vocabulary %lld", model,
-                       (long long)ids, (long long)rows);
-    }
     if (adapter) LM_TRY(lm_adapter_load(&o->adapter, o->model, adapter, err));
-    o->compute = dtype == 0 ? lm_compute_auto(o->model, &o->kernels) : dtype == 1 ? LM_F32 : LM_BF16;
+    lm_dtype automatic = lm_compute_auto(o->model, &o->kernels);
+    o->compute = dtype == LM_DTYPE_AUTO ? automatic : dtype == LM_DTYPE_F32 ? LM_F32 : LM_BF16;
     return LM_OK;
+}
+
+lm_status lm_open_tokenizer(lm_opened *o, lm_err *err)
+{
+    LM_TRY(lm_tokenizer_load(&o->tokenizer, o->model->path, err));
+    int64_t ids = lm_tokenizer_vocab_size(o->tokenizer), rows = o->model->config.vocab_size;
+    if (ids <= rows) return LM_OK;
+    return lm_fail(err, LM_E_MISMATCH, "%s: the tokenizer has %lld ids, the model's vocabulary %lld", o->model->path,
+                   (long long)ids, (long long)rows);
 }
 
 void lm_close(lm_opened *o)

@@ -12,18 +12,21 @@ typedef struct lm_opened {
     lm_kernels kernels;
     lm_model *model;
     lm_adapter *adapter;                 /* attached, or NULL */
-    lm_tokenizer *tokenizer;
+    lm_tokenizer *tokenizer;             /* NULL until asked for */
     lm_dtype compute;
 } lm_opened;
 
-/* Opens a model's folder, its tokenizer, and with `adapter` != NULL a PEFT folder over it.  `dtype` is
- * "auto", "f32" or "bf16".  LM_E_MISMATCH when the tokenizer has more ids than the model.  The caller
- * zeroes *o first and closes it also after a failure. */
-lm_status lm_open(lm_opened *o, const lm_call *call, const char *model, const char *adapter, int dtype, lm_err *err);
-void lm_close(lm_opened *o);
-
-/* The choices of --dtype, for LM_OPT_CHOICE with fallback "auto". */
+/* What to compute in: the choices of --dtype, for LM_OPT_CHOICE with fallback "auto". */
+typedef enum lm_dtype_choice { LM_DTYPE_AUTO, LM_DTYPE_F32, LM_DTYPE_BF16 } lm_dtype_choice;
 extern const char *const lm_dtype_choices[];
+
+/* Opens a model's folder, and with `adapter` != NULL a PEFT folder over it.  The caller zeroes *o first
+ * and closes it also after a failure. */
+lm_status lm_open(lm_opened *o, const lm_call *call, const char *model, const char *adapter, lm_dtype_choice dtype, lm_err *err);
+
+/* Opens its tokenizer.  LM_E_MISMATCH when that has more ids than the model. */
+lm_status lm_open_tokenizer(lm_opened *o, lm_err *err);
+void lm_close(lm_opened *o);
 
 /* Makes the folder `path` for a new model.  LM_E_USAGE when it holds a model already and `force` is not
  * set: nothing is overwritten unasked. */

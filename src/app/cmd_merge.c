@@ -1,0 +1,157 @@
+/* malmoi merge: folds an adapter into its base, and shows that nothing else changed.
+ *
+ * Before and after the merge the model answers the same random tokens; the largest difference between the
+ * logits is printed, and one beyond rounding is an error that leaves nothing behind. */
+#include "app/command.h"
+#include "app/open.h"
+
+#include "base/rng.h"
+#include "io/folder.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct merge_options {
+    const char *model, *adapter, *out;
+    int dtype;
+    bool force, json;
+} merge_options;
+
+static const char *const stored_dtypes[] = { "same", "f32", "bf16", "f16", NULL };
+
+static const lm_option options[] = {
+    LM_OPTION(STRING, merge_options, model, "model", .metavar = "FOLDER", .help = "the base; may also stand first"),
+    LM_OPTION(STRING, merge_options, adapter, "adapter", .metavar = "FOLDER", .help = "the adapter; may also stand second"),
+    LM_OPTION(STRING, merge_options, out, "out", .letter = 'o', .metavar = "FOLDER", .help = "where the merged model goes; may also stand third"),
+    LM_OPTION(CHOICE, merge_options, dtype, "dtype", .fallback = "same", .choices = stored_dtypes,
+              .help = "type of the weights in the file; same: as the base's"),
+    LM_OPTION(FLAG, merge_options, force, "force", .help = "replace a model that stands there"),
+    LM_OPTION(FLAG, merge_options, json, "json", .help = "one JSON object"),
+    { 0 },
+};
+
+enum { PROBE = 16 };
+
+/* Logits [PROBE, V] of random tokens, computed in f32; the caller frees. */
+static lm_status probe(float **out, lm_opened *m, lm_err *err)
+{
+    int64_t vocab = m->model->config.vocab_size;
+    int64_t n = m->model->config.max_positions < PROBE ? m->model->config.max_positions : PROBE;
+    int32_t ids[PROBE], positions[PROBE];
+    lm_rng rng = { .seed = 1 };
+    for (int i = 0; i < n; i++) {
+        ids[i] = (int32_t)lm_rng_below(&rng, (uint64_t)vocab);
+        positions[i] = i;
+    }
+    const lm_segment segment = { .nq = n, .nk = n };
+    const lm_batch batch = { .n_tokens = n, .n_segments = 1, .ids = ids, .positions = positions, .segments = &segment };
+    lm_tape t;
+    LM_TRY(lm_tape_init(&t, &m->kernels, &(lm_tape_options){ .compute = LM_F32 }, err));
+    lm_forward f = { .t = &t, .m = m->model, .batch = &batch };
+    const lm_tensor *logits = lm_model_logits(&f, lm_model_forward(&f), NULL);
+    if (t.err.code) {
+        lm_fail(err, t.err.code, "%s", t.err.message);
+    } else {
+        *out = lm_calloc(PROBE * (size_t)vocab, sizeof **out);
+        memcpy(*out, logits->data, (size_t)(n * vocab) * sizeof **out);
+    }
+    lm_status status = t.err.code;
+    lm_tape_free(&t);
+    return status;
+}
+
+/* Largest |a - b|, and the largest |a| to hold it against. */
+static double difference(const float *a, const float *b, int64_t n, double *size)
+{
+    double most = 0;
+    *size = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double d = fabs((double)a[i] - b[i]);
+        if (!(d <= most)) most = d;                         /* also when d is NaN */
+        *size = fmax(*size, fabs((double)a[i]));
+    }
+    return most;
+}
+
+/* Merges, and checks that the model still says the same.  1e-3 of the largest logit: sums of a few thousand
+ * f32 products in another order, with room to spare; a wrong scale or a missed layer is far beyond it. */
+static lm_status merge_checked(lm_opened *m, double *most, lm_err *err)
+{
+    float *before = NULL, *after = NULL;
+    double size = 0;
+    lm_status status = probe(&before, m, err);
+    if (status == LM_OK) status = lm_adapter_merge(m->adapter, err);
+    if (status == LM_OK) status = probe(&after, m, err);
+    if (status == LM_OK) *most = difference(before, after, PROBE * m->model->config.vocab_size, &size);
+    if (status == LM_OK && !(*most <= 1e-3 * fmax(size, 1))) {
+        status = lm_fail(err, LM_E_NUMERIC, "the merged model's logits differ by %g from the unmerged one's (of %g): not written",
+                         *most, size);
+    }
+    free(before);
+    free(after);
+    return status;
+}
+
+typedef struct paths {
+    const char *model, *adapter, *out;
+} paths;
+
+static lm_status find_paths(paths *p, const lm_call *call, lm_err *err)
+{
+    const merge_options *o = call->values;
+    const char **const slots[] = { &p->model, &p->adapter, &p->out };
+    int next = 0;
+    *p = (paths){ o->model, o->adapter, o->out };
+    for (int i = 0; i < 3; i++)
+        if (!*slots[i] && next < call->args.n) *slots[i] = call->args.items[next++];
+    LM_TRY(lm_call_args(call, next, next, "MODEL ADAPTER OUT", err));
+    if (p->model && p->adapter && p->out) return LM_OK;
+    return lm_fail(err, LM_E_USAGE, "merge: expected MODEL ADAPTER OUT, %s is missing", !p->model ? "MODEL" : !p->adapter ? "ADAPTER" : "OUT");
+}
+
+static lm_status write_folder(const merge_options *o, const paths *p, const lm_model *m, lm_dtype stored, lm_err *err)
+{
+    static const lm_dtype types[] = { LM_F32, LM_F32, LM_BF16, LM_F16 };
+    LM_TRY(lm_open_output(p->out, o->force, err));
+    LM_TRY(lm_folder_copy_sides(p->model, p->out, err));
+    return lm_model_save(m, p->out, o->dtype == 0 ? stored : types[o->dtype], 0, err);
+}
+
+static lm_status merge(lm_opened *m, const lm_call *call, const paths *p, lm_err *err)
+{
+    const merge_options *o = call->values;
+    LM_TRY(lm_open(m, call, p->model, p->adapter, LM_DTYPE_F32, err));
+    lm_dtype stored = m->model->embedding->dtype;           /* merging makes f32 of what it changes */
+    double most = 0;
+    LM_TRY(merge_checked(m, &most, err));
+    LM_TRY(write_folder(o, p, m->model, stored, err));
+    if (o->json) {
+        lm_print_json(json_pack("{s:s, s:s, s:f}", "out", p->out, "method", m->adapter->type->name, "max_difference", most));
+    } else {
+        printf("%s: %s merged into %s; on %d random tokens the logits differ by at most %.2g\n", p->out, p->adapter, p->model,
+               PROBE, most);
+    }
+    return LM_OK;
+}
+
+static lm_status run(lm_call *call, lm_err *err)
+{
+    paths p;
+    LM_TRY(find_paths(&p, call, err));
+    lm_opened m = { 0 };
+    lm_status status = merge(&m, call, &p, err);
+    lm_close(&m);
+    return status;
+}
+
+const lm_command lm_command_merge = {
+    .name = "merge",
+    .group = "models",
+    .summary = "fold an adapter into its base",
+    .usage = "MODEL ADAPTER OUT [options]",
+    .example = "malmoi merge MODEL ADAPTER MERGED",
+    .options = options,
+    .values_size = sizeof(merge_options),
+    .run = run,
+};
