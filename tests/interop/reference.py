@@ -1,14 +1,21 @@
 """What the Python libraries say: ids, losses, greedy continuations and training steps."""
 import json
+import re
 
 import torch
 from peft import PeftModel
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 import material
 
 
-def render(tokenizer, document):
-    """A document as malmoi learns and scores it: the tokenizer's own beginning, the text, the end token."""
+def scored(tokenizer, document):
+    """A document as it is scored: what the tokenizer makes of it, with the beginning that it adds."""
+    return torch.tensor(tokenizer(document).input_ids)
+
+
+def learnt(tokenizer, document):
+    """A document as it is learnt: also that it ends."""
     return torch.tensor(tokenizer(document).input_ids + [tokenizer.eos_token_id])
 
 
@@ -25,12 +32,12 @@ def folder_loss(folder, documents, adapter=None):
     if adapter is not None:
         model = PeftModel.from_pretrained(model, adapter).eval()
     with torch.no_grad():
-        return loss(model, [render(tokenizer, d) for d in documents]).item()
+        return loss(model, [scored(tokenizer, d) for d in documents]).item()
 
 
-def greedy(model, tokenizer, prompt, count, margin=1e-2):
-    """The text that follows by arg max, each token from a full pass.  A near tie, which rounding could
-    turn, is an error of the test: choose another prompt."""
+def greedy(model, tokenizer, prompt, count, margin=1e-3):
+    """The ids that follow by arg max, each from a full pass.  A near tie, which rounding could turn, is
+    an error of the test: choose another prompt."""
     ids = tokenizer(prompt, return_tensors="pt").input_ids[0]
     start = len(ids)
     for _ in range(count):
@@ -41,7 +48,21 @@ def greedy(model, tokenizer, prompt, count, margin=1e-2):
         if last.argmax() == tokenizer.eos_token_id:
             break
         ids = torch.cat([ids, last.argmax()[None]])
-    return tokenizer.decode(ids)[len(tokenizer.decode(ids[:start])):]
+    return ids[start:].tolist()
+
+
+def token_bytes(tokenizer, ids):
+    """What ids stand for, byte by byte: a random model says things that are not UTF-8."""
+    byte_level = {char: byte for byte, char in bytes_to_unicode().items()}
+    out = b""
+    for piece in tokenizer.convert_ids_to_tokens(ids):
+        if re.fullmatch("<0x[0-9A-F]{2}>", piece):
+            out += bytes([int(piece[3:5], 16)])
+        elif "▁" in tokenizer.get_vocab():
+            out += piece.replace("▁", " ").encode()
+        else:
+            out += bytes(byte_level[char] for char in piece)
+    return out
 
 
 def adamw_losses(model, batches, **settings):

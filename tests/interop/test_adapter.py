@@ -89,5 +89,5 @@ def test_the_adapter_file_has_names_and_types_of_peft(base, trained, tmp_path):
 
 def test_an_adapter_of_another_shape_is_refused(malmoi, folders, held_out, tmp_path):
     adapter = peft_adapter(folders("llama"), tmp_path / "a")
-    said = malmoi("eval", "perplexity", folders("gpt2"), "--adapter", adapter, "--data", held_out, code=1)
+    said = malmoi("eval", "perplexity", folders("gpt2"), "--adapter", adapter, "--data", held_out, fails=True)
     assert "adapter" in said.err and len(said.err.strip().splitlines()) == 1

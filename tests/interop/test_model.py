@@ -22,7 +22,7 @@ def test_perplexity_is_that_of_transformers(malmoi, folders, held_out, documents
     folder = folders(family)
     said = perplexity(malmoi, folder, held_out)
     model, tokenizer = material.open_model(folder)
-    sequences = [reference.render(tokenizer, d) for d in documents]
+    sequences = [reference.scored(tokenizer, d) for d in documents]
     with torch.no_grad():
         expected = reference.loss(model, sequences).item()
     targets = sum(len(s) - 1 for s in sequences)
@@ -32,6 +32,26 @@ def test_perplexity_is_that_of_transformers(malmoi, folders, held_out, documents
     assert said["perplexity"] == pytest.approx(math.exp(said["loss"]), rel=1e-6)
     size = sum(len(d.encode()) for d in documents)
     assert said["bits_per_byte"] == pytest.approx(said["loss"] * targets / math.log(2) / size, rel=1e-6)
+
+
+def test_windows_score_every_token_once(malmoi, folders, held_out, documents):
+    """A document longer than the context: windows 12 apart, each scoring what none before it has."""
+    context, stride = 20, 12
+    said = perplexity(malmoi, folders("llama"), held_out, "--context", context, "--stride", stride)
+    model, tokenizer = material.open_model(folders("llama"))
+    total, targets = 0.0, 0
+    for ids in (reference.scored(tokenizer, d) for d in documents):
+        seen = 0                                           # tokens up to here are scored
+        for begin in range(0, len(ids), stride):
+            window = ids[begin:begin + context]
+            with torch.no_grad():
+                logits = model(input_ids=window[None, :-1]).logits[0]
+            each = torch.nn.functional.cross_entropy(logits, window[1:], reduction="none")
+            fresh = each[max(0, seen - begin):]
+            total, targets, seen = total + fresh.sum().item(), targets + len(fresh), begin + len(window) - 1
+            if seen == len(ids) - 1:
+                break
+    assert (said["tokens"], said["loss"]) == (targets, pytest.approx(total / targets, **LOSS))
 
 
 @pytest.mark.parametrize("storage", ["bfloat16", "float16", "shards"])
@@ -60,8 +80,18 @@ def test_greedy_text_is_that_of_transformers(malmoi, folders, family):
     folder = folders(family)
     model, tokenizer = material.open_model(folder)
     prompt = "A grey heron waited beside"
-    said = malmoi("generate", folder, "--prompt", prompt, "--greedy", "--max-new-tokens", 24, "--dtype", "f32").out
-    assert said.rstrip("\n") == reference.greedy(model, tokenizer, prompt, 24).rstrip("\n")
+    said = malmoi("generate", folder, "--prompt", prompt, "--greedy", "--max-new-tokens", 24, "--dtype", "f32")
+    expected = reference.token_bytes(tokenizer, reference.greedy(model, tokenizer, prompt, 24))
+    assert said.raw in (expected, expected + b"\n")
+
+
+def test_prompts_together_give_what_each_gives_alone(malmoi, base, tmp_path):
+    prompts = ["A", "The last ferry waited", "할머니는 강가를 걸었다. The miller could not forget the frozen river."]
+    (tmp_path / "prompts.txt").write_text("\n".join(prompts) + "\n")
+    options = ["--greedy", "--max-new-tokens", 16, "--dtype", "f32", "--json"]
+    together = [json.loads(line) for line in
+                malmoi("generate", base, "--prompt-file", tmp_path / "prompts.txt", *options).out.splitlines()]
+    assert together == [malmoi("generate", base, "--prompt", p, *options).json for p in prompts]
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
