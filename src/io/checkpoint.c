@@ -149,7 +149,7 @@ static lm_status check_file(const char *folder, const char *name, const lm_json 
     return status;
 }
 
-static lm_status check_manifest(lm_checkpoint *c, const lm_json *manifest, const char *path, lm_err *err)
+static lm_status check_manifest(lm_checkpoint_reader *c, const lm_json *manifest, const char *path, lm_err *err)
 {
     const char *format = "", *name;
     int64_t version = 0;
@@ -248,7 +248,7 @@ void lm_checkpoint_abort(lm_checkpoint_writer *w)
 
 /* ---- reading ----------------------------------------------------------------- */
 
-static lm_status verify(lm_checkpoint *c, lm_err *err)
+static lm_status verify(lm_checkpoint_reader *c, lm_err *err)
 {
     char *path = lm_path_join(c->path, manifest_name), *state = lm_path_join(c->path, state_name);
     lm_json *manifest = lm_json_read(path, err);
@@ -263,16 +263,16 @@ static lm_status verify(lm_checkpoint *c, lm_err *err)
     return status;
 }
 
-lm_status lm_checkpoint_open_step(lm_checkpoint *c, const char *folder, lm_err *err)
+lm_status lm_checkpoint_open_step(lm_checkpoint_reader *c, const char *folder, lm_err *err)
 {
-    *c = (lm_checkpoint){ .path = lm_strdup(folder) };
+    *c = (lm_checkpoint_reader){ .path = lm_strdup(folder) };
     lm_status status = verify(c, err);
     if (status != LM_OK) lm_checkpoint_close(c);
     return status;
 }
 
 /* Opens run/step, or tells why it is passed over. */
-static bool try_step(lm_checkpoint *c, const char *run, int64_t step)
+static bool try_step(lm_checkpoint_reader *c, const char *run, int64_t step)
 {
     lm_err why = {0};
     char *path = lm_checkpoint_path(run, step);
@@ -284,7 +284,7 @@ static bool try_step(lm_checkpoint *c, const char *run, int64_t step)
 
 /* The latest, then the ones before it, and only then what is newer than the latest: steps of a part of
  * the run that was given up, or one whose commit was cut off before it became the latest. */
-static bool open_newest(lm_checkpoint *c, const char *run, const int64_t *steps, size_t n)
+static bool open_newest(lm_checkpoint_reader *c, const char *run, const int64_t *steps, size_t n)
 {
     int64_t latest = latest_step(run);
     if (latest < 0 && n) latest = steps[n - 1];
@@ -295,9 +295,9 @@ static bool open_newest(lm_checkpoint *c, const char *run, const int64_t *steps,
     return false;
 }
 
-lm_status lm_checkpoint_open(lm_checkpoint *c, const char *run, lm_err *err)
+lm_status lm_checkpoint_open(lm_checkpoint_reader *c, const char *run, lm_err *err)
 {
-    *c = (lm_checkpoint){0};
+    *c = (lm_checkpoint_reader){0};
     int64_t *steps;
     size_t n;
     LM_TRY(lm_checkpoint_list(&steps, &n, run, err));
@@ -309,10 +309,10 @@ lm_status lm_checkpoint_open(lm_checkpoint *c, const char *run, lm_err *err)
     return status;
 }
 
-void lm_checkpoint_close(lm_checkpoint *c)
+void lm_checkpoint_close(lm_checkpoint_reader *c)
 {
     if (!c) return;
     lm_json_free(c->state);
     free(c->path);
-    *c = (lm_checkpoint){0};
+    *c = (lm_checkpoint_reader){0};
 }

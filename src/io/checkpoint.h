@@ -47,19 +47,19 @@ void lm_checkpoint_abort(lm_checkpoint_writer *w);                 /* no-op afte
 
 /* ---- reading ----------------------------------------------------------------- */
 
-typedef struct lm_checkpoint {
+typedef struct lm_checkpoint_reader {
     char *path;                              /* of its folder */
     int64_t step;
     lm_json *state;                          /* state.json, or NULL when it has none */
-} lm_checkpoint;
+} lm_checkpoint_reader;
 
 /* Opens the run's latest checkpoint whose files are all as the manifest says; those passed over are
  * told by lm_log.  LM_E_IO when the run has none, LM_E_FORMAT when all are damaged. */
-lm_status lm_checkpoint_open(lm_checkpoint *c, const char *run, lm_err *err);
+lm_status lm_checkpoint_open(lm_checkpoint_reader *c, const char *run, lm_err *err);
 
 /* Opens the one in this folder. */
-lm_status lm_checkpoint_open_step(lm_checkpoint *c, const char *folder, lm_err *err);
-void lm_checkpoint_close(lm_checkpoint *c);                        /* takes NULL and {0} */
+lm_status lm_checkpoint_open_step(lm_checkpoint_reader *c, const char *folder, lm_err *err);
+void lm_checkpoint_close(lm_checkpoint_reader *c);                        /* takes NULL and {0} */
 
 /* The steps of a run in ascending order, unverified; the caller frees *steps. */
 lm_status lm_checkpoint_list(int64_t **steps, size_t *n, const char *run, lm_err *err);

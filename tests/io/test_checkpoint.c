@@ -34,7 +34,7 @@ static lm_status write_step(const char *run, int64_t step, int64_t keep, lm_err 
 static int64_t open_whole(const char *run)
 {
     lm_err err = {0};
-    lm_checkpoint c;
+    lm_checkpoint_reader c;
     lm_safetensors file;
     assert_ok(lm_checkpoint_open(&c, run, &err));
     int64_t step = -1, last = c.step;
@@ -82,7 +82,7 @@ static void test_latest_and_list(void **state)
 static void test_none(void **state)
 {
     lm_err err = {0};
-    lm_checkpoint c;
+    lm_checkpoint_reader c;
     assert_refused(lm_checkpoint_open(&c, "/nowhere/run", &err), LM_E_IO, "/nowhere/run: cannot open: No such");
     assert_refused(lm_checkpoint_open(&c, *state, &err), LM_E_IO, "holds no checkpoint");
 }
@@ -91,7 +91,7 @@ static void test_none(void **state)
 static void test_foreign_names(void **state)
 {
     lm_err err = {0};
-    lm_checkpoint c;
+    lm_checkpoint_reader c;
     static const char *const names[] = { "step-1", "step-", "step-0000001", "step-000001x", "step-000001.tmp-1",
                                          "step--00001", "step-9999999999999999999" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -144,7 +144,7 @@ static void test_inner_folder(void **state)
 {
     lm_err err = {0};
     lm_checkpoint_writer w;
-    lm_checkpoint c;
+    lm_checkpoint_reader c;
     assert_ok(lm_checkpoint_begin(&w, *state, 3, &err));
     char *inner = lm_path_join(lm_checkpoint_folder(&w), "adapter"), *file = lm_path_join(inner, "adapter_config.json");
     assert_ok(lm_make_dirs(inner, &err));
@@ -211,7 +211,7 @@ static void test_damaged_pointer(void **state)
 static void refuse_manifest(void **state, const char *text, lm_status code, const char *words)
 {
     lm_err err = {0};
-    lm_checkpoint c;
+    lm_checkpoint_reader c;
     free(temp_put(state, "manifest.json", text, strlen(text)));
     assert_refused(lm_checkpoint_open_step(&c, *state, &err), code, words);
 }
