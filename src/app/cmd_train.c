@@ -1,0 +1,79 @@
+/* malmoi train: fits a model, or an adapter on it, to data. */
+#include "app/training.h"
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/signal.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+static void tell_what(const lm_trainer *t)
+{
+    const lm_corpus *c = &t->corpus;
+    char all[24], trained[24], tokens[24];
+    lm_log(LM_LOG_INFO, "model: %s parameters, %s of them train; %s on %s", lm_format_count(all, (double)lm_params_count(&t->model->params, false)),
+           lm_format_count(trained, (double)lm_params_count(t->adapter ? &t->adapter->params : &t->model->params, true)),
+           lm_dtype_name(t->tape.compute), t->c->k->name);
+    lm_log(LM_LOG_INFO, "data: %lld rows, %s tokens to learn, in %lld blocks of at most %lld", (long long)c->data.n,
+           lm_format_count(tokens, (double)c->blocks.n_supervised), (long long)t->train.n, (long long)t->context);
+    lm_log(LM_LOG_INFO, "run: %lld steps of %lld blocks, learning rate %g", (long long)t->schedule.steps, (long long)t->per_step,
+           t->schedule.peak);
+}
+
+static void tell_result(const lm_trainer *t, bool json)
+{
+    const lm_train_options *o = t->c->o;
+    const lm_train_state *at = &t->at;
+    if (json) {
+        lm_json *doc = json_pack("{s:s, s:I, s:I, s:I, s:f, s:I, s:I, s:I}", "out", o->out, "steps", (json_int_t)at->step,
+                                 "tokens", (json_int_t)at->tokens, "supervised_tokens", (json_int_t)at->supervised,
+                                 "seconds", at->seconds, "peak_bytes", (json_int_t)lm_memory_peak(),
+                                 "rows", (json_int_t)t->corpus.data.n, "truncated_rows", (json_int_t)t->corpus.blocks.n_truncated);
+        if (t->val.n) json_object_set_new(doc, "best_val_loss", json_real(at->best));
+        lm_print_json(doc);
+        return;
+    }
+    char time[24], tokens[24];
+    printf("%s: %lld steps, %s tokens, %s\n", o->out, (long long)at->step, lm_format_count(tokens, (double)at->tokens),
+           lm_format_seconds(time, at->seconds));
+    if (t->adapter) printf("try: malmoi generate %s --adapter %s --prompt \"...\"\n", o->model, o->out);
+    else printf("try: malmoi generate %s --prompt \"...\"\n", o->out);
+}
+
+static lm_status train(lm_training *training, lm_err *err)
+{
+    lm_trainer t;
+    LM_TRY(lm_trainer_open(&t, &training->config, err));
+    tell_what(&t);
+    lm_interrupt_watch();
+    lm_status status = lm_trainer_run(&t, err);
+    if (status == LM_OK) tell_result(&t, training->config.o->json);
+    lm_trainer_close(&t);
+    return status;
+}
+
+static lm_status run(lm_call *call, lm_err *err)
+{
+    lm_training *training = call->own;
+    LM_TRY(lm_call_args(call, 0, 0, "no argument but the objective", err));
+    LM_TRY(lm_call_kernels(call, &training->kernels, err));
+    training->config.progress = call->common.quiet ? NULL : stderr;
+    if (!training->config.o->dry_run) return train(training, err);
+    lm_plan plan;
+    LM_TRY(lm_plan_make(&plan, &training->config, err));
+    lm_print_plan(&plan, training->config.o->json);
+    return LM_OK;
+}
+
+const lm_command lm_command_train = {
+    .name = "train", .group = "training", .summary = "fit a model, or an adapter on it, to data",
+    .usage = "OBJECTIVE --model FOLDER --data FILE --out FOLDER [options]",
+    .example = "malmoi train clm --model MODEL --adapter lora --data text.txt --steps 300 --out tuned\n"
+               "malmoi train sft --model MODEL --adapter lora --data chats.jsonl --out tuned --val-split 0.05",
+    .notes = "Ctrl-C once finishes the step, writes a checkpoint and stops; twice stops at once.  --resume goes on.\n"
+             "OUT holds the result, log.jsonl with every step, run.json with what was asked, and checkpoints/.\n"
+             "malmoi train OBJECTIVE --adapter METHOD --help shows the options of both.",
+    .options = lm_train_option_table, .values_size = sizeof(lm_train_options),
+    .prepare = lm_training_prepare, .topics = lm_training_topics, .run = run,
+};

@@ -1,0 +1,55 @@
+/* Objectives: what is to be learnt from a row, and the loss of a batch.
+ *
+ * One file each, objective/<name>.c.  `render` turns a row of data into tokens and says which of them
+ * are to be predicted; `loss` is the loss of a micro-batch, written in ops.  The loop (trainer.c) calls
+ * both and knows no objective by name. */
+#ifndef LM_TRAIN_OBJECTIVE_H
+#define LM_TRAIN_OBJECTIVE_H
+
+#include "base/option.h"
+#include "data/batch.h"
+#include "nn/model.h"
+
+typedef struct lm_objective lm_objective;
+
+/* An objective at work in a run. */
+typedef struct lm_task {
+    const lm_objective *objective;
+    const void *options;                     /* options_size bytes */
+    const lm_model *model;
+    const lm_tokenizer *tokenizer;
+    int32_t eos;                             /* the id that ends a text, or -1 */
+    void *own;                               /* made by prepare */
+} lm_task;
+
+struct lm_objective {
+    const char *name, *source, *help;
+    const lm_option *options;                /* over options_size bytes; NULL for none */
+    size_t options_size;
+    bool packs;                              /* several documents share a block unless --no-pack */
+    bool splits;                             /* a document longer than the context becomes several blocks */
+
+    lm_status (*prepare)(lm_task *task, lm_err *err);                   /* NULL: nothing to prepare */
+    void (*release)(lm_task *task);
+
+    /* Runs on several threads at once; `ids` is empty room. */
+    lm_status (*render)(const lm_task *task, lm_example *out, const lm_row *row, lm_encoder *encoder,
+                        lm_ids *ids, lm_err *err);
+
+    /* Before the loss and without gradients: rollouts, reference log-probabilities.  NULL for none. */
+    lm_status (*collect)(const lm_task *task, const lm_forward *f, lm_microbatch *m, lm_err *err);
+
+    /* A scalar, the micro-batch's part of the step's loss: sum of weights[i] * loss[i].  f->batch is m's. */
+    lm_tensor *(*loss)(const lm_task *task, const lm_forward *f, const lm_microbatch *m);
+};
+
+extern const lm_objective *const lm_objective_registry[];
+const lm_objective *lm_objective_find(const char *name);                /* NULL when there is none */
+
+/* The text of a row as ids, after whatever the tokenizer puts before a text, and the end-of-text token. */
+void lm_task_end(const lm_task *task, lm_ids *ids);                     /* appends eos unless it stands there */
+
+/* Mean next-token cross-entropy of a model's hidden states: what clm and sft share. */
+lm_tensor *lm_next_token_loss(const lm_forward *f, const lm_microbatch *m);
+
+#endif

@@ -1,0 +1,18 @@
+/* The settings of a training run that do not belong to an objective, an optimiser or an adapter. */
+#ifndef LM_TRAIN_OPTIONS_H
+#define LM_TRAIN_OPTIONS_H
+
+#include "base/option.h"
+
+typedef struct lm_train_options {
+    const char *model, *out, *adapter, *optimizer, *format, *separator;
+    lm_strings data, val_data;
+    int64_t steps, batch_size, accumulate, context, seed, save_every, keep, eval_every, patience;
+    double epochs, lr, warmup, decay, min_lr, clip, val_split;
+    int schedule, dtype;
+    bool shuffle, pack, truncate, resume, overwrite, checkpointing, deterministic, dry_run, json;
+} lm_train_options;
+
+extern const lm_option lm_train_option_table[];
+
+#endif

@@ -1,0 +1,108 @@
+#include "train/plan.h"
+
+#include "backend/backend.h"
+#include "base/memory.h"
+
+static void part(lm_plan *p, const char *name, const char *what, size_t bytes)
+{
+    LM_ASSERT(p->n_parts < LM_PLAN_PARTS);
+    p->parts[p->n_parts].name = name;
+    p->parts[p->n_parts].what = what;
+    p->parts[p->n_parts++].bytes = bytes;
+    p->total += bytes;
+}
+
+static bool in_arena(const lm_arena *a, const void *data)
+{
+    const uint8_t *p = data;
+    return p >= a->base && p < a->base + a->size;
+}
+
+/* Bytes of the parameters that stay in the model's file. */
+static size_t mapped(const lm_params *ps)
+{
+    size_t bytes = 0;
+    for (int64_t i = 0; i < ps->n; i++) {
+        const lm_tensor *w = &ps->items[i]->t;
+        if (w->data && !in_arena(&ps->arena, w->data)) bytes += lm_nbytes(w);
+    }
+    return bytes;
+}
+
+static size_t gradients(const lm_optim *o)
+{
+    size_t bytes = 0;
+    for (int64_t i = 0; i < o->n; i++) bytes += lm_nbytes(&o->slots[i].param->grad);
+    return bytes;
+}
+
+/* Where, among the micro-batches of one pass over a part of the data, the one with the most tokens stands. */
+static int64_t largest(const lm_batcher *b, int64_t *tokens)
+{
+    int64_t at = 0;
+    *tokens = 0;
+    for (int64_t begin = 0; begin < b->part->n; begin += b->size) {
+        int64_t n = 0;
+        for (int64_t i = begin; i < begin + b->size && i < b->part->n; i++) n += lm_block_length(b->blocks, lm_batcher_block(b, i));
+        if (n > *tokens) *tokens = n, at = begin;
+    }
+    return at;
+}
+
+/* A pass over the micro-batch at a position, which leaves its mark in the tape's arenas. */
+static lm_status pass(lm_trainer *t, lm_batcher *b, int64_t at, bool trains, lm_err *err)
+{
+    int64_t n = b->part->n - at < b->size ? b->part->n - at : b->size;
+    const lm_microbatch *m = lm_batcher_fill(b, at, n, 1);
+    lm_tape_reset(&t->tape);
+    t->tape.recording = t->tape.training = trains;
+    t->forward.batch = &m->batch;
+    lm_tensor *loss = t->task.objective->loss(&t->task, &t->forward, m);
+    if (trains) lm_backward(&t->tape, loss);
+    return t->tape.err.code ? lm_fail(err, t->tape.err.code, "%s", t->tape.err.message) : LM_OK;
+}
+
+static lm_status count(lm_plan *p, lm_trainer *t, lm_err *err)
+{
+    int64_t held = 0, at = largest(&t->batches, &p->batch_tokens);
+    LM_TRY(pass(t, &t->batches, at, true, err));
+    if (t->val.n) {
+        at = largest(&t->val_batches, &held);
+        LM_TRY(pass(t, &t->val_batches, at, false, err));
+    }
+    const lm_params *model = &t->model->params, *adapter = t->adapter ? &t->adapter->params : NULL;
+    size_t grads = gradients(&t->optim);
+    part(p, "file", "weights that stay in the model's file", mapped(model));
+    part(p, "weights", "weights in memory", model->arena.used + (adapter ? adapter->arena.used : 0) - grads);
+    part(p, "gradients", "of the weights that train", grads);
+    part(p, "optimizer", t->optim.type->help, t->optim.arena.used);
+    part(p, "activations", "what backward needs of the forward pass", t->tape.step.peak);
+    part(p, "backward", "gradients on their way", t->tape.grads.peak);
+    part(p, "scratch", "room within an operation", t->tape.scratch.peak);
+    part(p, "process", "program, libraries, tokenizer and data", lm_memory_now());
+
+    p->parameters = lm_params_count(model, false);
+    p->trained = lm_params_count(adapter ? adapter : model, true);
+    p->rows = t->corpus.data.n;
+    p->truncated = t->corpus.blocks.n_truncated;
+    p->data_tokens = t->corpus.data.n_tokens;
+    p->context = t->context;
+    p->steps = t->schedule.steps;
+    p->tokens = (int64_t)((double)t->corpus.blocks.n_lessons / (double)t->corpus.blocks.n * (double)t->n_blocks);
+    return LM_OK;
+}
+
+lm_status lm_plan_make(lm_plan *plan, const lm_train_config *config, lm_err *err)
+{
+    lm_train_config counting = *config;
+    lm_kernels null = {0};
+    LM_TRY(lm_backend(&null, "null", err));
+    null.bf16_units = config->k->bf16_units;
+    counting.k = &null;
+    *plan = (lm_plan){0};
+    lm_trainer t;
+    LM_TRY(lm_trainer_open(&t, &counting, err));
+    lm_status status = count(plan, &t, err);
+    lm_trainer_close(&t);
+    return status;
+}

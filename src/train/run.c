@@ -1,0 +1,372 @@
+#include "train/run.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/thread.h"
+#include "io/checkpoint.h"
+#include "io/folder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char STATE_FILE[] = "training.safetensors";
+
+static char *in_out(const lm_run *r, const char *name) { return lm_path_join(r->t->c->o->out, name); }
+
+/* ---- run.json ---- */
+
+static lm_json *describe(const lm_trainer *t)
+{
+    const lm_train_config *c = t->c;
+    char hash[20];
+    snprintf(hash, sizeof hash, "%016" PRIx64, lm_dataset_hash(&t->corpus.data));
+    lm_json *options = lm_options_dump(c->sets, false);
+    json_object_set_new(options, "learning_rate", json_real(t->schedule.peak));
+    return json_pack("{s:s, s:s, s:s, s:s?, s:b, s:I, s:s, s:s, s:i, s:{s:I, s:I, s:I, s:I, s:s}, s:o}",
+                     "malmoi", LM_VERSION, "objective", c->objective->name, "optimizer", c->optimizer->name,
+                     "adapter", c->adapter ? c->adapter->name : NULL, "finished", 0, "steps", (json_int_t)t->schedule.steps,
+                     "dtype", lm_dtype_name(t->tape.compute), "backend", c->k->name, "threads", lm_threads(),
+                     "data", "rows", (json_int_t)t->corpus.data.n, "tokens", (json_int_t)t->corpus.data.n_tokens,
+                     "supervised_tokens", (json_int_t)t->corpus.blocks.n_supervised,
+                     "truncated_rows", (json_int_t)t->corpus.blocks.n_truncated, "hash", hash, "options", options);
+}
+
+/* Options that do not change what is computed; data and steps are looked at in their own way. */
+static bool is_free(const char *name)
+{
+    static const char *const names[] = { "out", "data", "steps", "epochs", "save_every", "keep", "resume", "overwrite",
+                                         "dry_run", "json", "threads", "backend", "verbose", "quiet", NULL };
+    for (const char *const *n = names; *n; n++)
+        if (!strcmp(*n, name)) return true;
+    return false;
+}
+
+/* "--lr (was 0.001, is 0.01)" for every option that differs. */
+static void list_changes(lm_str *out, const lm_json *was, lm_json *is)
+{
+    const char *key;
+    lm_json *value;
+    json_object_foreach(is, key, value) {
+        const lm_json *old = json_object_get(was, key);
+        if (is_free(key) || (old && json_equal(old, value))) continue;
+        char *a = old ? json_dumps(old, JSON_ENCODE_ANY) : NULL, *b = json_dumps(value, JSON_ENCODE_ANY);
+        lm_str_printf(out, "%s--", out->len ? ", " : "");
+        for (const char *c = key; *c; c++) lm_str_putc(out, *c == '_' ? '-' : *c);
+        lm_str_printf(out, " (was %s, is %s)", a ? a : "not there", b);
+        free(a), free(b);
+    }
+}
+
+static lm_status refuse_changes(const lm_run *r, const lm_json *was, lm_err *err)
+{
+    const char *out = r->t->c->o->out;
+    for (const char *const *key = (const char *const[]){ "objective", "optimizer", "adapter", "dtype", NULL }; *key; key++)
+        if (!json_equal(json_object_get(was, *key), json_object_get(r->description, *key)))
+            return lm_fail(err, LM_E_USAGE, "%s: the run to resume has another %s", out, *key);
+    lm_str changes = {0};
+    list_changes(&changes, json_object_get(was, "options"), json_object_get(r->description, "options"));
+    lm_status status = changes.len ? lm_fail(err, LM_E_USAGE, "%s: the run to resume was begun with other options: %s", out, changes.data) : LM_OK;
+    lm_str_free(&changes);
+    if (status == LM_OK && !json_equal(json_object_get(was, "data"), json_object_get(r->description, "data")))
+        status = lm_fail(err, LM_E_MISMATCH, "%s: the data is not what the run began with", out);
+    for (const char *const *key = (const char *const[]){ "threads", "backend", NULL }; *key; key++)
+        if (!json_equal(json_object_get(was, *key), json_object_get(r->description, *key)))
+            lm_log(LM_LOG_WARN, "%s: begun with other %s: the result will agree to rounding, not to the last bit", out, *key);
+    return status;
+}
+
+/* A run may become longer or shorter where the learning rates of the steps made stay the same. */
+static lm_status refuse_other_rates(const lm_run *r, const lm_json *was, lm_err *err)
+{
+    const lm_trainer *t = r->t;
+    int64_t steps = t->schedule.steps;
+    LM_TRY(lm_json_need_int(was, "steps", "run.json", &steps, err));
+    if (steps == t->schedule.steps) return LM_OK;
+    lm_schedule before = t->schedule;
+    before.steps = steps;
+    if (t->c->o->warmup < 1) before.warmup = llround(t->c->o->warmup * (double)steps);
+    if (t->c->o->decay < 1) before.decay = llround(t->c->o->decay * (double)(steps - before.warmup));
+    for (int64_t step = 1; step <= t->at.step; step++)
+        if (step > steps || lm_schedule_at(&before, step) != lm_schedule_at(&t->schedule, step))
+            return lm_fail(err, LM_E_USAGE, "%s: begun for %lld steps, now %lld: the learning rate of step %lld would have been another",
+                           t->c->o->out, (long long)steps, (long long)t->schedule.steps, (long long)step);
+    return LM_OK;
+}
+
+/* ---- checkpoints ---- */
+
+/* Weights under their own names, the optimiser's numbers as "exp_avg:NAME". */
+static lm_save_entry *state_entries(const lm_trainer *t, int64_t *n, char ***names)
+{
+    const lm_optim *o = &t->optim;
+    lm_save_entry *entries = lm_calloc((size_t)o->n * (LM_OPTIM_STATES + 1), sizeof *entries);
+    *names = lm_calloc((size_t)o->n * (LM_OPTIM_STATES + 1), sizeof **names);
+    *n = 0;
+    for (int64_t i = 0; i < o->n; i++)
+        for (int s = -1; s < LM_OPTIM_STATES && (s < 0 || o->type->states[s]); s++) {
+            const lm_tensor *w = &o->slots[i].param->t;
+            lm_str name = {0};
+            if (s >= 0) lm_str_printf(&name, "%s:", o->type->states[s]);
+            lm_str_puts(&name, w->name);
+            (*names)[*n] = lm_str_take(&name);
+            entries[*n] = (lm_save_entry){ .name = (*names)[*n], .dtype = LM_F32, .ndim = w->ndim, .dim = w->dim,
+                                           .data = s < 0 ? w->data : o->slots[i].state[s], .data_dtype = LM_F32 };
+            ++*n;
+        }
+    return entries;
+}
+
+static void free_entries(lm_save_entry *entries, char **names, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) free(names[i]);
+    free(names);
+    free(entries);
+}
+
+static lm_json *state_json(const lm_train_state *at)
+{
+    lm_json *best = isfinite(at->best) ? json_real(at->best) : json_null();
+    return json_pack("{s:I, s:I, s:I, s:f, s:o, s:I}", "step", (json_int_t)at->step, "tokens", (json_int_t)at->tokens,
+                     "supervised_tokens", (json_int_t)at->supervised, "seconds", at->seconds, "best_loss", best,
+                     "since_best", (json_int_t)at->since_best);
+}
+
+static lm_status write_checkpoint(lm_run *r, lm_checkpoint_writer *w, lm_err *err)
+{
+    lm_trainer *t = r->t;
+    LM_TRY(lm_checkpoint_begin(w, r->checkpoints, t->at.step, err));
+    int64_t n;
+    char **names;
+    lm_save_entry *entries = state_entries(t, &n, &names);
+    lm_status status = lm_checkpoint_tensors(w, STATE_FILE, &(lm_save){ .entries = entries, .n = n }, err);
+    free_entries(entries, names, n);
+    LM_TRY(status);
+    lm_json *state = state_json(&t->at);
+    status = lm_checkpoint_state(w, state, err);
+    lm_json_free(state);
+    LM_TRY(status);
+    return lm_checkpoint_commit(w, t->c->o->keep, err);
+}
+
+lm_status lm_run_save(lm_run *r, lm_err *err)
+{
+    if (r->saved == r->t->at.step) return LM_OK;
+    lm_checkpoint_writer w = {0};
+    lm_status status = write_checkpoint(r, &w, err);
+    lm_checkpoint_abort(&w);
+    if (status == LM_OK) r->saved = r->t->at.step;
+    return status;
+}
+
+static lm_status read_tensors(lm_trainer *t, const char *path, lm_err *err)
+{
+    lm_safetensors file = {0};
+    int64_t n;
+    char **names;
+    lm_save_entry *entries = state_entries(t, &n, &names);
+    lm_status status = lm_safetensors_open(&file, path, err);
+    if (status == LM_OK && file.n != n)
+        status = lm_fail(err, LM_E_MISMATCH, "%s: holds %lld tensors, the run needs %lld", path, (long long)file.n, (long long)n);
+    for (int64_t i = 0; i < n && status == LM_OK; i++) {
+        const lm_stored *s = lm_safetensors_find(&file, names[i]);
+        if (!s) status = lm_fail(err, LM_E_MISMATCH, "%s: tensor %s is missing", path, names[i]);
+        if (status == LM_OK) status = lm_stored_need_shape(s, entries[i].ndim, entries[i].dim, err);
+        if (status == LM_OK) status = lm_stored_copy(s, (void *)(uintptr_t)entries[i].data, LM_F32, err);
+    }
+    lm_safetensors_close(&file);
+    free_entries(entries, names, n);
+    return status;
+}
+
+static lm_status read_state(lm_train_state *at, const lm_json *state, lm_err *err)
+{
+    const char *name = "state.json";
+    LM_TRY(lm_json_need_int(state, "step", name, &at->step, err));
+    LM_TRY(lm_json_need_int(state, "tokens", name, &at->tokens, err));
+    LM_TRY(lm_json_need_int(state, "supervised_tokens", name, &at->supervised, err));
+    LM_TRY(lm_json_need_int(state, "since_best", name, &at->since_best, err));
+    LM_TRY(lm_json_opt_real(state, "seconds", name, &at->seconds, err));
+    return lm_json_opt_real(state, "best_loss", name, &at->best, err);
+}
+
+/* Sets the trainer to the last checkpoint; leaves it at step 0 when there is none. */
+static lm_status restore(lm_run *r, lm_err *err)
+{
+    lm_trainer *t = r->t;
+    if (!lm_file_exists(r->checkpoints)) return LM_OK;
+    lm_checkpoint_reader c = {0};
+    lm_err why = {0};
+    lm_status status = lm_checkpoint_open(&c, r->checkpoints, &why);
+    if (status == LM_E_IO) return LM_OK;                     /* it was killed before the first one */
+    if (status != LM_OK) return lm_fail(err, why.code, "%s", why.message);
+    char *path = lm_path_join(c.path, STATE_FILE);
+    status = c.state ? read_state(&t->at, c.state, err) : lm_fail(err, LM_E_FORMAT, "%s: has no state.json", c.path);
+    if (status == LM_OK) status = read_tensors(t, path, err);
+    t->optim.step = r->saved = t->at.step;
+    free(path);
+    lm_checkpoint_close(&c);
+    return status;
+}
+
+/* ---- the log ---- */
+
+/* Drops what a killed process logged after the step that the run goes on from. */
+static lm_status cut_log(const char *path, int64_t step, lm_err *err)
+{
+    lm_stream *in;
+    if (!lm_file_exists(path)) return LM_OK;
+    LM_TRY(lm_stream_open(&in, path, err));
+    lm_str line = {0}, kept = {0};
+    bool eof = false;
+    lm_status status = LM_OK;
+    while (status == LM_OK) {
+        status = lm_stream_line(in, &line, &eof, err);
+        if (eof) break;
+        lm_json *entry = lm_json_parse(line.data, line.len, path, NULL);
+        int64_t at = INT64_MAX;
+        if (entry) lm_json_opt_int(entry, "step", path, &at, NULL);
+        if (at <= step) lm_str_printf(&kept, "%s\n", line.data);
+        lm_json_free(entry);
+    }
+    lm_stream_close(in);
+    if (status == LM_OK) status = lm_file_write(path, kept.data ? kept.data : "", kept.len, err);
+    lm_str_free(&line);
+    lm_str_free(&kept);
+    return status;
+}
+
+lm_status lm_run_step(lm_run *r, const lm_step_report *s, lm_err *err)
+{
+    const lm_trainer *t = r->t;
+    double speed = (double)s->tokens / s->seconds, left = (double)(t->schedule.steps - t->at.step);
+    size_t peak = lm_memory_peak();
+    char rate[24], memory[24], eta[24];
+    lm_progress_draw(&r->progress, t->at.step == t->schedule.steps, "step %lld/%lld  loss %.4f  lr %.2e  %s tokens/s  %s  %s left",
+                     (long long)t->at.step, (long long)t->schedule.steps, s->loss, s->lr, lm_format_count(rate, speed),
+                     lm_format_bytes(memory, (double)peak),
+                     lm_format_seconds(eta, left * (lm_now() - r->started) / (double)(t->at.step - r->started_at)));
+    return lm_jsonl_put(r->log, json_pack("{s:I, s:f, s:f, s:f, s:f, s:I, s:I, s:f, s:f, s:I}", "step", (json_int_t)t->at.step,
+                                          "epoch", (double)t->at.step * (double)t->per_step / (double)t->train.n,
+                                          "loss", s->loss, "lr", s->lr, "grad_norm", s->grad_norm,
+                                          "tokens", (json_int_t)s->tokens, "supervised_tokens", (json_int_t)s->supervised,
+                                          "tokens_per_second", speed, "seconds", s->seconds, "peak_bytes", (json_int_t)peak), err);
+}
+
+lm_status lm_run_measured(lm_run *r, double loss, double seconds, lm_err *err)
+{
+    const lm_trainer *t = r->t;
+    lm_progress_clear(&r->progress);
+    lm_log(LM_LOG_INFO, "step %lld: validation loss %.4f, best %.4f", (long long)t->at.step, loss, t->at.best);
+    if (!isfinite(loss)) return lm_fail(err, LM_E_NUMERIC, "step %lld: the validation loss is not finite", (long long)t->at.step);
+    return lm_jsonl_put(r->log, json_pack("{s:I, s:f, s:f, s:f}", "step", (json_int_t)t->at.step, "val_loss", loss,
+                                          "best_val_loss", t->at.best, "seconds", seconds), err);
+}
+
+/* ---- entering and leaving ---- */
+
+static bool is_empty(const char *folder)
+{
+    DIR *dir = opendir(folder);
+    if (!dir) return true;
+    bool empty = true;
+    for (struct dirent *e; empty && (e = readdir(dir)); ) empty = !strcmp(e->d_name, ".") || !strcmp(e->d_name, "..");
+    closedir(dir);
+    return empty;
+}
+
+/* What stands in --out: nothing, or (*was) the run to go on with.  Anything else is refused. */
+static lm_status look(lm_run *r, const char *description, lm_json **was, lm_err *err)
+{
+    const lm_train_options *o = r->t->c->o;
+    *was = NULL;
+    if (!lm_file_exists(description)) {
+        if (is_empty(o->out)) return LM_OK;
+        return lm_fail(err, LM_E_USAGE, "%s: holds other files; choose another --out", o->out);
+    }
+    if (o->overwrite) return lm_staging_remove(o->out, err);
+    *was = lm_json_read(description, err);
+    if (!*was) return err->code;
+    if (o->resume) return LM_OK;
+    return lm_fail(err, LM_E_USAGE, "%s: holds a %s run; --resume goes on with it, --overwrite throws it away", o->out,
+                   json_is_true(json_object_get(*was, "finished")) ? "finished" : "started");
+}
+
+static lm_status enter(lm_run *r, const char *description, const char *log, lm_err *err)
+{
+    lm_json *was;
+    lm_status status = look(r, description, &was, err);
+    if (status == LM_OK && was) status = refuse_changes(r, was, err);
+    if (status == LM_OK && was) status = restore(r, err);
+    if (status == LM_OK && was) status = refuse_other_rates(r, was, err);
+    if (status == LM_OK && was && json_is_true(json_object_get(was, "finished")) &&
+        json_equal(json_object_get(was, "steps"), json_object_get(r->description, "steps")))
+        json_object_set_new(r->description, "finished", json_true());
+    lm_json_free(was);
+    LM_TRY(status);
+    if (lm_run_finished(r)) return LM_OK;
+    LM_TRY(lm_make_dirs(r->t->c->o->out, err));
+    LM_TRY(cut_log(log, r->t->at.step, err));
+    r->log = lm_jsonl_open(log, true, err);
+    if (!r->log) return err->code;
+    return lm_json_write(r->description, description, err);
+}
+
+lm_status lm_run_open(lm_run *r, lm_trainer *t, lm_err *err)
+{
+    *r = (lm_run){ .t = t, .saved = -1 };
+    r->checkpoints = in_out(r, "checkpoints");
+    r->description = describe(t);
+    char *description = in_out(r, "run.json"), *log = in_out(r, "log.jsonl");
+    lm_status status = enter(r, description, log, err);
+    free(description);
+    free(log);
+    r->progress = lm_progress_start(t->c->progress, 10);
+    r->started = lm_now();
+    r->started_at = t->at.step;
+    if (status == LM_OK && t->at.step && !lm_run_finished(r))
+        lm_log(LM_LOG_INFO, "going on after step %lld", (long long)t->at.step);
+    return status;
+}
+
+bool lm_run_finished(const lm_run *r) { return json_is_true(json_object_get(r->description, "finished")); }
+
+/* The type that the base came in; f32 when its config does not tell. */
+static lm_dtype saved_type(const lm_model *m)
+{
+    const char *name = NULL;
+    lm_json_opt_str(m->config_json, "torch_dtype", "config.json", &name, NULL);
+    lm_json_opt_str(m->config_json, "dtype", "config.json", &name, NULL);
+    int dtype = name ? lm_dtype_parse(name) : -1;
+    return dtype == LM_BF16 || dtype == LM_F16 ? (lm_dtype)dtype : LM_F32;
+}
+
+lm_status lm_run_finish(lm_run *r, lm_err *err)
+{
+    const lm_trainer *t = r->t;
+    const char *out = t->c->o->out;
+    lm_progress_end(&r->progress);
+    if (t->adapter) LM_TRY(lm_adapter_save(t->adapter, out, err));
+    else {
+        LM_TRY(lm_model_save(t->model, out, saved_type(t->model), 0, err));
+        LM_TRY(lm_folder_copy_sides(t->c->o->model, out, err));
+    }
+    json_object_set_new(r->description, "finished", json_true());
+    json_object_set_new(r->description, "state", state_json(&t->at));
+    char *description = in_out(r, "run.json");
+    lm_status status = lm_json_write(r->description, description, err);
+    free(description);
+    return status;
+}
+
+void lm_run_close(lm_run *r)
+{
+    lm_progress_end(&r->progress);
+    lm_jsonl_close(r->log);
+    lm_json_free(r->description);
+    free(r->checkpoints);
+    *r = (lm_run){0};
+}

@@ -1,0 +1,40 @@
+/* The folder of a run: OUT/run.json (what was asked), OUT/log.jsonl (a line for every step and every
+ * measurement), OUT/checkpoints/step-N, and in the end the result, a model's or an adapter's folder.
+ *
+ * A run that was killed at any instant goes on from its last checkpoint as if nothing had happened; the
+ * log is cut back to that step. */
+#ifndef LM_TRAIN_RUN_H
+#define LM_TRAIN_RUN_H
+
+#include "base/log.h"
+#include "train/trainer.h"
+
+typedef struct lm_run {
+    lm_trainer *t;
+    char *checkpoints;                   /* OUT/checkpoints */
+    lm_json *description;                /* run.json */
+    lm_jsonl *log;
+    lm_progress progress;
+    int64_t saved;                       /* step of the last checkpoint, or -1 */
+    double started;
+    int64_t started_at;                  /* step */
+} lm_run;
+
+/* Makes or enters the folder and, when resuming, restores the trainer.  LM_E_USAGE when the folder holds
+ * something else, or a run that was asked for with other options; LM_E_MISMATCH when the data changed. */
+lm_status lm_run_open(lm_run *r, lm_trainer *t, lm_err *err);
+void lm_run_close(lm_run *r);
+
+/* What happened, for the log and the progress line. */
+lm_status lm_run_step(lm_run *r, const lm_step_report *report, lm_err *err);
+lm_status lm_run_measured(lm_run *r, double loss, double seconds, lm_err *err);
+
+lm_status lm_run_save(lm_run *r, lm_err *err);           /* a checkpoint of this step, unless it stands */
+
+/* Writes the result and marks the run as finished. */
+lm_status lm_run_finish(lm_run *r, lm_err *err);
+
+/* Whether OUT held the finished run already: nothing is left to do. */
+bool lm_run_finished(const lm_run *r);
+
+#endif

@@ -1,0 +1,176 @@
+/* Opening a run: model, adapter, data, optimiser, in the order in which mistakes are cheapest. */
+#include "train/trainer.h"
+
+#include "base/log.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TEXT_CONTEXT = 512 };
+static const double LR_FULL = 1e-4, LR_ADAPTER = 1e-3;
+
+/* ---- the model ---- */
+
+static lm_status open_model(lm_trainer *t, lm_err *err)
+{
+    const lm_train_config *c = t->c;
+    LM_TRY(lm_model_load(&t->model, c->o->model, c->k, err));
+    LM_TRY(lm_tokenizer_load(&t->tokenizer, c->o->model, err));
+    int64_t ids = lm_tokenizer_vocab_size(t->tokenizer), rows = t->model->config.vocab_size;
+    if (ids > rows)
+        return lm_fail(err, LM_E_MISMATCH, "%s: the tokenizer has %lld ids, the model only %lld", c->o->model,
+                       (long long)ids, (long long)rows);
+    if (c->adapter) return lm_adapter_new(&t->adapter, t->model, c->adapter, c->adapter_options, (uint64_t)c->o->seed, err);
+    for (int64_t i = 0; i < t->model->params.n; i++) t->model->params.items[i]->trains = true;
+    return LM_OK;
+}
+
+static lm_status open_optimizer(lm_trainer *t, lm_err *err)
+{
+    lm_params *trained = t->adapter ? &t->adapter->params : &t->model->params;
+    LM_TRY(lm_params_prepare_training(trained, err));
+    if (t->adapter) lm_adapter_switch(t->adapter, true);             /* aliases of trained modules see their gradients */
+    return lm_optim_init(&t->optim, t->c->optimizer, t->c->optimizer_options, &trained, 1, t->c->k, err);
+}
+
+/* ---- the data ---- */
+
+static lm_status choose_context(lm_trainer *t, lm_err *err)
+{
+    int64_t asked = t->c->o->context, most = t->model->config.max_positions;
+    if (asked > most)
+        return lm_fail(err, LM_E_USAGE, "--context %lld: the model has positions for %lld tokens", (long long)asked, (long long)most);
+    int64_t usual = t->c->objective->splits && most > TEXT_CONTEXT ? TEXT_CONTEXT : most;
+    t->context = asked ? asked : usual;
+    return LM_OK;
+}
+
+static lm_status render(const void *task, lm_example *out, const lm_row *row, lm_encoder *encoder, lm_ids *ids, lm_err *err)
+{
+    return ((const lm_task *)task)->objective->render(task, out, row, encoder, ids, err);
+}
+
+static lm_status read_corpus(lm_trainer *t, lm_corpus *corpus, const lm_strings *paths, lm_err *err)
+{
+    const lm_train_options *o = t->c->o;
+    lm_source *source;
+    LM_TRY(lm_source_open(&source, paths, &(lm_source_options){ .format = o->format, .separator = o->separator }, err));
+    lm_renderer renderer = { .render = render, .context = &t->task };
+    lm_status status = lm_dataset_read(&corpus->data, source, t->tokenizer, &renderer, err);
+    lm_source_close(source);
+    LM_TRY(status);
+    lm_pack_options packing = {
+        .context = t->context, .pack = o->pack,
+        .longer = o->truncate ? LM_LONGER_TRUNCATE : t->c->objective->splits ? LM_LONGER_SPLIT : LM_LONGER_REFUSE,
+    };
+    LM_TRY(lm_blocks_make(&corpus->blocks, &corpus->data, &packing, err));
+    if (corpus->blocks.n_truncated)
+        lm_log(LM_LOG_WARN, "%s: %lld of %lld rows are longer than %lld tokens and were cut, %lld tokens lost", paths->items[0],
+               (long long)corpus->blocks.n_truncated, (long long)corpus->data.n, (long long)t->context, (long long)corpus->blocks.lost);
+    return LM_OK;
+}
+
+static lm_status open_data(lm_trainer *t, lm_err *err)
+{
+    const lm_train_options *o = t->c->o;
+    bool own_file = o->val_data.n > 0;
+    if (own_file && o->val_split > 0) return lm_fail(err, LM_E_USAGE, "--val-data and --val-split: give one of them");
+    LM_TRY(read_corpus(t, &t->corpus, &o->data, err));
+    LM_TRY(lm_part_split(&t->train, &t->val, &t->corpus.blocks, own_file ? 0 : o->val_split, (uint64_t)o->seed, err));
+    if (own_file) {
+        lm_part none;
+        lm_part_free(&t->val);
+        LM_TRY(read_corpus(t, &t->val_corpus, &o->val_data, err));
+        LM_TRY(lm_part_split(&t->val, &none, &t->val_corpus.blocks, 0, 0, err));
+        lm_part_free(&none);
+    }
+    const lm_corpus *held = own_file ? &t->val_corpus : &t->corpus;
+    lm_batcher_init(&t->batches, &t->corpus.data, &t->corpus.blocks, &t->train, o->batch_size, o->shuffle, (uint64_t)o->seed);
+    lm_batcher_init(&t->val_batches, &held->data, &held->blocks, &t->val, o->batch_size, false, 0);
+    return LM_OK;
+}
+
+/* ---- how long, how fast ---- */
+
+/* A number of steps, or a share of all. */
+static int64_t count_of(double value, int64_t steps)
+{
+    double count = value < 1 ? value * (double)steps : value;
+    return count >= (double)steps ? steps : (int64_t)llround(count);
+}
+
+static void plan_steps(lm_trainer *t)
+{
+    const lm_train_options *o = t->c->o;
+    t->per_step = o->batch_size * o->accumulate;
+    int64_t steps = o->steps;
+    t->n_blocks = steps * t->per_step;
+    if (!steps) {
+        t->n_blocks = (int64_t)ceil(o->epochs * (double)t->train.n);
+        steps = (t->n_blocks + t->per_step - 1) / t->per_step;
+    }
+    double lr = o->lr > 0 ? o->lr : t->adapter ? LR_ADAPTER : LR_FULL;
+    t->schedule = (lm_schedule){ .kind = (lm_schedule_kind)o->schedule, .peak = lr, .floor = o->min_lr, .steps = steps,
+                                 .warmup = count_of(o->warmup, steps) };
+    t->schedule.decay = count_of(o->decay, steps - t->schedule.warmup);
+    t->eval_every = o->eval_every ? o->eval_every : (steps + 9) / 10;
+}
+
+static lm_dtype compute_type(const lm_train_config *c)
+{
+    return c->o->dtype == 0 ? (c->k->bf16_units ? LM_BF16 : LM_F32) : c->o->dtype == 1 ? LM_F32 : LM_BF16;
+}
+
+static lm_status open_tape(lm_trainer *t, lm_err *err)
+{
+    lm_tape_options options = { .compute = compute_type(t->c), .count_only = !t->c->k->computes };
+    LM_TRY(lm_tape_init(&t->tape, t->c->k, &options, err));
+    t->tape.checkpointing = t->c->o->checkpointing;
+    t->tape.deterministic = t->c->o->deterministic;
+    t->tape.seed = (uint64_t)t->c->o->seed;
+    t->forward = (lm_forward){ .t = &t->tape, .m = t->model };
+    return LM_OK;
+}
+
+static lm_status open_all(lm_trainer *t, lm_err *err)
+{
+    LM_TRY(open_model(t, err));
+    LM_TRY(choose_context(t, err));
+    int32_t eos = lm_eos_id(t->tokenizer);
+    if (eos < 0 && t->model->config.n_eos) eos = (int32_t)t->model->config.eos_id[0];
+    t->task = (lm_task){ .objective = t->c->objective, .options = t->c->objective_options, .model = t->model,
+                         .tokenizer = t->tokenizer, .eos = eos };
+    if (t->task.objective->prepare) LM_TRY(t->task.objective->prepare(&t->task, err));
+    LM_TRY(open_data(t, err));
+    LM_TRY(open_optimizer(t, err));
+    plan_steps(t);
+    return open_tape(t, err);
+}
+
+lm_status lm_trainer_open(lm_trainer *t, const lm_train_config *config, lm_err *err)
+{
+    *t = (lm_trainer){ .c = config, .at.best = INFINITY };
+    lm_status status = open_all(t, err);
+    if (status != LM_OK) lm_trainer_close(t);
+    return status;
+}
+
+void lm_trainer_close(lm_trainer *t)
+{
+    if (t->task.objective && t->task.objective->release) t->task.objective->release(&t->task);
+    lm_tape_free(&t->tape);
+    lm_optim_free(&t->optim);
+    lm_batcher_free(&t->batches);
+    lm_batcher_free(&t->val_batches);
+    lm_part_free(&t->train);
+    lm_part_free(&t->val);
+    lm_blocks_free(&t->corpus.blocks);
+    lm_blocks_free(&t->val_corpus.blocks);
+    lm_dataset_free(&t->corpus.data);
+    lm_dataset_free(&t->val_corpus.data);
+    lm_tokenizer_free(t->tokenizer);
+    lm_adapter_free(t->adapter);
+    lm_model_free(t->model);
+    *t = (lm_trainer){0};
+}

@@ -1,0 +1,164 @@
+#include "train/trainer.h"
+
+#include "base/log.h"
+#include "base/signal.h"
+#include "train/run.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* ---- one step ---- */
+
+/* "a.jsonl:3, a.jsonl:7, ...": the rows of a micro-batch, for messages.  The caller frees. */
+static char *rows_of(const lm_batcher *b, const lm_microbatch *m)
+{
+    enum { MOST = 8 };
+    lm_str rows = {0};
+    int64_t shown = 0, last = -1;
+    for (int64_t i = 0; i < m->n_blocks; i++)
+        for (int64_t p = b->blocks->first[m->blocks[i]]; p < b->blocks->first[m->blocks[i] + 1]; p++) {
+            int64_t document = b->blocks->pieces[p].document;
+            if (document == last || shown > MOST) continue;
+            char *place = lm_document_place(b->data, last = document);
+            lm_str_printf(&rows, "%s%s", shown ? ", " : "", shown < MOST ? place : "...");
+            free(place);
+            shown++;
+        }
+    return lm_str_take(&rows);
+}
+
+static lm_status not_finite(const lm_trainer *t, const char *what, double value, const lm_microbatch *m, lm_err *err)
+{
+    char *rows = m ? rows_of(&t->batches, m) : NULL;
+    lm_fail(err, LM_E_NUMERIC, "step %lld: the %s is %s%s%s; a lower --lr, or --dtype f32, may help",
+            (long long)t->at.step + 1, what, isnan(value) ? "not a number" : "infinite", m ? ", in rows " : "", m ? rows : "");
+    free(rows);
+    return LM_E_NUMERIC;
+}
+
+/* The loss of a micro-batch as a scalar on the tape, the adapter's penalty with the first one of a step. */
+static lm_tensor *loss_of(lm_trainer *t, const lm_microbatch *m, bool first)
+{
+    lm_tape_reset(&t->tape);
+    t->forward.batch = &m->batch;
+    lm_tensor *loss = t->task.objective->loss(&t->task, &t->forward, m);
+    if (first && t->adapter && t->adapter->type->penalty)
+        loss = lm_add(&t->tape, loss, t->adapter->type->penalty(&t->tape, t->adapter));
+    return loss;
+}
+
+/* Forward and backward over the blocks [begin, end) of the run; gradients add up. */
+static lm_status accumulate(lm_trainer *t, int64_t begin, int64_t end, lm_step_report *r, lm_err *err)
+{
+    int64_t size = t->c->o->batch_size;
+    for (int64_t at = begin; at < end; at += size) {
+        int64_t n = end - at < size ? end - at : size;
+        const lm_microbatch *m = lm_batcher_fill(&t->batches, at, n, 1 / (float)r->supervised);
+        t->tape.stream = (uint64_t)at << 24;
+        if (t->task.objective->collect) LM_TRY(t->task.objective->collect(&t->task, &t->forward, &t->batches.at, err));
+        t->tape.recording = t->tape.training = true;
+        lm_tensor *loss = loss_of(t, m, at == begin);
+        double value = lm_scalar(&t->tape, loss);
+        if (!isfinite(value)) return not_finite(t, "loss", value, m, err);
+        if (lm_backward(&t->tape, loss) != LM_OK) return lm_fail(err, t->tape.err.code, "%s", t->tape.err.message);
+        r->loss += value;
+        r->tokens += m->batch.n_tokens;
+    }
+    return LM_OK;
+}
+
+lm_status lm_trainer_step(lm_trainer *t, lm_step_report *r, lm_err *err)
+{
+    double start = lm_now(), clip = t->c->o->clip;
+    int64_t begin = t->at.step * t->per_step, end = begin + t->per_step;
+    if (end > t->n_blocks) end = t->n_blocks;
+    *r = (lm_step_report){ .lr = lm_schedule_at(&t->schedule, t->at.step + 1) };
+    r->supervised = lm_batcher_targets(&t->batches, begin, end - begin);
+
+    lm_params_zero_grad(t->adapter ? &t->adapter->params : &t->model->params);
+    LM_TRY(accumulate(t, begin, end, r, err));
+    r->grad_norm = lm_optim_grad_norm(&t->optim);
+    if (!isfinite(r->grad_norm)) return not_finite(t, "gradient's norm", r->grad_norm, NULL, err);
+    lm_optim_update(&t->optim, r->lr, clip > 0 && r->grad_norm > clip ? clip / r->grad_norm : 1);
+    if (t->adapter && t->adapter->type->after_step) t->adapter->type->after_step(t->adapter, t->at.step + 1);
+
+    r->seconds = lm_now() - start;
+    t->at.step++;
+    t->at.tokens += r->tokens;
+    t->at.supervised += r->supervised;
+    t->at.seconds += r->seconds;
+    return LM_OK;
+}
+
+/* ---- measuring ---- */
+
+lm_status lm_trainer_measure(lm_trainer *t, double *loss, lm_err *err)
+{
+    int64_t size = t->c->o->batch_size, targets = lm_batcher_targets(&t->val_batches, 0, t->val.n);
+    *loss = 0;
+    t->tape.recording = t->tape.training = false;
+    for (int64_t at = 0; at < t->val.n; at += size) {
+        int64_t n = t->val.n - at < size ? t->val.n - at : size;
+        const lm_microbatch *m = lm_batcher_fill(&t->val_batches, at, n, 1 / (float)targets);
+        *loss += lm_scalar(&t->tape, loss_of(t, m, false));
+        if (t->tape.err.code) return lm_fail(err, t->tape.err.code, "%s", t->tape.err.message);
+    }
+    return LM_OK;
+}
+
+/* ---- the loop ---- */
+
+static bool due(const lm_trainer *t, int64_t every)
+{
+    return every && (t->at.step % every == 0 || t->at.step == t->schedule.steps);
+}
+
+static bool out_of_patience(const lm_trainer *t)
+{
+    return t->c->o->patience && t->at.since_best >= t->c->o->patience;
+}
+
+static lm_status measure(lm_trainer *t, lm_run *run, lm_err *err)
+{
+    double start = lm_now(), loss;
+    LM_TRY(lm_trainer_measure(t, &loss, err));
+    bool better = loss < t->at.best;
+    t->at.since_best = better ? 0 : t->at.since_best + 1;
+    if (better) t->at.best = loss;
+    return lm_run_measured(run, loss, lm_now() - start, err);
+}
+
+static lm_status stopped(const lm_trainer *t, lm_run *run, lm_err *err)
+{
+    LM_TRY(lm_run_save(run, err));
+    return lm_fail(err, LM_E_INTERRUPT, "stopped after step %lld of %lld; the same command with --resume goes on",
+                   (long long)t->at.step, (long long)t->schedule.steps);
+}
+
+static lm_status loop(lm_trainer *t, lm_run *run, lm_err *err)
+{
+    const lm_train_options *o = t->c->o;
+    if (lm_run_finished(run)) return LM_OK;
+    while (t->at.step < t->schedule.steps && !out_of_patience(t)) {
+        lm_step_report report;
+        LM_TRY(lm_trainer_step(t, &report, err));
+        LM_TRY(lm_run_step(run, &report, err));
+        if (t->val.n && due(t, t->eval_every)) LM_TRY(measure(t, run, err));
+        if (lm_interrupted()) return stopped(t, run, err);
+        if (o->save_every && t->at.step % o->save_every == 0) LM_TRY(lm_run_save(run, err));
+    }
+    return lm_run_finish(run, err);
+}
+
+lm_status lm_trainer_run(lm_trainer *t, lm_err *err)
+{
+    lm_run run;
+    lm_status status = lm_run_open(&run, t, err);
+    if (status == LM_OK) status = loop(t, &run, err);
+    if (status == LM_E_NUMERIC) {
+        if (run.saved >= 0) lm_log(LM_LOG_WARN, "the checkpoint of step %lld in %s stands", (long long)run.saved, run.checkpoints);
+        else lm_log(LM_LOG_WARN, "there was no checkpoint yet");
+    }
+    lm_run_close(&run);
+    return status;
+}

@@ -1,0 +1,85 @@
+/* Training: everything that a run holds, and the loop over it.
+ *
+ * Invariants
+ *  1. A run's state is: the weights that train, the optimiser's numbers, and lm_progress_state.  The
+ *     order of the data, dropout and the learning rate are functions of the seed and the step.
+ *  2. A checkpoint stands between two steps, never within one.
+ *  3. With the null backend everything but the data has its shape only; nothing is computed. */
+#ifndef LM_TRAIN_TRAINER_H
+#define LM_TRAIN_TRAINER_H
+
+#include "nn/adapter.h"
+#include "optim/optimizer.h"
+#include "optim/schedule.h"
+#include "train/objective.h"
+#include "train/options.h"
+
+#include <stdio.h>
+
+/* What a run is made from; everything is the caller's and outlives it. */
+typedef struct lm_train_config {
+    const lm_train_options *o;
+    const lm_objective *objective;
+    const void *objective_options;
+    const lm_optimizer *optimizer;
+    const void *optimizer_options;
+    const lm_adapter_type *adapter;              /* NULL: every weight trains */
+    const void *adapter_options;
+    const lm_option_set *sets;                   /* all of these options, for the run folder */
+    const lm_kernels *k;
+    FILE *progress;                              /* NULL: none */
+} lm_train_config;
+
+/* Documents, cut and packed. */
+typedef struct lm_corpus {
+    lm_dataset data;
+    lm_blocks blocks;
+} lm_corpus;
+
+/* What the loop counts; in a checkpoint as state.json. */
+typedef struct lm_train_state {
+    int64_t step, tokens, supervised;            /* updates made; tokens seen and learnt so far */
+    double seconds;                              /* of training, over all its processes */
+    double best;                                 /* lowest loss measured, infinite before the first */
+    int64_t since_best;                          /* measurements since */
+} lm_train_state;
+
+typedef struct lm_trainer {
+    const lm_train_config *c;
+    lm_model *model;
+    lm_adapter *adapter;                         /* NULL: every weight trains */
+    lm_tokenizer *tokenizer;
+    lm_task task;
+    lm_corpus corpus, val_corpus;                /* val_corpus is empty without --val-data */
+    lm_part train, val;                          /* val.n == 0: nothing is measured */
+    lm_batcher batches, val_batches;
+    lm_optim optim;
+    lm_schedule schedule;
+    lm_tape tape;
+    lm_forward forward;                          /* of the micro-batch at hand */
+    int64_t context, per_step, n_blocks;         /* blocks of a step, and of the whole run */
+    int64_t eval_every;
+    lm_train_state at;
+} lm_trainer;
+
+/* Opens model and data and makes everything ready for step 1. */
+lm_status lm_trainer_open(lm_trainer *t, const lm_train_config *config, lm_err *err);
+void lm_trainer_close(lm_trainer *t);            /* takes {0} */
+
+/* One update. */
+typedef struct lm_step_report {
+    double loss, lr, grad_norm, seconds;
+    int64_t tokens, supervised;
+} lm_step_report;
+
+/* LM_E_NUMERIC when the loss or a gradient is not finite: nothing is updated then. */
+lm_status lm_trainer_step(lm_trainer *t, lm_step_report *report, lm_err *err);
+
+/* Mean loss over the validation blocks. */
+lm_status lm_trainer_measure(lm_trainer *t, double *loss, lm_err *err);
+
+/* The whole run, from the last checkpoint when resuming, to the result in --out.  LM_E_INTERRUPT after
+ * the user asked to stop; a checkpoint stands then. */
+lm_status lm_trainer_run(lm_trainer *t, lm_err *err);
+
+#endif
