@@ -2,6 +2,7 @@
 #include "app/command.h"
 #include "app/open.h"
 #include "app/prompts.h"
+#include "app/sampling.h"
 
 #include "base/log.h"
 #include "base/signal.h"
@@ -57,22 +58,6 @@ typedef struct generate {
     int64_t n;
     double began, first;                 /* when, in seconds; first: the first piece of text */
 } generate;
-
-/* The model's own sampling settings come after ours and before the user's. */
-static lm_status prepare(lm_call *call, lm_err *err)
-{
-    lm_sampling *sampling = lm_call_add(call, "Sampling", lm_sampling_options, sizeof *sampling);
-    call->own = sampling;
-    const char *model = lm_call_peek(call, "model");
-    if (!model && call->argc > 0 && call->argv[0][0] != '-') model = call->argv[0];
-    if (!model) return LM_OK;
-    lm_generation g;
-    LM_TRY(lm_generation_read(&g, model, err));
-    const lm_option_set set[] = { { .options = lm_sampling_options, .values = sampling }, { 0 } };
-    lm_status status = lm_options_json(set, g.sampling, "generation_config.json", err);
-    lm_generation_free(&g);
-    return status;
-}
 
 static lm_status read_prompts(generate *g, lm_err *err)
 {
@@ -219,6 +204,6 @@ const lm_command lm_command_generate = {
              "The same seed gives the same text, alone or among other prompts.",
     .options = options,
     .values_size = sizeof(generate_options),
-    .prepare = prepare,
+    .prepare = lm_call_sampling,
     .run = run,
 };
