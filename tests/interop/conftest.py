@@ -20,6 +20,10 @@ torch.set_num_threads(max(1, min(4, os.cpu_count() or 1)))
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
+def pytest_configure(config):
+    config.addinivalue_line("filterwarnings", "ignore::FutureWarning:transformers")
+
+
 @dataclasses.dataclass
 class Result:
     """What one run of the program left behind."""

@@ -65,20 +65,31 @@ def test_a_trained_adapter_opens_in_peft(malmoi, base, trained, held_out, docume
     assert expected < reference.folder_loss(base, documents) - 0.05, "eight steps must have taught it something"
 
 
-def test_merge_is_that_of_peft(malmoi, base, trained, held_out, documents, tmp_path):
-    malmoi("merge", base, trained, "--out", tmp_path / "merged")
+def assert_merge_is_that_of_peft(malmoi, base, adapter, merged):
+    malmoi("merge", base, adapter, "--out", merged)
     model, tokenizer = material.open_model(base)
-    merged = PeftModel.from_pretrained(model, trained).merge_and_unload().state_dict()
-    opened, opened_tokenizer = material.open_model(tmp_path / "merged")
-    found = opened.state_dict()
-    assert found.keys() == merged.keys()
-    for name, weight in merged.items():
-        torch.testing.assert_close(found[name], weight, atol=1e-6, rtol=1e-5, msg=lambda m: f"{name}: {m}")
+    expected = PeftModel.from_pretrained(model, adapter).merge_and_unload().state_dict()
+    opened, opened_tokenizer = material.open_model(merged)
+    assert opened.state_dict().keys() == expected.keys()
+    for name, weight in opened.state_dict().items():
+        torch.testing.assert_close(weight, expected[name], atol=1e-6, rtol=1e-5, msg=lambda m: f"{name}: {m}")
+    text = " ".join(material.sentences(20, seed=8))
+    assert opened_tokenizer(text).input_ids == tokenizer(text).input_ids
 
+
+@pytest.mark.parametrize("options", [{}, {"use_rslora": True}, {"modules_to_save": ["lm_head"]}], ids=str)
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_merging_an_adapter_of_peft(malmoi, folders, family, tmp_path, options):
+    if family == "gpt2" and "modules_to_save" in options:
+        options = {"modules_to_save": ["ln_f"]}           # its head is the embedding
+    adapter = peft_adapter(folders(family), tmp_path / "a", **options)
+    assert_merge_is_that_of_peft(malmoi, folders(family), adapter, tmp_path / "merged")
+
+
+def test_merging_a_trained_adapter(malmoi, base, trained, held_out, tmp_path):
+    assert_merge_is_that_of_peft(malmoi, base, trained, tmp_path / "merged")
     assert loss_here(malmoi, tmp_path / "merged", held_out) == pytest.approx(
         loss_here(malmoi, base, held_out, "--adapter", trained), **LOSS)
-    text = " ".join(documents)
-    assert opened_tokenizer(text).input_ids == tokenizer(text).input_ids
 
 
 def test_the_adapter_file_has_names_and_types_of_peft(base, trained, tmp_path):

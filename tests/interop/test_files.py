@@ -1,7 +1,4 @@
 """Files that malmoi writes, opened by the libraries that everybody else uses."""
-import json
-import shutil
-
 import pytest
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -14,28 +11,31 @@ STORIES = ROOT / "../shared/data/stories260K"
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
-def test_new_opens_in_transformers(malmoi, folders, held_out, documents, tmp_path, family):
-    config = tmp_path / "config.json"
-    shutil.copy(folders(family) / "config.json", config)
-    malmoi("new", family, "--config", config, "--tokenizer", folders(family), "--out", tmp_path / "new", "--seed", 1)
+@pytest.mark.parametrize("sizes", ["preset", "config"])
+def test_new_opens_in_transformers(malmoi, folders, held_out, documents, tmp_path, family, sizes):
+    of = ["--family", family, "--preset", "tiny"] if sizes == "preset" else ["--config", folders(family) / "config.json"]
+    new = tmp_path / "new"
+    malmoi("new", *of, "--tokenizer", folders(family), "--out", new, "--seed", 1)
 
-    model, loading = AutoModelForCausalLM.from_pretrained(tmp_path / "new", output_loading_info=True)
+    _, loading = AutoModelForCausalLM.from_pretrained(new, output_loading_info=True)
     assert not any(loading[problem] for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     text = " ".join(documents)
-    assert AutoTokenizer.from_pretrained(tmp_path / "new")(text).input_ids == \
+    assert AutoTokenizer.from_pretrained(new)(text).input_ids == \
            AutoTokenizer.from_pretrained(folders(family))(text).input_ids
-    said = malmoi("eval", "perplexity", tmp_path / "new", "--data", held_out, "--dtype", "f32", "--json").json["loss"]
-    assert said == pytest.approx(reference.folder_loss(tmp_path / "new", documents), abs=1e-4)
+    said = malmoi("eval", "perplexity", new, "--data", held_out, "--dtype", "f32", "--json").json["loss"]
+    assert said == pytest.approx(reference.folder_loss(new, documents), abs=1e-4)
 
 
-def test_safetensors_reads_what_is_written(malmoi, folders, tmp_path):
-    shutil.copy(folders("llama") / "config.json", tmp_path / "config.json")
-    malmoi("new", "llama", "--config", tmp_path / "config.json", "--tokenizer", folders("llama"), "--out", tmp_path / "new")
-    model, _ = material.open_model(folders("llama"))
-    with safe_open(tmp_path / "new/model.safetensors", "pt") as file:
-        assert file.metadata()["format"] == "pt"
-        assert {n: list(file.get_slice(n).get_shape()) for n in file.keys()} == \
-               {n: list(p.shape) for n, p in model.named_parameters()}
+@pytest.mark.parametrize("family", ["llama", "gpt2", "qwen2"])
+def test_new_writes_the_tensors_that_transformers_writes(malmoi, folders, tmp_path, family):
+    """The same names, shapes and types, and the metadata without which transformers refuses the file."""
+    malmoi("new", "--config", folders(family) / "config.json", "--tokenizer", folders(family), "--out", tmp_path / "new")
+
+    def contents(folder):
+        with safe_open(folder / "model.safetensors", "pt") as file:
+            return file.metadata()["format"], {n: (t.get_shape(), t.get_dtype())
+                                               for n, t in ((n, file.get_slice(n)) for n in file.keys())}
+    assert contents(tmp_path / "new") == contents(folders(family))
 
 
 @pytest.mark.skipif(not STORIES.exists(), reason="../shared/data/stories260K is absent")
