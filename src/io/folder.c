@@ -1,7 +1,6 @@
 #include "io/folder.h"
 
 #include "base/file.h"
-#include "base/json.h"
 #include "base/str.h"
 #include "io/llama2c.h"
 #include "io/stream.h"
@@ -10,7 +9,6 @@
 #include <string.h>
 
 enum { HEAD_BYTES = 4096 };
-static const size_t template_limit = 1 << 24;
 
 static const char *const side_files[] = {
     "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json",
@@ -95,58 +93,6 @@ const char *lm_kind_name(lm_kind kind)
         [LM_KIND_LLAMA2C] = "llama2.c model",    [LM_KIND_TEXT] = "text file",
     };
     return names[kind];
-}
-
-/* ---- the chat template ------------------------------------------------------- */
-
-static lm_status read_jinja(char **out, const char *path, lm_err *err)
-{
-    lm_str text;
-    LM_TRY(lm_file_read(&text, path, template_limit, err));
-    *out = lm_str_take(&text);
-    return LM_OK;
-}
-
-/* The template of a list of {"name": .., "template": ..} that is called "default". */
-static const lm_json *default_of(const lm_json *list)
-{
-    size_t i;
-    lm_json *item;
-    json_array_foreach(list, i, item) {
-        const char *name = json_string_value(lm_json_get(item, "name"));
-        if (name && !strcmp(name, "default")) return lm_json_get(item, "template");
-    }
-    return NULL;
-}
-
-static lm_status read_member(char **out, const char *path, lm_err *err)
-{
-    lm_json *doc = lm_json_read(path, err);
-    if (!doc) return LM_E_FORMAT;
-    const lm_json *value = lm_json_get(doc, "chat_template");
-    lm_status status = LM_OK;
-    if (json_is_array(value)) value = default_of(value);
-    if (json_is_string(value)) *out = lm_strdup(json_string_value(value));
-    else if (value) status = lm_fail(err, LM_E_FORMAT, "%s: chat_template: expected a string", path);
-    lm_json_free(doc);
-    return status;
-}
-
-lm_status lm_folder_chat_template(char **out, const char *folder, lm_err *err)
-{
-    static const struct { const char *name; lm_status (*read)(char **, const char *, lm_err *); } places[] = {
-        { "chat_template.jinja", read_jinja },
-        { "tokenizer_config.json", read_member },
-        { "chat_template.json", read_member },
-    };
-    *out = NULL;
-    for (size_t i = 0; i < sizeof places / sizeof *places && !*out; i++) {
-        char *path = lm_path_join(folder, places[i].name);
-        lm_status status = lm_file_exists(path) ? places[i].read(out, path, err) : LM_OK;
-        free(path);
-        LM_TRY(status);
-    }
-    return LM_OK;
 }
 
 /* ---- side files -------------------------------------------------------------- */

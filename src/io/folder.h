@@ -20,11 +20,6 @@ typedef enum lm_kind {
 lm_status lm_kind_of_path(lm_kind *out, const char *path, lm_err *err);
 const char *lm_kind_name(lm_kind kind);                /* "model folder", "safetensors file", ... */
 
-/* The chat template of a folder: chat_template.jinja, else chat_template of tokenizer_config.json (a
- * string, or the one named "default" of a list) or of chat_template.json.  The caller frees *out; NULL
- * when there is none. */
-lm_status lm_folder_chat_template(char **out, const char *folder, lm_err *err);
-
 /* Copies what belongs to a model beside config.json and weights: tokenizer, special tokens, chat
  * template, generation settings.  Each file is written atomically; one that is absent is passed over. */
 lm_status lm_folder_copy_sides(const char *from, const char *to, lm_err *err);

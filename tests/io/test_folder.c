@@ -1,4 +1,4 @@
-/* What a path is taken for, chat templates, side files, and folders that appear whole or not at all. */
+/* What a path is taken for, side files, and folders that appear whole or not at all. */
 #include "io/temp.h"
 
 #include "io/folder.h"
@@ -55,41 +55,6 @@ static void test_kinds(void **state)
     check_kind(temp_put(state, "cut", cut.data, cut.len), LM_KIND_TEXT);
     lm_str_free(&cut);
     assert_refused(lm_kind_of_path(&kind, "/nowhere", &err), LM_E_IO, "/nowhere: cannot open");
-}
-
-static void check_template(void **state, const char *expected)
-{
-    lm_err err = {0};
-    char *text;
-    assert_ok(lm_folder_chat_template(&text, *state, &err));
-    if (expected) assert_string_equal(text, expected);
-    else assert_null(text);
-    free(text);
-}
-
-static void put_text(void **state, const char *name, const char *text)
-{
-    free(temp_put(state, name, text, strlen(text)));
-}
-
-static void test_chat_template(void **state)
-{
-    lm_err err = {0};
-    char *text;
-    check_template(state, NULL);
-    put_text(state, "tokenizer_config.json", "{\"chat_template\": null}");
-    check_template(state, NULL);
-    put_text(state, "chat_template.json", "{\"chat_template\": \"old\"}");
-    check_template(state, "old");
-    put_text(state, "tokenizer_config.json", "{\"chat_template\": [{\"name\": \"rag\", \"template\": \"r\"},"
-             "{\"name\": \"default\", \"template\": \"d\"}]}");
-    check_template(state, "d");
-    put_text(state, "tokenizer_config.json", "{\"chat_template\": \"{{ messages }}\"}");
-    check_template(state, "{{ messages }}");
-    put_text(state, "tokenizer_config.json", "{\"chat_template\": 3}");
-    assert_refused(lm_folder_chat_template(&text, *state, &err), LM_E_FORMAT, "tokenizer_config.json: chat_template: expected a string");
-    put_text(state, "chat_template.jinja", "{% for m in messages %}");
-    check_template(state, "{% for m in messages %}");
 }
 
 static void test_copy_sides(void **state)
@@ -210,8 +175,8 @@ static void test_staging_sweeps(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        temp_test(test_kinds),       temp_test(test_chat_template),
-        temp_test(test_copy_sides),  temp_test(test_staging),
+        temp_test(test_kinds),       temp_test(test_copy_sides),
+        temp_test(test_staging),
         temp_test(test_staging_sweeps), temp_test(test_staging_takes_an_empty_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
