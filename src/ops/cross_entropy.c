@@ -13,7 +13,16 @@ typedef struct attr {
     int64_t chunk;
 } attr;
 
-enum { CHUNK_BYTES = 16 << 20 };
+/* Room for logits: few and large chunks, since each reads the head twice and adds to its whole gradient. */
+enum { CHUNK_BYTES = 96 << 20 };
+
+/* At most `most` rows (but some), and all chunks about the same. */
+static int64_t even_chunk(int64_t rows, int64_t most)
+{
+    if (most < 16) most = 16;
+    int64_t chunks = (rows + most - 1) / most;
+    return chunks ? (rows + chunks - 1) / chunks : 0;
+}
 
 static lm_status infer(lm_tape *t, lm_node *n)
 {
@@ -22,9 +31,7 @@ static lm_status infer(lm_tape *t, lm_node *n)
     int64_t vocab = w->dim[a->o.transposed ? 1 : 0], rows = lm_rows(x);
     if (w->ndim != 2 || w->dim[a->o.transposed ? 0 : 1] != lm_cols(x) || !lm_is_contiguous(x))
         return lm_tape_fail(t, "the head's input size is not x's");
-    a->chunk = a->o.chunk ? a->o.chunk : CHUNK_BYTES / (int64_t)sizeof(float) / vocab;
-    if (a->chunk < 16) a->chunk = 16;
-    if (a->chunk > rows) a->chunk = rows;
+    a->chunk = a->o.chunk ? a->o.chunk : even_chunk(rows, CHUNK_BYTES / (int64_t)sizeof(float) / vocab);
     n->out[0] = lm_tensor_new(t, LM_F32, 1, (int64_t[]){ 1 });
     return t->err.code;
 }

@@ -60,7 +60,7 @@ lm_tensor *lm_columns(lm_tape *t, lm_tensor *x, int64_t begin, int64_t n);      
 typedef struct lm_cross_entropy_options {
     const float *weights;          /* [N] host, or NULL for 1 / (number of targets) */
     float *nll;                    /* [N] host, receives each row's loss, unweighted; may be NULL */
-    int64_t chunk;                 /* rows of logits in memory at once; 0: about 16 MiB of them */
+    int64_t chunk;                 /* rows of logits in memory at once; 0: up to 96 MiB of them */
     bool transposed;
 } lm_cross_entropy_options;
 /* Weighted cross-entropy of x [N, C] w[V, C]^T against targets [N] (host i32; < 0: none), a scalar.
