@@ -40,7 +40,7 @@ LM_INLINE float act_slope(lm_act act, float x)
     float t;
     switch (act) {
     case LM_ACT_RELU: return x > 0 ? 1.0f : 0.0f;
-    case LM_ACT_GELU: return 0.5f * (1.0f + verf(0.70710678f * x)) + x * 0.39894228f * vexp(-0.5f * x * x);
+    case LM_ACT_GELU: return 0.5f * (1.0f + verf(0.70710678f * x)) + x * 0.39894228f * vexp0(-0.5f * x * x);
     case LM_ACT_GELU_TANH:
         t = gelu_tanh(x);
         return 0.5f * (1.0f + t) + 0.5f * x * (1.0f - t * t) * 0.79788456f * (1.0f + 0.134145f * x * x);

@@ -81,19 +81,29 @@ static inline void see(block *b, const lm_k_attention *a, const lm_segment *g, i
     if (high < b->shared_end) b->shared_end = high;
 }
 
+static inline void clear_block(block *b, const lm_segment *g)
+{
+    b->rows = 0, b->first = g->nk, b->end = 0, b->shared_first = 0, b->shared_end = g->nk;
+}
+
+/* Queries i .. i + n of the segment, of one head. */
+static inline void add_rows(block *b, const lm_k_attention *a, const lm_segment *g, int64_t head, int64_t i, int64_t n)
+{
+    for (int64_t end = i + n; i < end; i++) {
+        see(b, a, g, i);
+        b->query[b->rows] = g->q0 + i, b->head[b->rows] = head;
+        b->rows++;
+    }
+}
+
 static inline void make_block(block *b, const lm_k_attention *a, const lm_segment *g, blocks all, int64_t kv_head,
                               int64_t index)
 {
     int64_t group = a->heads / a->kv_heads;
     int64_t head0 = index / all.per_head * all.together, i0 = index % all.per_head * all.each;
     int64_t heads = least(all.together, group - head0), queries = least(all.each, g->nq - i0);
-    b->rows = 0, b->first = g->nk, b->end = 0, b->shared_first = 0, b->shared_end = g->nk;
-    for (int64_t h = 0; h < heads; h++)
-        for (int64_t i = i0; i < i0 + queries; i++) {
-            see(b, a, g, i);
-            b->query[b->rows] = g->q0 + i, b->head[b->rows] = kv_head * group + head0 + h;
-            b->rows++;
-        }
+    clear_block(b, g);
+    for (int64_t h = 0; h < heads; h++) add_rows(b, a, g, kv_head * group + head0 + h, i0, queries);
     b->width = round_to_lanes(b->rows);
     for (int64_t r = b->rows; r < b->width; r++) b->low[r] = b->high[r] = 0;
 }

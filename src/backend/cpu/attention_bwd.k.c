@@ -47,7 +47,7 @@ static void soften(work *w, int64_t n, int64_t width)
         float *p = w->p + j * width, *ds = w->ds + j * width;
 #pragma omp simd
         for (int64_t r = 0; r < width; r++) {
-            p[r] = vexp(p[r] - w->lse[r]);
+            p[r] = vexp0(p[r] - w->lse[r]);
             ds[r] = p[r] * (ds[r] - w->delta[r]);
         }
     }
@@ -62,13 +62,16 @@ static void visit(work *w, const lm_k_attention_bwd *a, const lm_segment *g, con
     float *dk = w->dk + at * dim, *dv = w->dv + at * dim;
     pack_keys(w->k, f->k, f->ldk, g->k0 + j, kv_head, n, f->head_dim, dim);
     pack_keys(w->v, f->v, f->ldv, g->k0 + j, kv_head, n, f->head_dim, dim);
-    product(&(tile){ .c = w->p, .ldc = width, .a = w->k, .ra = dim, .b = w->qt, .ldb = width, .n = f->head_dim }, n, width);
+    product(&(tile){ .c = w->p, .ldc = width, .a = w->k, .ra = dim, .b = w->qt, .ldb = width, .n = f->head_dim },
+            n, width);
     product(&(tile){ .c = w->ds, .ldc = width, .a = w->v, .ra = dim, .b = w->dout_t, .ldb = width, .n = f->head_dim },
             n, width);
     if (needs_mask(b, j, n)) mask(b, w->p, j, n);
     soften(w, n, width);
-    product(&(tile){ .c = dv, .ldc = dim, .a = w->p, .ra = width, .b = w->dout, .ldb = dim, .n = b->rows, .add = true }, n, dim);
-    product(&(tile){ .c = dk, .ldc = dim, .a = w->ds, .ra = width, .b = w->q, .ldb = dim, .n = b->rows, .add = true }, n, dim);
+    product(&(tile){ .c = dv, .ldc = dim, .a = w->p, .ra = width, .b = w->dout, .ldb = dim, .n = b->rows, .add = true },
+            n, dim);
+    product(&(tile){ .c = dk, .ldc = dim, .a = w->ds, .ra = width, .b = w->q, .ldb = dim, .n = b->rows, .add = true },
+            n, dim);
     product_t(&(tile){ .c = w->dq, .ldc = dim, .a = w->ds, .ia = width, .b = w->k, .ldb = dim, .n = n, .add = true },
               b->rows, dim);
 }

@@ -43,7 +43,8 @@ static void embedding_bwd(const lm_k_embedding_bwd *a)
 #pragma omp parallel for schedule(static) if (a->rows * a->cols > SERIAL)
     for (int64_t j = 0; j < a->cols; j += each)
         for (int64_t i = 0; i < a->rows; i++)
-            add_row(a->dtable + a->ids[i] * a->cols + j, (const real *)a->dy + i * a->cols + j, least(each, a->cols - j));
+            add_row(a->dtable + a->ids[i] * a->cols + j, (const real *)a->dy + i * a->cols + j,
+                    least(each, a->cols - j));
 }
 
 LM_INSTALL(embedding)

@@ -35,7 +35,8 @@ static void rope(const lm_k_rope *a)
 #pragma omp parallel for schedule(static) if (a->rows * a->heads * a->half > SERIAL)
     for (int64_t i = 0; i < a->rows; i++)
         for (int64_t h = 0; h < a->heads; h++)
-            rotate((real *)a->x + i * a->ld + h * a->head_dim, a->cos + i * a->half, a->sin + i * a->half, sign, a->half);
+            rotate((real *)a->x + i * a->ld + h * a->head_dim, a->cos + i * a->half, a->sin + i * a->half, sign,
+                   a->half);
 }
 
 LM_INSTALL(rope)

@@ -20,7 +20,7 @@ static float sum_exp(const float *z, float from, int64_t n)
 {
     float sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t j = 0; j < n; j++) sum += vexp(z[j] - from);
+    for (int64_t j = 0; j < n; j++) sum += vexp0(z[j] - from);
     return sum;
 }
 
@@ -54,7 +54,7 @@ static void xent_row(const lm_k_xent *a, int64_t i)
     const float lse = (float)exact;
     const int64_t n = a->vocab;
 #pragma omp simd
-    for (int64_t j = 0; j < n; j++) z[j] = weight * vexp(z[j] - lse);
+    for (int64_t j = 0; j < n; j++) z[j] = weight * vexp0(z[j] - lse);
     z[target] -= weight;
 }
 
