@@ -289,18 +289,18 @@ static void train_progress(void *context, const char *stage, int64_t done, int64
 
 static lm_status train_on(lm_tokenizer **tk, const train_values *o, const lm_token_trainer *method, lm_progress *line, lm_err *err)
 {
-    lm_train_options options = {
+    lm_vocab_options options = {
         .vocab_size = o->vocab_size, .min_frequency = o->min_frequency, .max_token_length = o->max_token_length,
         .limit_alphabet = o->limit_alphabet, .specials = o->special, .pattern = o->pattern, .normalizer = o->normalizer,
         .no_initial_alphabet = !o->initial_alphabet, .add_prefix_space = o->add_prefix_space,
         .progress = train_progress, .context = line,
     };
-    lm_trainer *trainer;
-    LM_TRY(lm_trainer_new(&trainer, method, &options, err));
+    lm_vocab_trainer *trainer;
+    LM_TRY(lm_vocab_trainer_new(&trainer, method, &options, err));
     lm_status status = LM_OK;
-    for (int i = 0; i < o->data.n && !status; i++) status = lm_trainer_feed_file(trainer, o->data.items[i], err);
-    if (!status) status = lm_trainer_finish(trainer, tk, err);
-    lm_trainer_free(trainer);
+    for (int i = 0; i < o->data.n && !status; i++) status = lm_vocab_trainer_feed_file(trainer, o->data.items[i], err);
+    if (!status) status = lm_vocab_trainer_finish(trainer, tk, err);
+    lm_vocab_trainer_free(trainer);
     return status;
 }
 

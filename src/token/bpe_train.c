@@ -15,14 +15,14 @@ static lm_json *byte_level_node(bool add_prefix_space, bool use_regex)
                      "use_regex", (int)use_regex);
 }
 
-static lm_json *pretokeniser_node(const lm_train_options *options)
+static lm_json *pretokeniser_node(const lm_vocab_options *options)
 {
     if (!options->pattern) return byte_level_node(options->add_prefix_space, true);
     lm_json *split = json_pack("{s:s, s:{s:s}, s:s, s:b}", "type", "Split", "pattern", "Regex", options->pattern, "behavior", "Isolated", "invert", 0);
     return lm_document_sequence("pretokenizers", json_pack("[o, o]", split, byte_level_node(options->add_prefix_space, false)));
 }
 
-static lm_status pipeline(lm_json **document, const lm_train_options *options, lm_err *err)
+static lm_status pipeline(lm_json **document, const lm_vocab_options *options, lm_err *err)
 {
     LM_TRY(lm_train_check(options, err));
     *document = lm_document_new();
@@ -57,7 +57,7 @@ static int by_spelling(const void *a, const void *b)
 }
 
 /* The bytes that become tokens, in the order of the characters that spell them. */
-static int alphabet(letter letters[256], const lm_words *words, const lm_train_options *options)
+static int alphabet(letter letters[256], const lm_words *words, const lm_vocab_options *options)
 {
     int64_t counts[256] = {0};
     for (size_t i = 0; i <= words->mask; i++)
@@ -77,7 +77,7 @@ static int alphabet(letter letters[256], const lm_words *words, const lm_train_o
     return n;
 }
 
-static lm_status add_alphabet(lm_vocab *vocab, int32_t ids[256], const lm_words *words, const lm_train_options *options, lm_err *err)
+static lm_status add_alphabet(lm_vocab *vocab, int32_t ids[256], const lm_words *words, const lm_vocab_options *options, lm_err *err)
 {
     letter letters[256];
     int n = alphabet(letters, words, options);
@@ -113,7 +113,7 @@ static void make_corpus(lm_corpus *corpus, const lm_words *words, const int32_t 
     free(sorted);
 }
 
-static lm_status learn(lm_json *document, const lm_words *words, const lm_train_options *options, lm_err *err)
+static lm_status learn(lm_json *document, const lm_words *words, const lm_vocab_options *options, lm_err *err)
 {
     lm_vocab vocab = {0};
     lm_corpus corpus = {0};

@@ -215,7 +215,7 @@ static size_t characters(lm_span text)
 }
 
 /* The id of the token that a pair makes, a new one where needed; -1 when it would be too long. */
-static int32_t token_of(lm_vocab *vocab, int32_t left, int32_t right, size_t prefix, const lm_train_options *options)
+static int32_t token_of(lm_vocab *vocab, int32_t left, int32_t right, size_t prefix, const lm_vocab_options *options)
 {
     lm_str text = {0};
     lm_span a = vocab->texts[left], b = vocab->texts[right];
@@ -258,7 +258,7 @@ static void keep_pair(lm_learned *learned, int32_t left, int32_t right)
     learned->pairs[learned->n++][1] = right;
 }
 
-void lm_learn_merges(lm_learned *learned, lm_vocab *vocab, lm_corpus *corpus, size_t prefix, const lm_train_options *options)
+void lm_learn_merges(lm_learned *learned, lm_vocab *vocab, lm_corpus *corpus, size_t prefix, const lm_vocab_options *options)
 {
     learner l = { .corpus = corpus, .max_length = UINT32_MAX };
     if (options->max_token_length && options->max_token_length < UINT32_MAX) l.max_length = (uint32_t)options->max_token_length;

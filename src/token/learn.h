@@ -29,18 +29,18 @@ typedef struct lm_learned {
 /* Merges the most frequent pair (of equals the one with the smaller ids) until the vocabulary has
  * options->vocab_size tokens or no pair is frequent enough.  New tokens are appended to `vocab`:
  * the left text, then the right one without its first `prefix` bytes. */
-void lm_learn_merges(lm_learned *learned, lm_vocab *vocab, lm_corpus *corpus, size_t prefix, const lm_train_options *options);
+void lm_learn_merges(lm_learned *learned, lm_vocab *vocab, lm_corpus *corpus, size_t prefix, const lm_vocab_options *options);
 
 /* ---- what trainers share around the loop ---- */
 
 /* Refuses settings that no training can follow. */
-lm_status lm_train_check(const lm_train_options *options, lm_err *err);
+lm_status lm_train_check(const lm_vocab_options *options, lm_err *err);
 
 /* The normaliser that the options name, or null. */
-lm_json *lm_train_normaliser(const lm_train_options *options);
+lm_json *lm_train_normaliser(const lm_vocab_options *options);
 
 /* Adds the special tokens to the vocabulary (first) and to the document's added tokens. */
-lm_status lm_train_specials(lm_json *document, lm_vocab *vocab, const lm_train_options *options, lm_err *err);
+lm_status lm_train_specials(lm_json *document, lm_vocab *vocab, const lm_vocab_options *options, lm_err *err);
 
 /* Writes "vocab" and "merges" into a model's object. */
 void lm_train_store(lm_json *model, const lm_vocab *vocab, const lm_learned *learned);

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-lm_status lm_train_check(const lm_train_options *o, lm_err *err)
+lm_status lm_train_check(const lm_vocab_options *o, lm_err *err)
 {
     static const char *const forms[] = { "nfc", "nfd", "nfkc", "nfkd", NULL };
     if (o->vocab_size < 1 || o->vocab_size > LM_MAX_TOKENS)
@@ -15,7 +15,7 @@ lm_status lm_train_check(const lm_train_options *o, lm_err *err)
     return lm_fail(err, LM_E_USAGE, "normalizer \"%s\": expected nfc, nfd, nfkc or nfkd", o->normalizer);
 }
 
-lm_json *lm_train_normaliser(const lm_train_options *o)
+lm_json *lm_train_normaliser(const lm_vocab_options *o)
 {
     char name[8] = {0};
     if (!o->normalizer) return json_null();
@@ -23,7 +23,7 @@ lm_json *lm_train_normaliser(const lm_train_options *o)
     return json_pack("{s:s}", "type", name);
 }
 
-lm_status lm_train_specials(lm_json *document, lm_vocab *vocab, const lm_train_options *o, lm_err *err)
+lm_status lm_train_specials(lm_json *document, lm_vocab *vocab, const lm_vocab_options *o, lm_err *err)
 {
     lm_json *added = json_object_get(document, "added_tokens");
     for (int i = 0; i < o->specials.n; i++) {

@@ -1,7 +1,7 @@
 /* Training a tokenizer: text in, a tokenizer out.
  *
  * Text is fed in sequences, which no token spans (the Hugging Face library feeds lines with their
- * ends, and so does lm_trainer_feed_file).  A first pass counts the words that the pre-tokeniser makes,
+ * ends, and so does lm_vocab_trainer_feed_file).  A first pass counts the words that the pre-tokeniser makes,
  * on all threads; the method then works on the counts.  The result does not depend on how many
  * threads there are. */
 #ifndef LM_TOKEN_TRAIN_H
@@ -12,7 +12,7 @@
 #include "base/option.h"
 #include "token/tokenizer.h"
 
-typedef struct lm_train_options {
+typedef struct lm_vocab_options {
     int64_t vocab_size;
     int64_t min_frequency;           /* of a pair that is merged */
     int64_t max_token_length;        /* in characters; 0: any */
@@ -26,12 +26,12 @@ typedef struct lm_train_options {
     /* Called now and then from one thread; NULL: quiet.  `of` is 0 while the total is not known. */
     void (*progress)(void *context, const char *stage, int64_t done, int64_t of);
     void *context;
-} lm_train_options;
+} lm_vocab_options;
 
 /* The defaults: 32000 tokens, minimum frequency 2, all 256 bytes. */
-lm_train_options lm_train_defaults(void);
+lm_vocab_options lm_vocab_defaults(void);
 
-typedef struct lm_trainer lm_trainer;
+typedef struct lm_vocab_trainer lm_vocab_trainer;
 struct lm_words;
 
 /* One method of training. */
@@ -39,25 +39,25 @@ typedef struct lm_token_trainer {
     const char *name;                /* "bpe" */
     const char *summary;
     /* The document whose normaliser and pre-tokeniser cut the text into words. */
-    lm_status (*pipeline)(lm_json **document, const lm_train_options *options, lm_err *err);
+    lm_status (*pipeline)(lm_json **document, const lm_vocab_options *options, lm_err *err);
     /* Completes the document from the counted words. */
-    lm_status (*learn)(lm_json *document, const struct lm_words *words, const lm_train_options *options, lm_err *err);
+    lm_status (*learn)(lm_json *document, const struct lm_words *words, const lm_vocab_options *options, lm_err *err);
 } lm_token_trainer;
 extern const lm_token_trainer *const lm_token_trainer_registry[];
 
 const lm_token_trainer *lm_token_trainer_find(const char *name);      /* or NULL */
 
-/* The options are kept by pointer; they must live until lm_trainer_finish. */
-lm_status lm_trainer_new(lm_trainer **out, const lm_token_trainer *method, const lm_train_options *options, lm_err *err);
-void lm_trainer_free(lm_trainer *trainer);               /* takes NULL */
+/* The options are kept by pointer; they must live until lm_vocab_trainer_finish. */
+lm_status lm_vocab_trainer_new(lm_vocab_trainer **out, const lm_token_trainer *method, const lm_vocab_options *options, lm_err *err);
+void lm_vocab_trainer_free(lm_vocab_trainer *trainer);               /* takes NULL */
 
 /* Counts the words of one sequence. */
-lm_status lm_trainer_feed(lm_trainer *trainer, const char *text, size_t n, lm_err *err);
+lm_status lm_vocab_trainer_feed(lm_vocab_trainer *trainer, const char *text, size_t n, lm_err *err);
 
 /* Counts the words of a file (plain, gzip, zstd), line by line, on all threads. */
-lm_status lm_trainer_feed_file(lm_trainer *trainer, const char *path, lm_err *err);
+lm_status lm_vocab_trainer_feed_file(lm_vocab_trainer *trainer, const char *path, lm_err *err);
 
 /* Learns the vocabulary.  The caller frees *out. */
-lm_status lm_trainer_finish(lm_trainer *trainer, lm_tokenizer **out, lm_err *err);
+lm_status lm_vocab_trainer_finish(lm_vocab_trainer *trainer, lm_tokenizer **out, lm_err *err);
 
 #endif

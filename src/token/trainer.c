@@ -20,9 +20,9 @@ typedef struct worker {
     lm_err err;
 } worker;
 
-struct lm_trainer {
+struct lm_vocab_trainer {
     const lm_token_trainer *method;
-    const lm_train_options *options;
+    const lm_vocab_options *options;
     lm_json *document;
     lm_tokenizer *pipeline;
     worker *workers;
@@ -30,7 +30,7 @@ struct lm_trainer {
     int64_t bytes;
 };
 
-lm_train_options lm_train_defaults(void) { return (lm_train_options){ .vocab_size = 32000, .min_frequency = 2 }; }
+lm_vocab_options lm_vocab_defaults(void) { return (lm_vocab_options){ .vocab_size = 32000, .min_frequency = 2 }; }
 
 const lm_token_trainer *lm_token_trainer_find(const char *name)
 {
@@ -39,16 +39,16 @@ const lm_token_trainer *lm_token_trainer_find(const char *name)
     return NULL;
 }
 
-lm_status lm_trainer_new(lm_trainer **out, const lm_token_trainer *method, const lm_train_options *options, lm_err *err)
+lm_status lm_vocab_trainer_new(lm_vocab_trainer **out, const lm_token_trainer *method, const lm_vocab_options *options, lm_err *err)
 {
-    lm_trainer *t = lm_calloc(1, sizeof *t);
+    lm_vocab_trainer *t = lm_calloc(1, sizeof *t);
     *out = NULL;
     t->method = method;
     t->options = options;
     lm_status status = method->pipeline(&t->document, options, err);
     if (!status) status = lm_tokenizer_build(&t->pipeline, t->document, "the tokenizer to train", err);
     if (status) {
-        lm_trainer_free(t);
+        lm_vocab_trainer_free(t);
         return status;
     }
     t->n_workers = lm_threads();
@@ -58,7 +58,7 @@ lm_status lm_trainer_new(lm_trainer **out, const lm_token_trainer *method, const
     return LM_OK;
 }
 
-void lm_trainer_free(lm_trainer *t)
+void lm_vocab_trainer_free(lm_vocab_trainer *t)
 {
     if (!t) return;
     for (int i = 0; i < t->n_workers; i++) {
@@ -75,7 +75,7 @@ void lm_trainer_free(lm_trainer *t)
 
 static void count_word(void *context, lm_span word) { lm_words_add(context, word, 1); }
 
-lm_status lm_trainer_feed(lm_trainer *t, const char *text, size_t n, lm_err *err)
+lm_status lm_vocab_trainer_feed(lm_vocab_trainer *t, const char *text, size_t n, lm_err *err)
 {
     worker *w = &t->workers[0];
     return lm_encoder_pieces(w->encoder, text, n, count_word, &w->words, err);
@@ -102,7 +102,7 @@ static size_t line_start(lm_span text, size_t from)
     return newline ? (size_t)(newline - text.data) + 1 : text.len;
 }
 
-static lm_status count_block(lm_trainer *t, lm_span text, lm_err *err)
+static lm_status count_block(lm_vocab_trainer *t, lm_span text, lm_err *err)
 {
     size_t begin = 0;
     for (int i = 0; i < t->n_workers; i++) {
@@ -130,7 +130,7 @@ static size_t complete(lm_span text)
     return space && space > text.data ? (size_t)(space - text.data) : text.len;
 }
 
-lm_status lm_trainer_feed_file(lm_trainer *t, const char *path, lm_err *err)
+lm_status lm_vocab_trainer_feed_file(lm_vocab_trainer *t, const char *path, lm_err *err)
 {
     lm_stream *stream;
     LM_TRY(lm_stream_open(&stream, path, err));
@@ -157,7 +157,7 @@ lm_status lm_trainer_feed_file(lm_trainer *t, const char *path, lm_err *err)
 
 /* ---- the end ------------------------------------------------------------------------------------- */
 
-lm_status lm_trainer_finish(lm_trainer *t, lm_tokenizer **out, lm_err *err)
+lm_status lm_vocab_trainer_finish(lm_vocab_trainer *t, lm_tokenizer **out, lm_err *err)
 {
     *out = NULL;
     lm_words *words = &t->workers[0].words;

@@ -11,17 +11,17 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-static lm_tokenizer *train_on(const lm_train_options *options, const char *const *texts, const int *times)
+static lm_tokenizer *train_on(const lm_vocab_options *options, const char *const *texts, const int *times)
 {
-    lm_trainer *trainer = NULL;
+    lm_vocab_trainer *trainer = NULL;
     lm_tokenizer *tk = NULL;
     lm_err err = {0};
     assert_non_null(lm_token_trainer_find("bpe"));
-    if (lm_trainer_new(&trainer, lm_token_trainer_find("bpe"), options, &err)) fail_msg("%s", err.message);
+    if (lm_vocab_trainer_new(&trainer, lm_token_trainer_find("bpe"), options, &err)) fail_msg("%s", err.message);
     for (int i = 0; texts[i]; i++)
-        for (int j = 0; j < times[i]; j++) assert_int_equal(lm_trainer_feed(trainer, texts[i], strlen(texts[i]), &err), LM_OK);
-    if (lm_trainer_finish(trainer, &tk, &err)) fail_msg("%s", err.message);
-    lm_trainer_free(trainer);
+        for (int j = 0; j < times[i]; j++) assert_int_equal(lm_vocab_trainer_feed(trainer, texts[i], strlen(texts[i]), &err), LM_OK);
+    if (lm_vocab_trainer_finish(trainer, &tk, &err)) fail_msg("%s", err.message);
+    lm_vocab_trainer_free(trainer);
     return tk;
 }
 
@@ -38,7 +38,7 @@ static void merges_by_hand(void **state)
     (void)state;
     const char *texts[] = { "hug", "pug", "pun", "bun", "hugs", NULL };
     const int times[] = { 10, 5, 12, 4, 5 };
-    lm_train_options options = lm_train_defaults();
+    lm_vocab_options options = lm_vocab_defaults();
     options.vocab_size = 7 + 4;
     options.no_initial_alphabet = true;
     lm_tokenizer *tk = train_on(&options, texts, times);
@@ -55,7 +55,7 @@ static void ties_and_specials(void **state)
     const char *texts[] = { "dc", "ba", NULL };
     const int times[] = { 3, 3 };
     char *specials[] = { (char[]){ "<|x|>" } };
-    lm_train_options options = lm_train_defaults();
+    lm_vocab_options options = lm_vocab_defaults();
     options.no_initial_alphabet = true;
     options.specials = (lm_strings){ specials, 1 };
     lm_tokenizer *tk = train_on(&options, texts, times);
@@ -71,7 +71,7 @@ static void limits(void **state)
     (void)state;
     const char *texts[] = { "aaaaaaaa", "bc", NULL };
     const int times[] = { 2, 1 };
-    lm_train_options options = lm_train_defaults();
+    lm_vocab_options options = lm_vocab_defaults();
     options.no_initial_alphabet = true;
     options.max_token_length = 3;                      /* aa + aa would be 4 */
     lm_tokenizer *tk = train_on(&options, texts, times);
@@ -86,13 +86,13 @@ static void limits(void **state)
     assert_int_equal(lm_token_id(tk, "b"), -1);
     lm_tokenizer_free(tk);
 
-    lm_trainer *trainer = NULL;
+    lm_vocab_trainer *trainer = NULL;
     lm_tokenizer *none = NULL;
     lm_err err = {0};
-    assert_int_equal(lm_trainer_new(&trainer, lm_token_trainer_find("bpe"), &options, &err), LM_OK);
-    assert_int_equal(lm_trainer_finish(trainer, &none, &err), LM_E_FORMAT);
+    assert_int_equal(lm_vocab_trainer_new(&trainer, lm_token_trainer_find("bpe"), &options, &err), LM_OK);
+    assert_int_equal(lm_vocab_trainer_finish(trainer, &none, &err), LM_E_FORMAT);
     assert_null(none);
-    lm_trainer_free(trainer);
+    lm_vocab_trainer_free(trainer);
 }
 
 static void threads_do_not_matter(void **state)
@@ -110,13 +110,13 @@ static void threads_do_not_matter(void **state)
     lm_tokenizer *made[2];
     for (int i = 0; i < 2; i++) {
         lm_threads_set(i ? 3 : 1);
-        lm_train_options options = lm_train_defaults();
+        lm_vocab_options options = lm_vocab_defaults();
         options.vocab_size = 500;
-        lm_trainer *trainer = NULL;
-        assert_int_equal(lm_trainer_new(&trainer, lm_token_trainer_find("bpe"), &options, &err), LM_OK);
-        assert_int_equal(lm_trainer_feed_file(trainer, path, &err), LM_OK);
-        assert_int_equal(lm_trainer_finish(trainer, &made[i], &err), LM_OK);
-        lm_trainer_free(trainer);
+        lm_vocab_trainer *trainer = NULL;
+        assert_int_equal(lm_vocab_trainer_new(&trainer, lm_token_trainer_find("bpe"), &options, &err), LM_OK);
+        assert_int_equal(lm_vocab_trainer_feed_file(trainer, path, &err), LM_OK);
+        assert_int_equal(lm_vocab_trainer_finish(trainer, &made[i], &err), LM_OK);
+        lm_vocab_trainer_free(trainer);
     }
     lm_threads_set(0);
     assert_int_equal(lm_tokenizer_vocab_size(made[0]), 500);
