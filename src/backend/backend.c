@@ -1,6 +1,7 @@
 /* Chooses kernels by name: every table starts full of ref, and each instruction set that the
  * machine has overwrites what it does better. */
 #include "backend/backend.h"
+#include "backend/cpu/onednn.h"
 #include "backend/install.h"
 
 #include <string.h>
@@ -49,6 +50,7 @@ lm_status lm_backend(lm_kernels *k, const char *name, lm_err *err)
         return lm_fail(err, LM_E_UNSUPPORTED, "backend %s: needs %s, which this CPU (%s) lacks; use auto",
                        name, layers[last].needs, cpu.model);
     for (int i = 0; i <= last; i++) layers[i].install(k);
+    if (layers[last].install == lm_install_avx512) lm_onednn_install(k, &cpu);
     k->name = layers[last].name;
     k->computes = true;
     return LM_OK;

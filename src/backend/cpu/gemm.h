@@ -14,6 +14,7 @@
 #ifndef LM_BACKEND_CPU_GEMM_H
 #define LM_BACKEND_CPU_GEMM_H
 
+#include "backend/cpu/gemm_own.h"
 #include "backend/cpu/vec.h"
 #include "backend/real.h"
 
@@ -26,6 +27,8 @@ enum { GEMM_MR = LANES == 16 ? 14 : 6, GEMM_NR = 2 * LANES };
 #define gemm_pack_a LM_PASTE(LM_VARIANT, gemm_pack, a)
 #define gemm_pack_b LM_PASTE(LM_VARIANT, gemm_pack, b)
 #define gemm_packed LM_PASTE(LM_VARIANT, gemm, packed)
+#define gemm_product LM_PASTE(LM_VARIANT, gemm, product)
+#define gemm_activate LM_PASTE(LM_VARIANT, gemm, activate)
 #define gemm_few_rows LM_PASTE(LM_VARIANT, gemm_few, rows)
 
 /* Floats that a packed a[m, k] and b[k, n] take, rounded so that what follows stays aligned. */
@@ -49,7 +52,6 @@ void gemm_pack_b(float *packed, const void *b, lm_dtype type, int64_t ldb, bool 
 void gemm_packed(float *c, int64_t ldc, const float *a, const float *b, int64_t m, int64_t n, int64_t k, float alpha, bool acc);
 
 /* The product g of m <= GEMM_FEW_ROWS rows with a transposed b, which is read where it lies. */
-enum { GEMM_FEW_ROWS = 8 };
 void gemm_few_rows(const lm_gemm *g);
 
 #endif

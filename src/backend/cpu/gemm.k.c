@@ -163,7 +163,7 @@ static float *room_for(int64_t floats)
     return room;
 }
 
-static void gemm(const lm_gemm *g)
+void gemm_product(const lm_gemm *g)
 {
     if (g->m <= 0 || g->n <= 0) return;
     if (g->m <= GEMM_FEW_ROWS && g->trans_b) {
@@ -193,7 +193,22 @@ static void gemm(const lm_gemm *g)
     free(room);
 }
 
-LM_INSTALL(gemm) { k->gemm = gemm; }
+static void activate_rows(int64_t begin, int64_t end, void *context)
+{
+    const lm_gemm *g = context;
+    for (int64_t i = begin; i < end; i++)
+        for (int64_t j = 0; j < g->n; j += LANES) {
+            int64_t at = i * g->ldc + j, count = least(LANES, g->n - j);
+            gemm_store(g->c, g->ct, at, gemm_act(g->act, gemm_load(g->pre, g->ct, at, count)), count);
+        }
+}
+
+void gemm_activate(const lm_gemm *g)
+{
+    lm_parallel(g->m, 1 + (1 << 12) / g->n, activate_rows, (void *)g);
+}
+
+LM_INSTALL(gemm) { k->gemm = gemm_product; }
 
 #else
 LM_INSTALL(gemm) { (void)k; }
