@@ -34,6 +34,7 @@ static lm_kind kind_of_folder(const char *folder)
         { "config.json", LM_KIND_MODEL },
         { "model.safetensors", LM_KIND_MODEL },
         { "model.safetensors.index.json", LM_KIND_MODEL },
+        { "run.json", LM_KIND_RUN },
         { "latest", LM_KIND_RUN },
         { "tokenizer.json", LM_KIND_TOKENIZER },
         { "tokenizer.model", LM_KIND_TOKENIZER },

@@ -9,7 +9,7 @@ typedef enum lm_kind {
     LM_KIND_MODEL,             /* folder with config.json or model weights */
     LM_KIND_ADAPTER,           /* folder with adapter_config.json */
     LM_KIND_CHECKPOINT,        /* one step of a training run */
-    LM_KIND_RUN,               /* folder of checkpoints */
+    LM_KIND_RUN,               /* folder of a training run, or of its checkpoints */
     LM_KIND_TOKENIZER,         /* folder with tokenizer files only */
     LM_KIND_SAFETENSORS, LM_KIND_GGUF, LM_KIND_LLAMA2C,
     LM_KIND_TEXT,              /* UTF-8 text, plain, gzip or zstd: training data */
