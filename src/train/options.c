@@ -42,7 +42,7 @@ const lm_option lm_train_option_table[] = {
     OPTION(LIST, val_data, "val-data", .metavar = "FILE,..", .help = "data to measure on"),
     OPTION(REAL, val_split, "val-split", .fallback = "0", .max = 0.9, .help = "share of the data's blocks to measure on instead"),
     OPTION(INT, eval_every, "eval-every", .fallback = "0", .max = 1e12, .help = "steps between measurements; 0: ten in all, and at the end"),
-    OPTION(INT, patience, "patience", .fallback = "0", .max = 1e6, .help = "stop after so many measurements without a better one; 0: never"),
+    OPTION(INT, patience, "patience", .fallback = "0", .max = 1e6, .help = "stop after so many measurements without a better one, and keep the best; 0: never"),
 
     OPTION(INT, save_every, "save-every", .fallback = "500", .max = 1e12, .help = "steps between checkpoints; 0: only when stopped"),
     OPTION(INT, keep, "keep", .fallback = "2", .max = 1e6, .help = "checkpoints to keep; 0: all"),

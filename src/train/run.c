@@ -135,10 +135,10 @@ static lm_json *state_json(const lm_train_state *at)
                      "since_best", (json_int_t)at->since_best);
 }
 
-static lm_status write_checkpoint(lm_run *r, lm_checkpoint_writer *w, lm_err *err)
+static lm_status write_checkpoint(lm_run *r, lm_checkpoint_writer *w, const char *folder, int64_t keep, lm_err *err)
 {
     lm_trainer *t = r->t;
-    LM_TRY(lm_checkpoint_begin(w, r->checkpoints, t->at.step, err));
+    LM_TRY(lm_checkpoint_begin(w, folder, t->at.step, err));
     int64_t n;
     char **names;
     lm_save_entry *entries = state_entries(t, &n, &names);
@@ -149,18 +149,26 @@ static lm_status write_checkpoint(lm_run *r, lm_checkpoint_writer *w, lm_err *er
     status = lm_checkpoint_state(w, state, err);
     lm_json_free(state);
     LM_TRY(status);
-    return lm_checkpoint_commit(w, t->c->o->keep, err);
+    return lm_checkpoint_commit(w, keep, err);
+}
+
+static lm_status save(lm_run *r, const char *folder, int64_t keep, lm_err *err)
+{
+    lm_checkpoint_writer w = {0};
+    lm_status status = write_checkpoint(r, &w, folder, keep, err);
+    lm_checkpoint_abort(&w);
+    return status;
 }
 
 lm_status lm_run_save(lm_run *r, lm_err *err)
 {
     if (r->saved == r->t->at.step) return LM_OK;
-    lm_checkpoint_writer w = {0};
-    lm_status status = write_checkpoint(r, &w, err);
-    lm_checkpoint_abort(&w);
-    if (status == LM_OK) r->saved = r->t->at.step;
-    return status;
+    LM_TRY(save(r, r->checkpoints, r->t->c->o->keep, err));
+    r->saved = r->t->at.step;
+    return LM_OK;
 }
+
+lm_status lm_run_save_best(lm_run *r, lm_err *err) { return save(r, r->best, 1, err); }
 
 static lm_status read_tensors(lm_trainer *t, const char *path, lm_err *err)
 {
@@ -191,6 +199,18 @@ static lm_status read_state(lm_train_state *at, const lm_json *state, lm_err *er
     LM_TRY(lm_json_need_int(state, "since_best", name, &at->since_best, err));
     LM_TRY(lm_json_opt_real(state, "seconds", name, &at->seconds, err));
     return lm_json_opt_real(state, "best_loss", name, &at->best, err);
+}
+
+lm_status lm_run_restore_best(lm_run *r, lm_err *err)
+{
+    lm_checkpoint_reader c = {0};
+    LM_TRY(lm_checkpoint_open(&c, r->best, err));
+    char *path = lm_path_join(c.path, STATE_FILE);
+    lm_status status = read_tensors(r->t, path, err);
+    if (status == LM_OK) lm_log(LM_LOG_INFO, "the result is that of step %lld, the best", (long long)c.step);
+    free(path);
+    lm_checkpoint_close(&c);
+    return status;
 }
 
 /* Sets the trainer to the last checkpoint; leaves it at step 0 when there is none. */
@@ -319,6 +339,7 @@ lm_status lm_run_open(lm_run *r, lm_trainer *t, lm_err *err)
 {
     *r = (lm_run){ .t = t, .saved = -1 };
     r->checkpoints = in_out(r, "checkpoints");
+    r->best = in_out(r, "best");
     r->description = describe(t);
     char *description = in_out(r, "run.json"), *log = in_out(r, "log.jsonl");
     lm_status status = enter(r, description, log, err);
@@ -368,5 +389,6 @@ void lm_run_close(lm_run *r)
     lm_jsonl_close(r->log);
     lm_json_free(r->description);
     free(r->checkpoints);
+    free(r->best);
     *r = (lm_run){0};
 }

@@ -11,7 +11,7 @@
 
 typedef struct lm_run {
     lm_trainer *t;
-    char *checkpoints;                   /* OUT/checkpoints */
+    char *checkpoints, *best;            /* OUT/checkpoints, OUT/best */
     lm_json *description;                /* run.json */
     lm_jsonl *log;
     lm_progress progress;
@@ -30,6 +30,10 @@ lm_status lm_run_step(lm_run *r, const lm_step_report *report, lm_err *err);
 lm_status lm_run_measured(lm_run *r, double loss, double seconds, lm_err *err);
 
 lm_status lm_run_save(lm_run *r, lm_err *err);           /* a checkpoint of this step, unless it stands */
+
+/* Keeps the weights as the best so far, in OUT/best, apart from the checkpoints; and takes them back. */
+lm_status lm_run_save_best(lm_run *r, lm_err *err);
+lm_status lm_run_restore_best(lm_run *r, lm_err *err);
 
 /* Writes the result and marks the run as finished. */
 lm_status lm_run_finish(lm_run *r, lm_err *err);

@@ -76,6 +76,8 @@ static lm_status open_data(lm_trainer *t, lm_err *err)
     const lm_train_options *o = t->c->o;
     bool own_file = o->val_data.n > 0;
     if (own_file && o->val_split > 0) return lm_fail(err, LM_E_USAGE, "--val-data and --val-split: give one of them");
+    if (o->patience && !own_file && o->val_split <= 0)
+        return lm_fail(err, LM_E_USAGE, "--patience needs something to measure on: --val-data or --val-split");
     LM_TRY(read_corpus(t, &t->corpus, &o->data, err));
     LM_TRY(lm_part_split(&t->train, &t->val, &t->corpus.blocks, own_file ? 0 : o->val_split, (uint64_t)o->seed, err));
     if (own_file) {

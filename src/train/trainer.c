@@ -125,6 +125,7 @@ static lm_status measure(lm_trainer *t, lm_run *run, lm_err *err)
     bool better = loss < t->at.best;
     t->at.since_best = better ? 0 : t->at.since_best + 1;
     if (better) t->at.best = loss;
+    if (better && t->c->o->patience) LM_TRY(lm_run_save_best(run, err));
     return lm_run_measured(run, loss, lm_now() - start, err);
 }
 
@@ -144,9 +145,10 @@ static lm_status loop(lm_trainer *t, lm_run *run, lm_err *err)
         LM_TRY(lm_trainer_step(t, &report, err));
         LM_TRY(lm_run_step(run, &report, err));
         if (t->val.n && due(t, t->eval_every)) LM_TRY(measure(t, run, err));
-        if (lm_interrupted()) return stopped(t, run, err);
+        if (lm_interrupted() && t->at.step < t->schedule.steps) return stopped(t, run, err);
         if (o->save_every && t->at.step % o->save_every == 0) LM_TRY(lm_run_save(run, err));
     }
+    if (o->patience && t->at.since_best) LM_TRY(lm_run_restore_best(run, err));
     return lm_run_finish(run, err);
 }
 
