@@ -1,11 +1,10 @@
-#define PCRE2_CODE_UNIT_WIDTH 8
 #include "nn/adapter.h"
 
 #include "base/file.h"
 #include "io/save.h"
+#include "token/pattern.h"
 
 #include <inttypes.h>
-#include <pcre2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,27 +51,27 @@ static lm_status no_site(const lm_model *m, const char *target, lm_err *err)
 /* A plain suffix has no character that only a pattern has. */
 static bool is_pattern(const char *target) { return strpbrk(target, "\\^$*+?()[]{}|") != NULL; }
 
-static lm_status visit_pattern(lm_adapter *a, const char *pattern, void (*visit)(lm_adapter *, lm_linear_site *), lm_err *err)
+/* As in PEFT, the expression has to match the whole name. */
+static lm_status visit_pattern(lm_adapter *a, const char *expression, void (*visit)(lm_adapter *, lm_linear_site *), lm_err *err)
 {
-    int code;
-    PCRE2_SIZE at;
-    pcre2_code *re = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_ANCHORED | PCRE2_ENDANCHORED, &code, &at, NULL);
-    if (!re) {
-        PCRE2_UCHAR text[120];
-        pcre2_get_error_message(code, text, sizeof text);
-        return lm_fail(err, LM_E_USAGE, "target modules: \"%s\": %s at %zu", pattern, (const char *)text, (size_t)at);
-    }
-    pcre2_match_data *match = pcre2_match_data_create_from_pattern(re, NULL);
+    lm_str whole = { 0 };
+    lm_pattern *pattern = NULL;
+    lm_str_printf(&whole, "\\A(?:%s)\\z", expression);
+    lm_status status = lm_pattern_regex(&pattern, whole.data, "target modules", err);
     int64_t n = 0;
-    for (int64_t i = 0; i < a->model->n_sites; i++) {
+    for (int64_t i = 0; i < a->model->n_sites && status == LM_OK; i++) {
         lm_linear_site *s = a->model->sites[i];
-        if (pcre2_match(re, (PCRE2_SPTR)s->name, PCRE2_ZERO_TERMINATED, 0, 0, match, NULL) < 0) continue;
+        lm_match match;
+        lm_matcher matcher = lm_matcher_start(pattern, lm_span_of(s->name, strlen(s->name)));
+        bool hit = lm_matcher_next(&matcher, &match);
+        status = lm_matcher_end(&matcher, err);
+        if (!hit || status != LM_OK) continue;
         visit(a, s);
         n++;
     }
-    pcre2_match_data_free(match);
-    pcre2_code_free(re);
-    return n ? LM_OK : no_site(a->model, pattern, err);
+    lm_pattern_free(pattern);
+    lm_str_free(&whole);
+    return status != LM_OK || n ? status : no_site(a->model, expression, err);
 }
 
 lm_status lm_adapter_targets(lm_adapter *a, const lm_strings *targets, void (*visit)(lm_adapter *, lm_linear_site *), lm_err *err)

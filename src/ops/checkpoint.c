@@ -9,11 +9,11 @@ typedef struct attr {
     uint64_t stream;                               /* dropout draws the same masks again */
 } attr;
 
-/* Runs the block without recording and keeps nothing of it but the result. */
-static lm_tensor *run_compact(lm_tape *t, const attr *a, lm_tensor *x)
+/* Runs the block without recording and keeps nothing of it but the result, which moves down to
+ * `mark`: where the block's own memory began, or where x lies when nobody needs x again. */
+static lm_tensor *run_compact(lm_tape *t, const attr *a, lm_tensor *x, size_t mark)
 {
     bool recording = t->recording;
-    size_t mark = lm_arena_mark(&t->step);
     t->recording = false;
     lm_tensor *y = a->block(t, a->context, x);
     t->recording = recording;
@@ -32,8 +32,7 @@ static lm_status infer(lm_tape *t, lm_node *n)
 {
     attr *a = n->attr;
     a->stream = t->stream;
-    lm_tensor *y = run_compact(t, a, n->in[0]);
-    n->out[0] = y;
+    n->out[0] = run_compact(t, a, n->in[0], lm_arena_mark(&t->step));
     return t->err.code;
 }
 
@@ -66,11 +65,18 @@ const lm_op lm_op_checkpoint = {
     .infer = infer, .forward = forward, .backward = backward,
 };
 
+/* Where x begins if it is the last thing in step memory, else the end of that memory. */
+static size_t place_of(const lm_tape *t, const lm_tensor *x)
+{
+    size_t end = lm_arena_mark(&t->step), bytes = (lm_nbytes(x) + LM_ALIGN - 1) / LM_ALIGN * LM_ALIGN;
+    return end >= bytes && (uint8_t *)x->data == t->step.base + end - bytes ? end - bytes : end;
+}
+
 lm_tensor *lm_checkpoint(lm_tape *t, lm_block block, void *context, lm_tensor *x)
 {
     if (t->err.code) return &t->dead;
     attr a = { .block = block, .context = context };
-    if (!t->recording) return run_compact(t, &a, x);
+    if (!t->recording) return run_compact(t, &a, x, place_of(t, x));
     if (!t->checkpointing) return block(t, context, x);
     bool needs_grad = x->needs_grad;
     x->needs_grad = true;                          /* the block's parameters train even where its input does not */
