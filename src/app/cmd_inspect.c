@@ -43,9 +43,12 @@ static void print_tensors(lm_str *out, const lm_json *tensors)
     lm_table_cells(&t, "tensor", "dtype", "shape");
     lm_table_rule(&t);
     json_array_foreach(tensors, i, tensor) {
+        char *name = lm_strdup(json_string_value(json_object_get(tensor, "name")));
+        lm_one_line(name);
         char *shape = json_dumps(json_object_get(tensor, "shape"), 0);
-        lm_table_cells(&t, json_string_value(json_object_get(tensor, "name")), json_string_value(json_object_get(tensor, "dtype")), shape);
+        lm_table_cells(&t, name, json_string_value(json_object_get(tensor, "dtype")), shape);
         free(shape);
+        free(name);
     }
     lm_str_putc(out, '\n');
     lm_table_print(&t, out);
@@ -62,6 +65,7 @@ static void print_document(lm_json *doc)
         if (json_array_size(member) && json_is_object(json_array_get(member, 0))) continue;
         lm_str_clear(&value);
         print_value(&value, member);
+        lm_one_line(value.data);
         lm_table_cells(&t, key, value.data);
     }
     lm_table_print(&t, &out);

@@ -1,4 +1,5 @@
 #include "base/err.h"
+#include "base/str.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@ lm_status lm_fail(lm_err *err, lm_status code, const char *format, ...)
         va_start(args, format);
         vsnprintf(err->message, sizeof err->message, format, args);
         va_end(args);
+        lm_one_line(err->message);
         err->code = code;
     }
     return code;
@@ -27,6 +29,7 @@ lm_status lm_context(lm_err *err, const char *format, ...)
     if (n < 0 || (size_t)n >= sizeof err->message) return err->code;
     snprintf(text + n, sizeof text - (size_t)n, ": %s", err->message);
     text[sizeof err->message - 1] = '\0';             /* the end of a long chain is what is lost */
+    lm_one_line(text);
     memcpy(err->message, text, sizeof err->message);
     return err->code;
 }

@@ -27,6 +27,7 @@ void lm_log(lm_level level, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    lm_one_line(text);
     sink.call(level, text, sink.context);
 }
 

@@ -218,6 +218,15 @@ size_t lm_text_fit(const char *p, size_t n, size_t columns)
     return i;
 }
 
+void lm_one_line(char *text)
+{
+    for (uint8_t *p = (uint8_t *)text; *p; p++) {
+        bool c1 = p[0] == 0xC2 && p[1] >= 0x80 && p[1] < 0xA0;      /* U+0080 .. U+009F */
+        if (c1) *p++ = '?';
+        if (c1 || *p < 0x20 || *p == 0x7F) *p = '?';
+    }
+}
+
 /* ---- words ------------------------------------------------------------------- */
 
 bool lm_starts_with(const char *text, const char *prefix)

@@ -54,6 +54,10 @@ size_t lm_utf8_valid(const char *p, size_t n);
 size_t lm_text_width(const char *p, size_t n);
 size_t lm_text_fit(const char *p, size_t n, size_t columns);
 
+/* Control characters (C0, DEL and C1) become "?": text from a hostile file shall neither begin a line
+ * nor steer a terminal. */
+void lm_one_line(char *text);
+
 bool lm_starts_with(const char *text, const char *prefix);
 bool lm_ends_with(const char *text, const char *suffix);
 

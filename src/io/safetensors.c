@@ -224,8 +224,8 @@ const char *lm_safetensors_meta(const lm_safetensors *file, const char *key)
 
 const void *lm_stored_in_place(const lm_stored *s, lm_dtype dtype)
 {
-    bool aligned = (uintptr_t)s->data % lm_dtype_size(dtype) == 0;
-    return s->dtype == (int)dtype && aligned ? s->data : NULL;
+    if (s->dtype < 0 || s->dtype != (int)dtype) return NULL;
+    return (uintptr_t)s->data % lm_dtype_size(dtype) == 0 ? s->data : NULL;
 }
 
 lm_status lm_stored_copy(const lm_stored *s, void *out, lm_dtype dtype, lm_err *err)

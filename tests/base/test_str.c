@@ -94,6 +94,17 @@ static void test_width(void **state)
     assert_int_equal(lm_text_fit("e\u0301x", 4, 1), 3); /* the accent stays with its letter */
 }
 
+static void test_one_line(void **state)
+{
+    (void)state;
+    char text[] = "a\nb\r\t\033[31m\x7F|\xC2\x9B|\xC2\xA0\xEB\xA7\x90";
+    lm_one_line(text);
+    assert_string_equal(text, "a?b???[31m?|\?\?|\xC2\xA0\xEB\xA7\x90");
+    char cut[] = "x\xC2";
+    lm_one_line(cut);
+    assert_string_equal(cut, "x\xC2");
+}
+
 static void test_nearest(void **state)
 {
     (void)state;
@@ -119,7 +130,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_growth), cmocka_unit_test(test_utf8_every_code_point),
         cmocka_unit_test(test_utf8_invalid), cmocka_unit_test(test_spans_and_affixes), cmocka_unit_test(test_width),
-        cmocka_unit_test(test_nearest),
+        cmocka_unit_test(test_nearest), cmocka_unit_test(test_one_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

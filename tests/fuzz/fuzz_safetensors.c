@@ -33,6 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     put(path, data, size);
     lm_status status = lm_safetensors_open(&file, path, &err);
     LM_ASSERT(status == err.code);
+    LM_ASSERT(!strpbrk(err.message, "\n\r\033"));
     LM_ASSERT(lm_utf8_valid(err.message, strlen(err.message)) == strlen(err.message) || strlen(err.message) > 990);
     if (status == LM_OK) {
         const uint8_t *at = file.n ? file.items[0].data : NULL;

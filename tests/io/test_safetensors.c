@@ -106,6 +106,7 @@ static void test_header_json(void **state)
     refuse(state, "{\"a\\u0000b\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}", 0, LM_E_FORMAT, "NUL byte");
     refuse(state, "{\"__metadata__\":[]}", 0, LM_E_FORMAT, "__metadata__|object of strings");
     refuse(state, "{\"__metadata__\":{\"step\":3}}", 0, LM_E_FORMAT, "__metadata__: step|string");
+    refuse(state, "{\"a\\n\\u001b[2Jb\":3}", 0, LM_E_FORMAT, "tensor a??[2Jb: expected an object");
     refuse(state, "{\"a\":3}", 0, LM_E_FORMAT, "tensor a|expected an object");
 }
 
@@ -296,6 +297,38 @@ static void test_bad_index(void **state)
                  "s-4.safetensors: tensor a is also in|s-1.safetensors");
 }
 
+/* ---- files that the reference library wrote ---------------------------------- */
+
+static void test_golden_files(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "gpt2", "llama", "llama3_rope", "llama_dynamic", "llama_linear", "llama_yarn",
+                                         "mistral", "qwen2" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        lm_err err = {0};
+        lm_weights w;
+        lm_str folder = {0};
+        lm_str_printf(&folder, "tests/golden/model/%s", names[i]);
+        char *config = lm_path_join(folder.data, "config.json");
+        lm_json *doc = lm_json_read(config, &err);
+        int64_t vocab = 0, hidden = 0;
+        const lm_stored *s;
+        assert_non_null(doc);
+        bool gpt2 = !strcmp(names[i], "gpt2");
+        assert_ok(lm_json_need_int(doc, "vocab_size", config, &vocab, &err));
+        assert_ok(lm_json_need_int(doc, gpt2 ? "n_embd" : "hidden_size", config, &hidden, &err));
+        assert_ok(lm_weights_open(&w, folder.data, &err));
+        assert_ok(lm_weights_need(&w, gpt2 ? "transformer.wte.weight" : "model.embed_tokens.weight", &s, &err));
+        assert_ok(lm_stored_need_shape(s, 2, (int64_t[]){ vocab, hidden }, &err));
+        assert_non_null(lm_stored_in_place(s, LM_F32));
+        assert_string_equal(lm_safetensors_meta(&w.files[0], "format"), "pt");
+        lm_weights_close(&w);
+        lm_json_free(doc);
+        lm_str_free(&folder);
+        free(config);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -305,6 +338,7 @@ int main(void)
         temp_test(test_cover),         temp_test(test_foreign_types),
         temp_test(test_misaligned),    temp_test(test_shape_message),
         temp_test(test_weights_of_shards), temp_test(test_bad_index),
+        cmocka_unit_test(test_golden_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
