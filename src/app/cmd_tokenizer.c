@@ -266,7 +266,7 @@ static const lm_option train_table[] = {
     LM_OPTION(INT, train_values, max_token_length, "max-token-length", .fallback = "0", .help = "in characters; 0: any", .min = 0, .max = 1e6),
     LM_OPTION(INT, train_values, limit_alphabet, "limit-alphabet", .fallback = "0", .help = "single characters that are kept; 0: all", .min = 0, .max = 1e6),
     LM_OPTION(LIST, train_values, special, "special", .metavar = "TOKEN,...", .fallback = "<|endoftext|>", .help = "special tokens; they take the first ids"),
-    LM_OPTION(STRING, train_values, pattern, "pattern", .metavar = "REGEX", .help = "how text is cut before (default: the expression of GPT-2)"),
+    LM_OPTION(STRING, train_values, pattern, "pattern", .metavar = "REGEX", .help = "how text is cut before: gpt2 (the default), llama3, qwen2, cl100k, o200k, or an expression"),
     LM_OPTION(STRING, train_values, normalizer, "normalizer", .metavar = "FORM", .help = "nfc, nfd, nfkc or nfkd first"),
     LM_OPTION(FLAG, train_values, initial_alphabet, "initial-alphabet", .fallback = "true", .help = "all 256 bytes, also those that do not occur"),
     LM_OPTION(FLAG, train_values, add_prefix_space, "add-prefix-space", .help = "a space in front of every text"),

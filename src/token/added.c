@@ -66,10 +66,7 @@ static size_t last_rune(lm_span text, size_t end, uint32_t *rune)
     return end - 1;
 }
 
-static bool is_word(uint32_t rune)
-{
-    return lm_rune_in(rune, LM_LETTERS | LM_MARKS | LM_CATEGORY(LM_ND) | LM_CATEGORY(LM_NL) | LM_CATEGORY(LM_PC));
-}
+static bool is_word(uint32_t rune) { return lm_rune_is(rune, LM_RUNE_WORD); }
 
 static bool stands_alone(lm_span text, size_t begin, size_t end)
 {

@@ -36,17 +36,7 @@ typedef struct bpe_work {
 
 static lm_status read_vocab(lm_vocab *vocab, const lm_json *json, const char *name, lm_err *err)
 {
-    const lm_json *object = lm_json_get(json, "vocab");
-    if (!json_is_object(object)) return lm_fail(err, LM_E_FORMAT, "%s: model.vocab: expected an object", name);
-    const char *key;
-    size_t len;
-    lm_json *value;
-    json_object_keylen_foreach((lm_json *)object, key, len, value) {
-        if (!json_is_integer(value))
-            return lm_fail(err, LM_E_FORMAT, "%s: model.vocab: token \"%.60s\": expected an integer id", name, key);
-        LM_TRY(lm_vocab_add(vocab, lm_span_of(key, len), json_integer_value(value), name, err));
-    }
-    return LM_OK;
+    return lm_vocab_read(vocab, lm_json_get(json, "vocab"), name, err);
 }
 
 /* The two sides of merge i, which is written "left right" or ["left", "right"]. */

@@ -9,30 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static lm_json *byte_level_node(bool add_prefix_space, bool use_regex)
-{
-    return json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", (int)add_prefix_space, "trim_offsets", 1,
-                     "use_regex", (int)use_regex);
-}
-
-static lm_json *pretokeniser_node(const lm_vocab_options *options)
-{
-    if (!options->pattern) return byte_level_node(options->add_prefix_space, true);
-    lm_json *split = json_pack("{s:s, s:{s:s}, s:s, s:b}", "type", "Split", "pattern", "Regex", options->pattern, "behavior", "Isolated", "invert", 0);
-    return lm_document_sequence("pretokenizers", json_pack("[o, o]", split, byte_level_node(options->add_prefix_space, false)));
-}
-
 static lm_status pipeline(lm_json **document, const lm_vocab_options *options, lm_err *err)
 {
     LM_TRY(lm_train_check(options, err));
-    *document = lm_document_new();
+    const char *named = options->pattern ? lm_expression_named(options->pattern) : NULL;
+    lm_json *pretokeniser = options->pattern ? lm_document_byte_split(named ? named : options->pattern)
+                                             : lm_document_byte_level(options->add_prefix_space, true);
+    *document = lm_document_byte_bpe(json_object(), json_array(), pretokeniser);
     json_object_set_new(*document, "normalizer", lm_train_normaliser(options));
-    json_object_set_new(*document, "pre_tokenizer", pretokeniser_node(options));
-    json_object_set_new(*document, "decoder", byte_level_node(true, true));
-    json_object_set_new(*document, "model",
-                        json_pack("{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b, s:{}, s:[]}", "type", "BPE", "dropout", "unk_token",
-                                  "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", 0, "byte_fallback", 0, "ignore_merges", 0,
-                                  "vocab", "merges"));
     return LM_OK;
 }
 

@@ -225,3 +225,117 @@ const lm_token_decoder lm_token_decoder_metaspace = {
     .push = metaspace_push,
     .free = metaspace_free,
 };
+
+/* ---- WordPiece: a space before each word, none before what follows "##" ------------------------- */
+
+typedef struct word_pieces {
+    char *prefix;
+    bool cleanup;
+} word_pieces;
+
+static void word_pieces_free(void *state)
+{
+    word_pieces *w = state;
+    if (w) free(w->prefix);
+    free(w);
+}
+
+static lm_status word_pieces_load(void **state, const lm_step_source *source, lm_err *err)
+{
+    word_pieces *w = lm_calloc(1, sizeof *w);
+    *state = w;
+    const char *prefix = "##";
+    w->cleanup = true;
+    LM_TRY(lm_json_opt_str(source->json, "prefix", source->name, &prefix, err));
+    LM_TRY(lm_json_opt_bool(source->json, "cleanup", source->name, &w->cleanup, err));
+    w->prefix = lm_strdup(prefix);
+    return LM_OK;
+}
+
+/* English habits: no space before punctuation and contractions.  One after the other over the text, as
+ * the reference does. */
+static void clean_up(lm_str *text)
+{
+    static const char *const pairs[][2] = {
+        { " .", "." }, { " ?", "?" }, { " !", "!" }, { " ,", "," }, { " ' ", "'" }, { " n't", "n't" },
+        { " 'm", "'m" }, { " do not", " don't" }, { " 's", "'s" }, { " 've", "'ve" }, { " 're", "'re" },
+    };
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        size_t n = strlen(pairs[i][0]);
+        lm_str out = {0};
+        for (size_t at = 0; at < text->len;) {
+            bool here = text->len - at >= n && !memcmp(text->data + at, pairs[i][0], n);
+            if (here) lm_str_puts(&out, pairs[i][1]);
+            else lm_str_putc(&out, text->data[at]);
+            at += here ? n : 1;
+        }
+        lm_str_free(text);
+        *text = out;
+    }
+}
+
+static void word_pieces_push(const void *state, lm_decoder *decoder, lm_decode_state *at, lm_span token)
+{
+    const word_pieces *w = state;
+    size_t n = strlen(w->prefix);
+    lm_str_clear(&at->held);
+    bool inside = token.len >= n && !memcmp(token.data, w->prefix, n);
+    if (at->tokens > 0 && !inside) lm_str_putc(&at->held, ' ');
+    if (at->tokens > 0 && inside) token = lm_span_of(token.data + n, token.len - n);
+    lm_str_append(&at->held, token.data, token.len);
+    if (w->cleanup) clean_up(&at->held);
+    lm_decode_next(decoder, at, lm_span_of(at->held.data, at->held.len));
+}
+
+const lm_token_decoder lm_token_decoder_word_piece = {
+    .name = "WordPiece",
+    .load = word_pieces_load,
+    .push = word_pieces_push,
+    .free = word_pieces_free,
+};
+
+/* ---- BPEDecoder: the suffix of a word's last piece becomes a space, at the end nothing ------------- */
+
+static lm_status suffix_load(void **state, const lm_step_source *source, lm_err *err)
+{
+    const char *suffix = "</w>";
+    LM_TRY(lm_json_opt_str(source->json, "suffix", source->name, &suffix, err));
+    if (!*suffix) return lm_fail(err, LM_E_FORMAT, "%s: decoder BPEDecoder: an empty suffix", source->name);
+    *state = lm_strdup(suffix);
+    return LM_OK;
+}
+
+/* Hands on the token that is held, its suffixes replaced by `by`. */
+static void suffix_release(const char *suffix, lm_decoder *decoder, lm_decode_state *at, const char *by)
+{
+    size_t n = strlen(suffix);
+    lm_str out = {0};
+    for (size_t i = 0; i < at->held.len;) {
+        bool here = at->held.len - i >= n && !memcmp(at->held.data + i, suffix, n);
+        if (here) lm_str_puts(&out, by);
+        else lm_str_putc(&out, at->held.data[i]);
+        i += here ? n : 1;
+    }
+    lm_decode_next(decoder, at, lm_span_of(out.data, out.len));
+    lm_str_free(&out);
+}
+
+static void suffix_push(const void *state, lm_decoder *decoder, lm_decode_state *at, lm_span token)
+{
+    if (at->tokens > 0) suffix_release(state, decoder, at, " ");
+    lm_str_clear(&at->held);
+    lm_str_append(&at->held, token.data, token.len);
+}
+
+static void suffix_finish(const void *state, lm_decoder *decoder, lm_decode_state *at)
+{
+    if (at->tokens > 0) suffix_release(state, decoder, at, "");
+}
+
+const lm_token_decoder lm_token_decoder_bpe = {
+    .name = "BPEDecoder",
+    .load = suffix_load,
+    .push = suffix_push,
+    .finish = suffix_finish,
+    .free = free,
+};

@@ -54,6 +54,40 @@ lm_json *lm_document_template(const char *bos, int64_t bos_id, const char *eos, 
     return must(json_pack("{s:s, s:o, s:o, s:o}", "type", "TemplateProcessing", "single", single, "pair", pair, "special_tokens", specials));
 }
 
+lm_json *lm_document_template_pair(const char *cls, int64_t cls_id, const char *sep, int64_t sep_id)
+{
+    lm_json *document = lm_document_template(cls, cls_id, sep, sep_id);
+    json_object_set_new(document, "pair", must(json_pack("[{s:{s:s, s:i}}, {s:{s:s, s:i}}, {s:{s:s, s:i}}, {s:{s:s, s:i}}, {s:{s:s, s:i}}]",
+        "SpecialToken", "id", cls, "type_id", 0, "Sequence", "id", "A", "type_id", 0, "SpecialToken", "id", sep, "type_id", 0,
+        "Sequence", "id", "B", "type_id", 1, "SpecialToken", "id", sep, "type_id", 1)));
+    return document;
+}
+
+lm_json *lm_document_byte_level(bool add_prefix_space, bool use_regex)
+{
+    return must(json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", (int)add_prefix_space, "trim_offsets", 1,
+                          "use_regex", (int)use_regex));
+}
+
+lm_json *lm_document_byte_split(const char *expression)
+{
+    lm_json *split = must(json_pack("{s:s, s:{s:s}, s:s, s:b}", "type", "Split", "pattern", "Regex", expression, "behavior", "Isolated", "invert", 0));
+    return lm_document_sequence("pretokenizers", must(json_pack("[o, o]", split, lm_document_byte_level(false, false))));
+}
+
+lm_json *lm_document_byte_bpe(lm_json *vocab, lm_json *merges, lm_json *pretokeniser)
+{
+    lm_json *document = lm_document_new();
+    json_object_set_new(document, "pre_tokenizer", pretokeniser);
+    json_object_set_new(document, "post_processor", lm_document_byte_level(true, true));
+    json_object_set_new(document, "decoder", lm_document_byte_level(true, true));
+    json_object_set_new(document, "model",
+                        must(json_pack("{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b, s:o, s:o}", "type", "BPE", "dropout", "unk_token",
+                                       "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", 0, "byte_fallback", 0,
+                                       "ignore_merges", 0, "vocab", vocab, "merges", merges)));
+    return document;
+}
+
 lm_json *lm_document_llama_normaliser(bool prefix)
 {
     lm_json *list = must(json_array());

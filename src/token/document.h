@@ -33,6 +33,18 @@ lm_json *lm_document_sequence(const char *members, lm_json *list);
 /* TemplateProcessing with bos before and eos after a text; NULL leaves that side empty. */
 lm_json *lm_document_template(const char *bos, int64_t bos_id, const char *eos, int64_t eos_id);
 
+/* That of BERT: cls A sep, and cls A sep B sep. */
+lm_json *lm_document_template_pair(const char *cls, int64_t cls_id, const char *sep, int64_t sep_id);
+
+/* {"type": "ByteLevel", ...}, as a pre-tokeniser, post-processor or decoder. */
+lm_json *lm_document_byte_level(bool add_prefix_space, bool use_regex);
+
+/* Split at a regular expression (isolated), then ByteLevel: what follows GPT-2 uses. */
+lm_json *lm_document_byte_split(const char *expression);
+
+/* A document of byte-level BPE.  Takes the three nodes. */
+lm_json *lm_document_byte_bpe(lm_json *vocab, lm_json *merges, lm_json *pretokeniser);
+
 /* The normaliser and decoder of LLaMA-2: U+2581 for spaces, one in front where `prefix`. */
 lm_json *lm_document_llama_normaliser(bool prefix);
 lm_json *lm_document_llama_decoder(bool prefix, bool bytes);

@@ -76,8 +76,9 @@ static lm_status read_pieces(lm_piece **pieces, int *n, lm_str *texts, const uin
     return status;
 }
 
-static lm_status read_llama2c(lm_json **document, const char *path, lm_err *err)
+static lm_status read_llama2c(lm_json **document, lm_json **config, const char *path, lm_err *err)
 {
+    (void)config;
     lm_mapping file;
     LM_TRY(lm_file_map(&file, path, err));
     lm_piece *pieces = NULL;
@@ -93,7 +94,7 @@ static lm_status read_llama2c(lm_json **document, const char *path, lm_err *err)
 
 const lm_token_format lm_token_format_llama2c = {
     .name = "llama2.c tokenizer",
-    .file = "tokenizer.bin",
+    .order = 2,
     .is = is_llama2c,
     .read = read_llama2c,
 };

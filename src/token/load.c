@@ -14,18 +14,35 @@ static const size_t json_limit = (size_t)1 << 30;
 
 /* ---- one file -------------------------------------------------------------------------------- */
 
-static bool is_tokenizer_json(const lm_json *document) { return json_is_object(lm_json_get(document, "model")); }
+/* What was read: the document, the text it came from (tokenizer.json only), and settings. */
+typedef struct reading {
+    lm_json *document;
+    lm_str source;
+    lm_json *config, *map, *generation;   /* tokenizer_config, special_tokens_map, generation_config or config; any may be NULL */
+} reading;
 
-static lm_status read_json(lm_json **document, lm_str *source, const char *path, lm_err *err)
+static void reading_free(reading *r)
 {
-    LM_TRY(lm_file_read(source, path, json_limit, err));
-    *document = lm_json_parse(source->data ? source->data : "", source->len, path, err);
-    if (!*document) return err ? err->code : LM_E_FORMAT;
-    if (is_tokenizer_json(*document)) return LM_OK;
-    return lm_fail(err, LM_E_FORMAT, "%s: expected an object with a \"model\", as in tokenizer.json", path);
+    lm_json_free(r->document), lm_json_free(r->config), lm_json_free(r->map), lm_json_free(r->generation);
+    lm_str_free(&r->source);
 }
 
-static lm_status read_file(lm_json **document, lm_str *source, const char *path, lm_err *err)
+/* JSON is tokenizer.json, or vocab.json: an object of tokens and ids. */
+static lm_status read_json(reading *r, const char *path, lm_err *err)
+{
+    LM_TRY(lm_file_read(&r->source, path, json_limit, err));
+    r->document = lm_json_parse(r->source.data ? r->source.data : "", r->source.len, path, err);
+    if (!r->document) return err ? err->code : LM_E_FORMAT;
+    if (json_is_object(lm_json_get(r->document, "model"))) return LM_OK;
+    lm_str_clear(&r->source);
+    lm_json *vocab = r->document;
+    r->document = NULL;
+    lm_status status = lm_read_vocab_merges(&r->document, vocab, path, err);
+    lm_json_free(vocab);
+    return status;
+}
+
+static lm_status read_file(reading *r, const char *path, lm_err *err)
 {
     lm_mapping file;
     LM_TRY(lm_file_map(&file, path, err));
@@ -37,8 +54,8 @@ static lm_status read_file(lm_json **document, lm_str *source, const char *path,
     for (const lm_token_format *const *format = lm_token_format_registry; *format && !json; format++)
         if ((*format)->is(head, file.size) && (!found || (*format)->order < found->order)) found = *format;
     lm_mapping_free(&file);
-    if (json) return read_json(document, source, path, err);
-    if (found) return found->read(document, path, err);
+    if (json) return read_json(r, path, err);
+    if (found) return found->read(&r->document, &r->config, path, err);
     return lm_fail(err, LM_E_FORMAT, "%s: no tokenizer format is recognised in its content", path);
 }
 
@@ -47,12 +64,12 @@ static lm_status read_file(lm_json **document, lm_str *source, const char *path,
 static const char *const folder_files[] = { "tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.json",
                                             "vocab.txt", "tokenizer.bin", NULL };
 
-static lm_status read_folder(lm_json **document, lm_str *source, const char *folder, lm_err *err)
+static lm_status read_tokenizer_in(reading *r, const char *folder, lm_err *err)
 {
     for (const char *const *name = folder_files; *name; name++) {
         char *path = lm_path_join(folder, *name);
         bool exists = lm_file_exists(path);
-        lm_status status = exists ? read_file(document, source, path, err) : LM_OK;
+        lm_status status = exists ? read_file(r, path, err) : LM_OK;
         free(path);
         if (exists) return status;
     }
@@ -74,10 +91,6 @@ static lm_status read_settings(lm_json **out, const char *folder, const char *na
 
 /* ---- special tokens ------------------------------------------------------------------------------ */
 
-typedef struct settings {
-    lm_json *config, *map, *generation;   /* tokenizer_config, special_tokens_map, generation_config or config; any may be NULL */
-} settings;
-
 /* A token in a settings file is its text, or an object with "content". */
 static const char *token_text(const lm_json *object, const char *key)
 {
@@ -86,7 +99,7 @@ static const char *token_text(const lm_json *object, const char *key)
     return json_is_string(value) ? json_string_value(value) : NULL;
 }
 
-static int32_t find_special(const lm_tokenizer *tk, const settings *s, const char *name)
+static int32_t find_special(const lm_tokenizer *tk, const reading *s, const char *name)
 {
     char key[32];
     snprintf(key, sizeof key, "%s_token", name);
@@ -111,7 +124,7 @@ static int32_t guess(const lm_tokenizer *tk, const char *const *names)
     return -1;
 }
 
-static void find_specials(lm_tokenizer *tk, const settings *s)
+static void find_specials(lm_tokenizer *tk, const reading *s)
 {
     static const char *const bos[] = { "<s>", "<|begin_of_text|>", "<bos>", "<|startoftext|>", "<|endoftext|>", NULL };
     static const char *const eos[] = { "</s>", "<|end_of_text|>", "<eos>", "<|im_end|>", "<|endoftext|>", NULL };
@@ -130,7 +143,7 @@ static void find_specials(lm_tokenizer *tk, const settings *s)
 
 /* add_bos_token and add_eos_token, where they are said, replace the post-processor: so do the
  * classes of transformers that have them.  Gives the new one, or NULL when nothing changes. */
-static lm_status adjust_template(lm_tokenizer *tk, const settings *s, lm_json **post, lm_err *err)
+static lm_status adjust_template(lm_tokenizer *tk, const reading *s, lm_json **post, lm_err *err)
 {
     *post = NULL;
     if (!s->config) return LM_OK;
@@ -156,7 +169,7 @@ static lm_status adjust_template(lm_tokenizer *tk, const settings *s, lm_json **
 
 /* ---- chat template ------------------------------------------------------------------------------------ */
 
-static void find_chat_template(lm_tokenizer *tk, const settings *s, const char *folder)
+static void find_chat_template(lm_tokenizer *tk, const reading *s, const char *folder)
 {
     const lm_json *value = lm_json_get(s->config, "chat_template");
     const char *text = json_is_string(value) ? json_string_value(value) : NULL;
@@ -169,6 +182,7 @@ static void find_chat_template(lm_tokenizer *tk, const settings *s, const char *
         tk->chat_template = lm_strdup(text);
         return;
     }
+    if (!folder) return;
     char *path = lm_path_join(folder, "chat_template.jinja");
     lm_str source = {0};
     if (lm_file_exists(path) && !lm_file_read(&source, path, json_limit, NULL)) tk->chat_template = lm_str_take(&source);
@@ -178,62 +192,68 @@ static void find_chat_template(lm_tokenizer *tk, const settings *s, const char *
 
 /* ---- loading -------------------------------------------------------------------------------------------- */
 
-static lm_status read_all_settings(settings *s, const char *folder, lm_err *err)
+/* The folder's own settings go before those that the tokenizer's file has. */
+static lm_status read_folder(reading *r, const char *folder, lm_err *err)
 {
-    LM_TRY(read_settings(&s->config, folder, "tokenizer_config.json", err));
-    LM_TRY(read_settings(&s->map, folder, "special_tokens_map.json", err));
-    LM_TRY(read_settings(&s->generation, folder, "generation_config.json", err));
-    return s->generation ? LM_OK : read_settings(&s->generation, folder, "config.json", err);
+    LM_TRY(read_tokenizer_in(r, folder, err));
+    lm_json *config;
+    LM_TRY(read_settings(&config, folder, "tokenizer_config.json", err));
+    if (config) {
+        lm_json_free(r->config);
+        r->config = config;
+    }
+    LM_TRY(read_settings(&r->map, folder, "special_tokens_map.json", err));
+    LM_TRY(read_settings(&r->generation, folder, "generation_config.json", err));
+    return r->generation ? LM_OK : read_settings(&r->generation, folder, "config.json", err);
 }
 
-static lm_status finish(lm_tokenizer *tk, lm_json **document, lm_str *source, const settings *s, lm_err *err)
+static lm_status finish(lm_tokenizer *tk, reading *r, const char *folder, lm_err *err)
 {
-    find_specials(tk, s);
+    find_specials(tk, r);
+    find_chat_template(tk, r, folder);
     lm_json *post;
-    LM_TRY(adjust_template(tk, s, &post, err));
+    LM_TRY(adjust_template(tk, r, &post, err));
     if (post) {
-        json_object_set_new(*document, "post_processor", post);
-        lm_str_clear(source);
+        json_object_set_new(r->document, "post_processor", post);
+        lm_str_clear(&r->source);
     }
-    if (source->len) {
-        tk->source = *source;
-        *source = (lm_str){0};
+    if (r->source.len) {
+        tk->source = r->source;
+        r->source = (lm_str){0};
     } else {
-        tk->document = *document;
-        *document = NULL;
+        tk->document = r->document;
+        r->document = NULL;
     }
     return LM_OK;
 }
 
+static lm_status build(lm_tokenizer **out, reading *r, const char *name, const char *folder, lm_err *err)
+{
+    lm_status status = lm_tokenizer_build(out, r->document, name, err);
+    if (!status) status = finish(*out, r, folder, err);
+    if (status) {
+        lm_tokenizer_free(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
 lm_status lm_tokenizer_adopt(lm_tokenizer **out, lm_json *document, const char *name, lm_err *err)
 {
-    lm_str source = {0};
-    settings none = {0};
-    lm_status status = lm_tokenizer_build(out, document, name, err);
-    if (!status) status = finish(*out, &document, &source, &none, err);
-    lm_json_free(document);
+    reading r = { .document = document };
+    lm_status status = build(out, &r, name, NULL, err);
+    reading_free(&r);
     return status;
 }
 
 lm_status lm_tokenizer_load(lm_tokenizer **out, const char *path, lm_err *err)
 {
-    lm_json *document = NULL;
-    lm_str source = {0};
-    settings s = {0};
+    reading r = {0};
     bool folder = lm_is_dir(path);
     *out = NULL;
-    lm_status status = folder ? read_folder(&document, &source, path, err) : read_file(&document, &source, path, err);
-    if (!status && folder) status = read_all_settings(&s, path, err);
-    if (!status) status = lm_tokenizer_build(out, document, path, err);
-    if (!status) status = finish(*out, &document, &source, &s, err);
-    if (!status && folder) find_chat_template(*out, &s, path);
-    if (status) {
-        lm_tokenizer_free(*out);
-        *out = NULL;
-    }
-    lm_json_free(document);
-    lm_json_free(s.config), lm_json_free(s.map), lm_json_free(s.generation);
-    lm_str_free(&source);
+    lm_status status = folder ? read_folder(&r, path, err) : read_file(&r, path, err);
+    if (!status) status = build(out, &r, path, folder ? path : NULL, err);
+    reading_free(&r);
     return status;
 }
 

@@ -50,14 +50,13 @@ static lm_status byte_level(const void *state, lm_str *out, lm_span text, lm_err
     return LM_OK;
 }
 
-/* Drops combining marks (all of category Mn and its kin). */
 static lm_status strip_accents(const void *state, lm_str *out, lm_span text, lm_err *err)
 {
     (void)state, (void)err;
     for (size_t i = 0; i < text.len;) {
         uint32_t rune;
         size_t length = (size_t)lm_rune_at(text.data + i, text.len - i, &rune);
-        if (!lm_rune_in(rune, LM_MARKS)) lm_str_append(out, text.data + i, length);
+        if (!lm_rune_is(rune, LM_RUNE_MARK)) lm_str_append(out, text.data + i, length);
         i += length;
     }
     return LM_OK;
@@ -168,3 +167,80 @@ static lm_status replace(const void *state, lm_str *out, lm_span text, lm_err *e
 }
 
 const lm_normaliser lm_normaliser_replace = { .name = "Replace", .load = replace_load, .apply = replace, .free = replace_free };
+
+/* ---- BertNormalizer: clean, set Chinese characters apart, strip accents, lower case -------------- */
+
+typedef struct bert {
+    bool clean_text, handle_chinese_chars, strip_accents, lowercase;
+} bert;
+
+/* strip_accents: null means as lowercase says. */
+static lm_status bert_load(void **state, const lm_step_source *source, lm_err *err)
+{
+    bert *b = lm_calloc(1, sizeof *b);
+    *state = b;
+    b->clean_text = b->handle_chinese_chars = b->lowercase = true;
+    LM_TRY(lm_json_opt_bool(source->json, "clean_text", source->name, &b->clean_text, err));
+    LM_TRY(lm_json_opt_bool(source->json, "handle_chinese_chars", source->name, &b->handle_chinese_chars, err));
+    LM_TRY(lm_json_opt_bool(source->json, "lowercase", source->name, &b->lowercase, err));
+    b->strip_accents = b->lowercase;
+    return lm_json_opt_bool(source->json, "strip_accents", source->name, &b->strip_accents, err);
+}
+
+/* The blocks of Han characters, as BERT's authors listed them. */
+static bool is_chinese(uint32_t c)
+{
+    return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) || (c >= 0x20000 && c <= 0x2A6DF) || (c >= 0x2A700 && c <= 0x2B81F)
+           || (c >= 0x2B920 && c <= 0x2CEAF) || (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x2F800 && c <= 0x2FA1F);
+}
+
+static void bert_clean(const bert *b, lm_str *out, lm_span text)
+{
+    for (size_t i = 0; i < text.len;) {
+        uint32_t rune;
+        size_t length = (size_t)lm_rune_at(text.data + i, text.len - i, &rune);
+        bool chinese = b->handle_chinese_chars && is_chinese(rune);
+        if (b->clean_text && lm_rune_is(rune, LM_RUNE_CONTROL)) {
+            i += length;
+            continue;
+        }
+        if (chinese) lm_str_putc(out, ' ');
+        if (b->clean_text && lm_rune_is_space(rune)) lm_str_putc(out, ' ');
+        else lm_str_append(out, text.data + i, length);
+        if (chinese) lm_str_putc(out, ' ');
+        i += length;
+    }
+}
+
+static void bert_strip(lm_str *out, lm_span text)
+{
+    lm_str apart = {0};
+    lm_unicode_normalise(&apart, text, LM_NFD);
+    for (size_t i = 0; i < apart.len;) {
+        uint32_t rune;
+        size_t length = (size_t)lm_rune_at(apart.data + i, apart.len - i, &rune);
+        if (!lm_rune_is(rune, LM_RUNE_ACCENT)) lm_str_append(out, apart.data + i, length);
+        i += length;
+    }
+    lm_str_free(&apart);
+}
+
+static lm_status bert_apply(const void *state, lm_str *out, lm_span text, lm_err *err)
+{
+    (void)err;
+    const bert *b = state;
+    lm_str clean = {0}, bare = {0};
+    bert_clean(b, &clean, text);
+    lm_span now = lm_span_of(clean.data, clean.len);
+    if (b->strip_accents) {
+        bert_strip(&bare, now);
+        now = lm_span_of(bare.data, bare.len);
+    }
+    if (b->lowercase) lm_unicode_lower(out, now);
+    else lm_str_append(out, now.data, now.len);
+    lm_str_free(&clean);
+    lm_str_free(&bare);
+    return LM_OK;
+}
+
+const lm_normaliser lm_normaliser_bert = { .name = "BertNormalizer", .load = bert_load, .apply = bert_apply, .free = free };

@@ -1,7 +1,9 @@
 /* Regular expressions through PCRE2.
  *
- * The expressions of published tokenizers are written for Oniguruma.  The one difference that they
- * meet is \s, which PCRE2 extends by U+180E: it is rewritten to the White_Space property's set. */
+ * The expressions of published tokenizers are written for Oniguruma.  What PCRE2 understands differently
+ * is rewritten: \s (PCRE2 adds U+180E), \w (it leaves out marks), \h (a hexadecimal digit there), and a
+ * class inside a class, which is their union.  Intersections (&&) are refused.  Categories are those
+ * of the Unicode version of the system's PCRE2. */
 #define _GNU_SOURCE
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "token/pattern.h"
@@ -23,37 +25,57 @@ struct lm_pattern {
 /* ---- compiling ----------------------------------------------------------------------- */
 
 #define SPACES "\\p{Z}\\x{09}-\\x{0d}\\x{85}"
+#define WORDS "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}\\x{24b6}-\\x{24e9}" \
+              "\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"
 
-/* Replaces \s, and \S outside a class; text in \Q..\E does not occur in tokenizers. */
-static void rewrite(lm_str *out, const char *expression)
+/* The members of a class that a letter behind a backslash stands for, or NULL. */
+static const char *class_of(char letter)
+{
+    switch (letter | 0x20) {
+    case 's': return SPACES;
+    case 'w': return WORDS;
+    case 'h': return "0-9A-Fa-f";
+    default: return NULL;
+    }
+}
+
+/* False for what has no counterpart. */
+static bool rewrite(lm_str *out, const char *expression)
 {
     int depth = 0;                   /* of character classes */
     for (const char *p = expression; *p; p++) {
         if (*p == '\\' && p[1]) {
             p++;
-            if (*p == 's') lm_str_puts(out, depth ? SPACES : "[" SPACES "]");
-            else if (*p == 'S' && !depth) lm_str_puts(out, "[^" SPACES "]");
+            const char *members = class_of(*p);
+            bool negated = members && *p < 'a';
+            if (negated && depth) return false;
+            if (members && depth) lm_str_puts(out, members);
+            else if (members) lm_str_printf(out, "[%s%s]", negated ? "^" : "", members);
             else lm_str_putc(out, '\\'), lm_str_putc(out, *p);
-            continue;
+        } else if (depth && p[0] == '&' && p[1] == '&') {
+            return false;
+        } else if (*p == '[' && depth && p[1] != ':') {
+            if (p[1] == '^') return false;
+            depth++;
+        } else if (*p == ']' && depth > 1) {
+            depth--;
+        } else {
+            if (*p == '[' && !depth) depth = 1;
+            else if (*p == ']' && depth) depth = 0;
+            lm_str_putc(out, *p);
+            if (depth && p[0] == '[' && p[1] == ':')       /* a POSIX name, up to its own bracket */
+                while (p[1] && !(p[0] == ':' && p[1] == ']')) lm_str_putc(out, *++p);
+            if (depth && p[0] == ':' && p[1] == ']') lm_str_putc(out, *++p);
         }
-        if (*p == '[' && (!depth || p[1] != ':')) depth++;
-        else if (*p == ']' && depth) depth--;
-        lm_str_putc(out, *p);
     }
+    return true;
 }
 
-lm_status lm_pattern_regex(lm_pattern **out, const char *expression, const char *name, lm_err *err)
+static lm_status compile(lm_pattern *pattern, const lm_str *rewritten, const char *expression, const char *name, lm_err *err)
 {
-    lm_pattern *pattern = *out = lm_calloc(1, sizeof *pattern);
-    pattern->scan = lm_scanner_for(expression);
-    if (pattern->scan) return LM_OK;
-
-    lm_str rewritten = {0};
-    rewrite(&rewritten, expression);
     int code;
     PCRE2_SIZE offset;
-    pattern->code = pcre2_compile((PCRE2_SPTR)(rewritten.data ? rewritten.data : ""), rewritten.len, PCRE2_UTF | PCRE2_UCP, &code, &offset, NULL);
-    lm_str_free(&rewritten);
+    pattern->code = pcre2_compile((PCRE2_SPTR)(rewritten->data ? rewritten->data : ""), rewritten->len, PCRE2_UTF | PCRE2_UCP, &code, &offset, NULL);
     if (!pattern->code) {
         PCRE2_UCHAR reason[120];
         pcre2_get_error_message(code, reason, sizeof reason);
@@ -63,6 +85,26 @@ lm_status lm_pattern_regex(lm_pattern **out, const char *expression, const char 
     pattern->limits = pcre2_match_context_create(NULL);
     LM_ASSERT(pattern->limits);
     pcre2_set_match_limit(pattern->limits, MATCH_LIMIT);
+    return LM_OK;
+}
+
+lm_status lm_pattern_compile(lm_pattern **out, const char *expression, const char *name, lm_err *err)
+{
+    *out = lm_calloc(1, sizeof **out);
+    lm_str rewritten = {0};
+    lm_status status = rewrite(&rewritten, expression)
+                           ? compile(*out, &rewritten, expression, name, err)
+                           : lm_fail(err, LM_E_UNSUPPORTED, "%s: pattern \"%.200s\": this use of nested classes is not supported", name, expression);
+    lm_str_free(&rewritten);
+    return status;
+}
+
+lm_status lm_pattern_regex(lm_pattern **out, const char *expression, const char *name, lm_err *err)
+{
+    lm_scanner scan = lm_scanner_for(expression);
+    if (!scan) return lm_pattern_compile(out, expression, name, err);
+    *out = lm_calloc(1, sizeof **out);
+    (*out)->scan = scan;
     return LM_OK;
 }
 
@@ -159,21 +201,35 @@ static bool next_regex(lm_matcher *m, lm_match *match)
     return false;
 }
 
+static bool next_scanned(lm_matcher *m, lm_match *match)
+{
+    for (size_t at = m->at; at < m->text.len;) {
+        size_t end = m->pattern->scan(m->text, at);
+        if (end > at) {
+            *match = (lm_match){ at, m->at = end };
+            return true;
+        }
+        uint32_t rune;
+        at += (size_t)lm_rune_at(m->text.data + at, m->text.len - at, &rune);
+    }
+    m->at = m->text.len;
+    return false;
+}
+
+static bool next_literal(lm_matcher *m, lm_match *match)
+{
+    const lm_str *literal = &m->pattern->literal;
+    const char *found = m->at < m->text.len ? memmem(m->text.data + m->at, m->text.len - m->at, literal->data, literal->len) : NULL;
+    if (!found) return false;
+    match->begin = (size_t)(found - m->text.data);
+    match->end = m->at = match->begin + literal->len;
+    return true;
+}
+
 bool lm_matcher_next(lm_matcher *m, lm_match *match)
 {
     if (m->pattern->code) return next_regex(m, match);
-    if (m->at >= m->text.len) return false;
-    if (m->pattern->scan) {
-        *match = (lm_match){ m->at, m->pattern->scan(m->text, m->at) };
-    } else {
-        const lm_str *literal = &m->pattern->literal;
-        const char *found = memmem(m->text.data + m->at, m->text.len - m->at, literal->data, literal->len);
-        if (!found) return false;
-        match->begin = (size_t)(found - m->text.data);
-        match->end = match->begin + literal->len;
-    }
-    m->at = match->end;
-    return true;
+    return m->pattern->scan ? next_scanned(m, match) : next_literal(m, match);
 }
 
 lm_status lm_matcher_end(lm_matcher *m, lm_err *err)

@@ -40,10 +40,17 @@ lm_status lm_matcher_end(lm_matcher *matcher, lm_err *err);
 /* The expression that GPT-2 published; what ByteLevel splits by. */
 extern const char lm_gpt2_expression[];
 
-/* End of the piece that begins at text[at]; pieces tile the text. */
+/* A published expression by the name of the tokenizer that has it ("gpt2", "llama3", "qwen2", "cl100k",
+ * "o200k", "tekken", "deepseek", "digits3"), or NULL. */
+const char *lm_expression_named(const char *name);
+
+/* End of the match that begins at text[at], or `at` when none does. */
 typedef size_t (*lm_scanner)(lm_span text, size_t at);
 
 /* The scanner for exactly this expression, or NULL. */
 lm_scanner lm_scanner_for(const char *expression);
+
+/* Compiles the expression also where there is a scanner for it: the tests compare the two. */
+lm_status lm_pattern_compile(lm_pattern **out, const char *expression, const char *name, lm_err *err);
 
 #endif

@@ -36,6 +36,8 @@ typedef struct lm_vocab {
 /* Adds one token; `where` heads the message.  LM_E_FORMAT for an id out of range, or taken, or a text
  * that has another id. */
 lm_status lm_vocab_add(lm_vocab *vocab, lm_span text, int64_t id, const char *where, lm_err *err);
+/* Adds {"token": id, ...}. */
+lm_status lm_vocab_read(lm_vocab *vocab, const lm_json *object, const char *name, lm_err *err);
 int32_t lm_vocab_id(const lm_vocab *vocab, lm_span text);   /* or -1 */
 void lm_vocab_free(lm_vocab *vocab);
 
@@ -188,14 +190,17 @@ lm_status lm_encoder_pieces(lm_encoder *encoder, const char *text, size_t n, voi
 
 /* ---- readers of other formats ------------------------------------------------------------- */
 
-/* One file format: recognised by content, read into a document in the schema of tokenizer.json. */
+/* One file format: recognised by content, read into a document in the schema of tokenizer.json and
+ * settings in that of tokenizer_config.json (NULL where the format has none). */
 typedef struct lm_token_format {
     const char *name;
-    const char *file;                /* its name in a model folder */
     int order;                       /* in which formats are tried: lower first */
     bool (*is)(lm_span head, size_t file_size);           /* head: the first bytes, up to 4096 */
-    lm_status (*read)(lm_json **document, const char *path, lm_err *err);
+    lm_status (*read)(lm_json **document, lm_json **config, const char *path, lm_err *err);
 } lm_token_format;
 extern const lm_token_format *const lm_token_format_registry[];
+
+/* The document of a vocab.json, given as `vocab`, with the merges.txt beside it. */
+lm_status lm_read_vocab_merges(lm_json **document, const lm_json *vocab, const char *path, lm_err *err);
 
 #endif

@@ -251,14 +251,8 @@ const lm_pretokeniser lm_pretokeniser_metaspace = {
 
 /* ---- classes of characters --------------------------------------------------------------------------- */
 
-static bool is_number(uint32_t rune) { return lm_rune_in(rune, LM_NUMBERS); }
-
-static bool is_ascii_punctuation(uint32_t rune)
-{
-    return (rune >= 33 && rune <= 47) || (rune >= 58 && rune <= 64) || (rune >= 91 && rune <= 96) || (rune >= 123 && rune <= 126);
-}
-
-static bool is_punctuation(uint32_t rune) { return is_ascii_punctuation(rune) || lm_rune_in(rune, LM_PUNCTUATION); }
+static bool is_numeric(uint32_t rune) { return lm_rune_is(rune, LM_RUNE_NUMERIC); }
+static bool is_punctuation(uint32_t rune) { return lm_rune_is(rune, LM_RUNE_PUNCTUATION); }
 
 static lm_status digits_load(void **state, const lm_step_source *source, lm_err *err)
 {
@@ -273,7 +267,7 @@ static lm_status digits_load(void **state, const lm_step_source *source, lm_err 
 static lm_status digits(const void *state, lm_pieces *pieces, lm_span text, bool first)
 {
     cut c = { .pieces = pieces, .text = text, .behaviour = *(const behaviour *)state, .first = first };
-    return cut_by_rune(&c, is_number);
+    return cut_by_rune(&c, is_numeric);
 }
 
 static lm_status punctuation_load(void **state, const lm_step_source *source, lm_err *err)
@@ -297,6 +291,47 @@ static lm_status whitespace_split(const void *state, lm_pieces *pieces, lm_span 
     return cut_by_rune(&c, lm_rune_is_space);
 }
 
+/* Words, and runs of what is neither word nor space; spaces vanish. */
+static lm_status whitespace(const void *state, lm_pieces *pieces, lm_span text, bool first)
+{
+    (void)state;
+    enum { NOTHING, SPACE, WORD, OTHER } last = NOTHING;
+    size_t begin = 0;
+    for (size_t i = 0; i < text.len;) {
+        uint32_t rune;
+        size_t length = (size_t)lm_rune_at(text.data + i, text.len - i, &rune);
+        int now = lm_rune_is_space(rune) ? SPACE : lm_rune_is(rune, LM_RUNE_WORD) ? WORD : OTHER;
+        if (now != (int)last) {
+            if (last > SPACE) LM_TRY(lm_pieces_next(pieces, lm_span_of(text.data + begin, i - begin), first && begin == 0));
+            begin = i;
+            last = now;
+        }
+        i += length;
+    }
+    return last > SPACE ? lm_pieces_next(pieces, lm_span_of(text.data + begin, text.len - begin), first && begin == 0) : LM_OK;
+}
+
+/* Words between spaces, cut again at each punctuation character. */
+static lm_status bert(const void *state, lm_pieces *pieces, lm_span text, bool first)
+{
+    (void)state;
+    size_t begin = 0;
+    for (size_t i = 0; i < text.len;) {
+        uint32_t rune;
+        size_t length = (size_t)lm_rune_at(text.data + i, text.len - i, &rune);
+        bool space = lm_rune_is_space(rune), apart = space || is_punctuation(rune);
+        if (apart) {
+            LM_TRY(lm_pieces_next(pieces, lm_span_of(text.data + begin, i - begin), first && begin == 0));
+            if (!space) LM_TRY(lm_pieces_next(pieces, lm_span_of(text.data + i, length), first && i == 0));
+            begin = i + length;
+        }
+        i += length;
+    }
+    return lm_pieces_next(pieces, lm_span_of(text.data + begin, text.len - begin), first && begin == 0);
+}
+
+const lm_pretokeniser lm_pretokeniser_whitespace = { .name = "Whitespace", .split = whitespace };
+const lm_pretokeniser lm_pretokeniser_bert = { .name = "BertPreTokenizer", .split = bert };
 const lm_pretokeniser lm_pretokeniser_digits = { .name = "Digits", .load = digits_load, .split = digits, .free = free };
 const lm_pretokeniser lm_pretokeniser_punctuation = {
     .name = "Punctuation",

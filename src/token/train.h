@@ -18,7 +18,7 @@ typedef struct lm_vocab_options {
     int64_t max_token_length;        /* in characters; 0: any */
     int64_t limit_alphabet;          /* the most frequent characters that are kept; 0: all */
     lm_strings specials;             /* special tokens; they take the first ids */
-    const char *pattern;             /* the pre-tokeniser's expression; NULL: GPT-2's */
+    const char *pattern;             /* the pre-tokeniser's expression, or its name (pattern.h); NULL: GPT-2's */
     const char *normalizer;          /* "nfc", "nfd", "nfkc", "nfkd", or NULL for none */
     bool no_initial_alphabet;        /* only bytes that occur, instead of all 256 */
     bool add_prefix_space;

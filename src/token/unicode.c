@@ -29,19 +29,48 @@ static size_t settled_prefix(lm_span text, lm_normal_form form)
     return text.len;
 }
 
-void lm_unicode_normalise(lm_str *out, lm_span text, lm_normal_form form)
+static void normalise_run(lm_str *out, lm_span text, lm_normal_form form)
 {
-    size_t ready = settled_prefix(text, form);
-    lm_str_append(out, text.data, ready);
-    if (ready == text.len) return;
-
     utf8proc_option_t options = UTF8PROC_STABLE | (form == LM_NFC || form == LM_NFKC ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE);
     if (form == LM_NFKC || form == LM_NFKD) options |= UTF8PROC_COMPAT;
     utf8proc_uint8_t *result = NULL;
-    utf8proc_ssize_t n = utf8proc_map((const utf8proc_uint8_t *)text.data + ready, (utf8proc_ssize_t)(text.len - ready), &result, options);
+    utf8proc_ssize_t n = utf8proc_map((const utf8proc_uint8_t *)text.data, (utf8proc_ssize_t)text.len, &result, options);
     if (n < 0) LM_BUG("utf8proc refuses repaired text: %s", utf8proc_errmsg(n));
     lm_str_append(out, result, (size_t)n);
     free(result);
+}
+
+/* Characters that the normal forms do not know stand between runs and nothing composes across them. */
+void lm_unicode_normalise(lm_str *out, lm_span text, lm_normal_form form)
+{
+    size_t begin = settled_prefix(text, form);
+    lm_str_append(out, text.data, begin);
+    for (size_t i = begin; i < text.len;) {
+        uint32_t rune;
+        size_t length = (size_t)lm_rune_at(text.data + i, text.len - i, &rune);
+        if (lm_rune_is(rune, LM_RUNE_NEW)) {
+            if (i > begin) normalise_run(out, lm_span_of(text.data + begin, i - begin), form);
+            lm_str_append(out, text.data + i, length);
+            begin = i + length;
+        }
+        i += length;
+    }
+    if (begin < text.len) normalise_run(out, lm_span_of(text.data + begin, text.len - begin), form);
+}
+
+uint32_t lm_rune_lower(uint32_t rune)
+{
+    if (rune < 0x80) return rune >= 'A' && rune <= 'Z' ? rune | 0x20 : rune;
+    if (rune == 0x130) return 'i';
+    int low = 0, high = lm_unicode_lower_count;
+    while (low < high) {
+        int middle = (low + high) / 2;
+        if (lm_unicode_lower_ranges[middle].last < rune) low = middle + 1;
+        else high = middle;
+    }
+    if (low == lm_unicode_lower_count) return rune;
+    const lm_lower_range *r = &lm_unicode_lower_ranges[low];
+    return rune >= r->first && (rune - r->first) % r->step == 0 ? rune + (uint32_t)r->delta : rune;
 }
 
 void lm_unicode_lower(lm_str *out, lm_span text)
@@ -49,12 +78,8 @@ void lm_unicode_lower(lm_str *out, lm_span text)
     for (size_t i = 0; i < text.len;) {
         uint32_t rune;
         int length = lm_rune_at(text.data + i, text.len - i, &rune);
-        if (rune < 0x80) {
-            lm_str_putc(out, (char)(rune >= 'A' && rune <= 'Z' ? rune | 0x20 : rune));
-        } else {
-            lm_str_put_rune(out, rune == 0x130 ? 'i' : (uint32_t)utf8proc_tolower((utf8proc_int32_t)rune));
-            if (rune == 0x130) lm_str_put_rune(out, 0x307);   /* the one character whose lower case is two */
-        }
+        lm_str_put_rune(out, lm_rune_lower(rune));
+        if (rune == 0x130) lm_str_put_rune(out, 0x307);
         i += (size_t)length;
     }
 }

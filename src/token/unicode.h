@@ -1,5 +1,5 @@
-/* Unicode as tokenizers need it: general categories (our own table, Unicode 16.0, so that ids do not
- * depend on the system's libraries), and normal forms and case (utf8proc). */
+/* Unicode as tokenizers need it: general categories (Unicode 16.0) and a few properties from our own
+ * table, so that ids do not depend on a system's libraries; normal forms by utf8proc. */
 #ifndef LM_TOKEN_UNICODE_H
 #define LM_TOKEN_UNICODE_H
 
@@ -16,26 +16,50 @@ typedef enum lm_category {
 
 enum { LM_REPLACEMENT = 0xFFFD };
 
+/* Properties as the Hugging Face library has them, each from the Unicode version that it uses there. */
+enum {
+    LM_RUNE_PUNCTUATION = 1,         /* Punctuation and Bert split here */
+    LM_RUNE_NUMERIC = 2,             /* Digits */
+    LM_RUNE_WORD = 4,                /* \w of Whitespace and of single_word */
+    LM_RUNE_ACCENT = 8,              /* what Bert strips */
+    LM_RUNE_MARK = 16,               /* what StripAccents strips */
+    LM_RUNE_CONTROL = 32,            /* what Bert cleans away */
+    LM_RUNE_NEW = 64,                /* younger than the normal forms (Unicode 12.0), which leave it alone */
+};
+
+typedef struct lm_rune_kind {
+    uint8_t category, flags;
+} lm_rune_kind;
+
+extern const lm_rune_kind lm_unicode_kinds[];
 extern const uint16_t lm_unicode_index[];
 extern const char lm_unicode_blocks[][129];
 
+/* Lower case: rune + delta for each step-th rune of first..last. */
+typedef struct lm_lower_range {
+    uint32_t first, last;
+    uint8_t step;
+    int32_t delta;
+} lm_lower_range;
+extern const lm_lower_range lm_unicode_lower_ranges[];
+extern const int lm_unicode_lower_count;
+
 /* rune <= 0x10FFFF */
-static inline lm_category lm_rune_category(uint32_t rune)
+static inline lm_rune_kind lm_rune_kind_of(uint32_t rune)
 {
-    return (lm_category)(lm_unicode_blocks[lm_unicode_index[rune >> 7]][rune & 127] - '@');
+    return lm_unicode_kinds[lm_unicode_blocks[lm_unicode_index[rune >> 7]][rune & 127] - '#'];
 }
+
+static inline bool lm_rune_is(uint32_t rune, unsigned flags) { return lm_rune_kind_of(rune).flags & flags; }
 
 /* One bit for each category; a set of categories is a mask. */
 #define LM_CATEGORY(c) (1u << (c))
 #define LM_LETTERS (LM_CATEGORY(LM_LU) | LM_CATEGORY(LM_LL) | LM_CATEGORY(LM_LT) | LM_CATEGORY(LM_LM) | LM_CATEGORY(LM_LO))
 #define LM_MARKS (LM_CATEGORY(LM_MN) | LM_CATEGORY(LM_MC) | LM_CATEGORY(LM_ME))
 #define LM_NUMBERS (LM_CATEGORY(LM_ND) | LM_CATEGORY(LM_NL) | LM_CATEGORY(LM_NO))
-#define LM_PUNCTUATION (LM_CATEGORY(LM_PC) | LM_CATEGORY(LM_PD) | LM_CATEGORY(LM_PS) | LM_CATEGORY(LM_PE) \
-                        | LM_CATEGORY(LM_PI) | LM_CATEGORY(LM_PF) | LM_CATEGORY(LM_PO))
-#define LM_SYMBOLS (LM_CATEGORY(LM_SM) | LM_CATEGORY(LM_SC) | LM_CATEGORY(LM_SK) | LM_CATEGORY(LM_SO))
 #define LM_SEPARATORS (LM_CATEGORY(LM_ZS) | LM_CATEGORY(LM_ZL) | LM_CATEGORY(LM_ZP))
 
-static inline bool lm_rune_in(uint32_t rune, unsigned categories) { return LM_CATEGORY(lm_rune_category(rune)) & categories; }
+static inline bool lm_rune_in(uint32_t rune, unsigned categories) { return LM_CATEGORY(lm_rune_kind_of(rune).category) & categories; }
 
 /* The property White_Space. */
 static inline bool lm_rune_is_space(uint32_t rune)
@@ -59,7 +83,10 @@ typedef enum lm_normal_form { LM_NFC, LM_NFD, LM_NFKC, LM_NFKD } lm_normal_form;
 /* Appends the normal form of text, which is valid UTF-8. */
 void lm_unicode_normalise(lm_str *out, lm_span text, lm_normal_form form);
 
-/* Appends the lower case of text (full mapping, one character at a time). */
+/* The lower case of a character; U+0130 alone has two (it gives "i" here, U+0307 is to follow). */
+uint32_t lm_rune_lower(uint32_t rune);
+
+/* Appends the lower case of text, one character at a time. */
 void lm_unicode_lower(lm_str *out, lm_span text);
 
 /* Appends text with U+FFFD for each byte that is no part of a UTF-8 character; returns how many. */

@@ -36,6 +36,20 @@ lm_status lm_vocab_add(lm_vocab *vocab, lm_span text, int64_t id, const char *wh
     return LM_OK;
 }
 
+lm_status lm_vocab_read(lm_vocab *vocab, const lm_json *object, const char *name, lm_err *err)
+{
+    if (!json_is_object(object)) return lm_fail(err, LM_E_FORMAT, "%s: model.vocab: expected an object", name);
+    const char *key;
+    size_t len;
+    lm_json *value;
+    json_object_keylen_foreach((lm_json *)object, key, len, value) {
+        if (!json_is_integer(value))
+            return lm_fail(err, LM_E_FORMAT, "%s: model.vocab: token \"%.60s\": expected an integer id", name, key);
+        LM_TRY(lm_vocab_add(vocab, lm_span_of(key, len), json_integer_value(value), name, err));
+    }
+    return LM_OK;
+}
+
 int32_t lm_vocab_id(const lm_vocab *vocab, lm_span text)
 {
     return vocab->ids ? (int32_t)lm_map_get(vocab->ids, text.data, text.len, -1) : -1;
