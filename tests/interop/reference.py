@@ -65,9 +65,13 @@ def token_bytes(tokenizer, ids):
     return out
 
 
-def adamw_losses(model, batches, **settings):
-    """The loss of every step of torch's AdamW over whole batches (lists of sequences)."""
-    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], **settings)
+def adamw_losses(model, batches, decay=0.01, **settings):
+    """The loss of every step of torch's AdamW over whole batches (lists of sequences); matrices decay,
+    norms and biases do not."""
+    matrices, vectors = ([p for p in model.parameters() if p.requires_grad and (p.dim() > 1) == wanted]
+                         for wanted in (True, False))
+    optimiser = torch.optim.AdamW([{"params": matrices, "weight_decay": decay},
+                                   {"params": vectors, "weight_decay": 0.0}], **settings)
     losses = []
     for batch in batches:
         optimiser.zero_grad()

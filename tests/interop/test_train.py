@@ -11,9 +11,9 @@ import torch
 import material
 import reference
 
-ADAMW = dict(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01)
-PLAIN = ["--lr", ADAMW["lr"], "--schedule", "constant", "--weight-decay", ADAMW["weight_decay"], "--clip", 0,
-         "--dtype", "f32", "--no-shuffle"]
+ADAMW = dict(lr=1e-3, betas=(0.9, 0.999), eps=1e-8)         # malmoi's own settings, but for a plain schedule
+PLAIN = ["--lr", ADAMW["lr"], "--schedule", "constant", "--warmup", 0, "--clip", 0, "--no-shuffle", "--no-pack",
+         "--dtype", "f32"]
 
 
 @pytest.fixture
