@@ -18,6 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 transformers.utils.logging.disable_progress_bar()
 torch.set_num_threads(max(1, min(4, os.cpu_count() or 1)))
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")      # tiny models on a shared machine: do not spin
 
 
 def pytest_configure(config):
