@@ -1,16 +1,7 @@
-/* Products of small f32 matrices in the calling thread, for kernels that are products inside
- * (attention), and the pieces that the large product is made of.
+/* What the files of the product share; functions of the variant that a file is compiled for.
  *
- * Both operands are first packed: gathered, converted to f32 and laid out as the innermost loop
- * reads them.  An operand that is used often (a block of keys) is packed once.
- *
- *     float *a = room, *b = room + gemm_room_a(m, k);     room: 64-byte aligned
- *     gemm_pack_a(a, q, LM_F32, ldq, false, m, k);        q [m, k]
- *     gemm_pack_b(b, keys, LM_F32, ldk, true, k, n);      keys [n, k], used as its transpose
- *     gemm_packed(scores, n, a, b, m, n, k, scale, false);
- *
- * Each element is one sum over k in order, whatever m and n.  Functions of the variant that the
- * file is compiled for. */
+ * A packed a is a row of panels, each [k, GEMM_MR], a packed b of panels [k, GEMM_NR]: the order in
+ * which the innermost loop reads them. */
 #ifndef LM_BACKEND_CPU_GEMM_H
 #define LM_BACKEND_CPU_GEMM_H
 
@@ -26,7 +17,6 @@ enum { GEMM_MR = LANES == 16 ? 14 : 6, GEMM_NR = 2 * LANES };
 
 #define gemm_pack_a LM_PASTE(LM_VARIANT, gemm_pack, a)
 #define gemm_pack_b LM_PASTE(LM_VARIANT, gemm_pack, b)
-#define gemm_packed LM_PASTE(LM_VARIANT, gemm, packed)
 #define gemm_product LM_PASTE(LM_VARIANT, gemm, product)
 #define gemm_activate LM_PASTE(LM_VARIANT, gemm, activate)
 #define gemm_few_rows LM_PASTE(LM_VARIANT, gemm_few, rows)
@@ -47,9 +37,6 @@ void gemm_pack_a(float *packed, const void *a, lm_dtype type, int64_t lda, bool 
 
 /* Packs b[k, n] (trans: stored as [n, k]). */
 void gemm_pack_b(float *packed, const void *b, lm_dtype type, int64_t ldb, bool trans, int64_t k, int64_t n);
-
-/* c[m, n] (acc: +=) alpha * a b of two packed operands.  c need not be aligned. */
-void gemm_packed(float *c, int64_t ldc, const float *a, const float *b, int64_t m, int64_t n, int64_t k, float alpha, bool acc);
 
 /* The product g of m <= GEMM_FEW_ROWS rows with a transposed b, which is read where it lies. */
 void gemm_few_rows(const lm_gemm *g);

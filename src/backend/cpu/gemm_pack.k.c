@@ -1,10 +1,10 @@
-/* Packing, and the product of packed operands in one thread (cpu/gemm.h).
+/* Packing: operands gathered, converted to f32 and laid out as the innermost loop reads them.
  *
  * A packed a is a row of panels, each [k, GEMM_MR]; a packed b of panels [k, GEMM_NR].  Either is
  * gathered from a matrix whose lines run along k (transposed, four steps of k at a time) or across
  * it (copied).  Lanes past the matrix hold copies of its first line or zeros: they only reach
  * elements of c that nobody keeps. */
-#include "backend/cpu/gemm_tile.h"
+#include "backend/cpu/gemm.h"
 
 #if LM_REAL_ID == 0
 
@@ -127,46 +127,8 @@ void gemm_pack_b(float *packed, const void *b, lm_dtype type, int64_t ldb, bool 
     pack_type(packed, b, type, ldb, trans, n, k, GEMM_NR);
 }
 
-/* ---- the product ------------------------------------------------------------- */
-
-LM_INLINE void keep_full(float *c, int64_t ldc, const gemm_acc *acc, float alpha, bool add)
-{
-#pragma GCC unroll 14
-    for (int i = 0; i < GEMM_MR; i++)
-        for (int v = 0; v < 2; v++) {
-            float *at = c + i * ldc + v * LANES;
-            vf y = acc->row[i][v] * alpha;
-            vec_store_f32(at, add ? vec_load_f32(at) + y : y);
-        }
-}
-
-static void keep_part(float *c, int64_t ldc, const float *tile, int64_t rows, int64_t cols, float alpha, bool add)
-{
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < cols; j++) {
-            float y = tile[i * GEMM_NR + j] * alpha;
-            c[i * ldc + j] = add ? c[i * ldc + j] + y : y;
-        }
-}
-
-void gemm_packed(float *c, int64_t ldc, const float *a, const float *b, int64_t m, int64_t n, int64_t k, float alpha, bool acc)
-{
-    for (int64_t j = 0; j < n; j += GEMM_NR)
-        for (int64_t i = 0; i < m; i += GEMM_MR) {
-            gemm_acc sums;
-            gemm_micro(&sums, a + i * k, b + j * k, k);
-            if (i + GEMM_MR <= m && j + GEMM_NR <= n) {
-                keep_full(c + i * ldc + j, ldc, &sums, alpha, acc);
-            } else {
-                float tile[GEMM_MR * GEMM_NR];
-                gemm_spill(tile, &sums);
-                keep_part(c + i * ldc + j, ldc, tile, least(GEMM_MR, m - i), least(GEMM_NR, n - j), alpha, acc);
-            }
-        }
-}
-
-LM_INSTALL(gemm_block) { (void)k; }
+LM_INSTALL(gemm_pack) { (void)k; }
 
 #else
-LM_INSTALL(gemm_block) { (void)k; }
+LM_INSTALL(gemm_pack) { (void)k; }
 #endif
