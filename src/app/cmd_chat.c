@@ -107,12 +107,14 @@ static lm_status render(const chat *c, lm_ids *out, lm_err *err)
 
 /* ---- a turn --------------------------------------------------------------------------- */
 
+/* Without the spaces that a model puts before its answer. */
 static bool print_text(lm_sequence *sequence, const char *text, size_t n, void *context)
 {
     (void)context;
-    if (sequence->emitted == n)                              /* a template may leave the space before the answer to the model */
-        while (n > 0 && *text == ' ') text++, n--;
-    return fwrite(text, 1, n, stdout) == n && fflush(stdout) == 0;
+    size_t lead = strspn(sequence->text.data, " ");
+    size_t from = sequence->emitted - n;                     /* where this piece begins */
+    size_t skip = lead <= from ? 0 : lead - from < n ? lead - from : n;
+    return fwrite(text + skip, 1, n - skip, stdout) == n - skip && fflush(stdout) == 0;
 }
 
 /* Renders until the conversation fits the context with room for an answer. */

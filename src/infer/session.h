@@ -33,8 +33,9 @@ const char *lm_finish_name(lm_finish finish);            /* "eos", "stop", "leng
 typedef struct lm_session lm_session;
 typedef struct lm_sequence lm_sequence;
 
-/* Called with each piece of text as soon as it is certain: whole UTF-8 characters, nothing of a stop
- * string.  Returns false to end the sequence. */
+/* Called with each piece of text as soon as it is certain: no character is cut, nothing of a stop string
+ * is in it.  (A byte-level model can also generate bytes that are no UTF-8; they come as they are.)
+ * Returns false to end the sequence. */
 typedef bool (*lm_on_text)(lm_sequence *sequence, const char *text, size_t n, void *context);
 
 /* What is wanted.  Everything that it points to is copied. */
