@@ -29,6 +29,9 @@ static inline float float_of(int32_t bits)
     return x;
 }
 
+/* 2^(e - 127) for e in 0 .. 254 (0: zero); something, but no undefined shift, where x was NaN. */
+static inline float power_of_2(int32_t e) { return float_of((int32_t)((uint32_t)e << 23)); }
+
 /* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2.  Adding 1.5 * 2^23 leaves n in the low
  * bits of the sum. */
 static inline float exp_parts(float x, int32_t *n)
@@ -52,7 +55,7 @@ static inline float vexp(float x)
     float a = fabsf(x);
     float p = exp_parts(copysignf(a > 104.0f ? 104.0f : a, x), &n);
     int32_t half = n >> 1;
-    return p * float_of((half + 127) << 23) * float_of((n - half + 127) << 23);
+    return p * power_of_2(half + 127) * power_of_2(n - half + 127);
 }
 
 static inline float vexp0(float x)
@@ -60,7 +63,7 @@ static inline float vexp0(float x)
     int32_t n;
     float p = exp_parts(x < -104.0f ? -104.0f : x, &n);
     n += 127;
-    return p * float_of((n > 0 ? n : 0) << 23);
+    return p * power_of_2(n > 0 ? n : 0);
 }
 
 /* x + x^3 P(x^2) near 0, where 1 - 2 / (exp(2 |x|) + 1) would cancel. */
