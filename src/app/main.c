@@ -118,6 +118,7 @@ static lm_status dispatch(int argc, char **argv, lm_err *err)
 
 int main(int argc, char **argv)
 {
+    lm_threads_spin_briefly(argv);
     signal(SIGPIPE, SIG_IGN);   /* a reader that went away is a failed write, with its own exit code */
     lm_err err = { 0 };
     lm_status status = dispatch(argc, argv, &err);

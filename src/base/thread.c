@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/str.h"
 
+#include <limits.h>
 #include <math.h>
 #include <omp.h>
 #include <sched.h>
@@ -148,4 +149,14 @@ void lm_parallel(int64_t n, int64_t grain, void (*body)(int64_t begin, int64_t e
         int64_t begin = i * step + (i < longer ? i : longer);
         body(begin, begin + step + (i < longer), context);
     }
+}
+
+void lm_threads_spin_briefly(char **argv)
+{
+    char path[PATH_MAX];
+    if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY") || setenv("GOMP_SPINCOUNT", "2000", 1) != 0) return;
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (n <= 0) return;
+    path[n] = '\0';
+    execv(path, argv);
 }
