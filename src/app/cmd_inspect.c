@@ -92,8 +92,14 @@ static lm_status prepare(lm_call *call, lm_err *err)
 static lm_status show_data(lm_json *doc, const char *path, const lm_call *call, lm_err *err)
 {
     const inspect_options *o = call->values;
-    if (!o->model)
-        return lm_fail(err, LM_E_USAGE, "%s: training data is shown as a model sees it: say which with --model FOLDER", path);
+    if (!o->model) {
+        LM_TRY(lm_inspect_rows_of(doc, path, err));
+        if (!o->json) {
+            print_document(doc);
+            printf("\nwith --model FOLDER: its rows as that model will see them\n");
+        }
+        return LM_OK;
+    }
     const lm_inspect_rows view = {
         .path = path, .model = o->model, .objective = o->objective ? lm_objective_find(o->objective) : NULL,
         .options = call->own, .first = o->row, .count = o->rows, .context = o->context, .colour = isatty(STDOUT_FILENO),

@@ -21,7 +21,10 @@ typedef struct lm_inspect_rows {
 } lm_inspect_rows;
 
 /* Appends the rows to `text`, tokens coloured (or bracketed) where they are learnt, or, when `doc` is not
- * NULL, adds them to doc as "rows". */
+ * NULL, adds them to doc as "examples". */
 lm_status lm_inspect_data(lm_str *text, lm_json *doc, const lm_inspect_rows *view, lm_err *err);
+
+/* Adds what can be said without a model: "rows", "bytes" and "fields" (in how many rows each is). */
+lm_status lm_inspect_rows_of(lm_json *doc, const char *path, lm_err *err);
 
 #endif

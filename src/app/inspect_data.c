@@ -203,8 +203,44 @@ lm_status lm_inspect_data(lm_str *text, lm_json *doc, const lm_inspect_rows *vie
     if (status == LM_OK) status = lm_source_open(&source, &(lm_strings){ &path, 1 }, &(lm_source_options){0}, err);
     if (status == LM_OK) status = view_rows(&w, source, text, rows, err);
     if (w.objective && doc) json_object_set_new(doc, "objective", json_string(w.objective->name));
-    if (rows) json_object_set_new(doc, "rows", rows);
+    if (rows) json_object_set_new(doc, "examples", rows);
     lm_source_close(source);
     close_viewer(&w);
+    return status;
+}
+
+/* ---- without a model --------------------------------------------------------- */
+
+static void count_fields(lm_json *fields, lm_json *object)
+{
+    const char *key;
+    lm_json *value;
+    json_object_foreach(object, key, value) {
+        json_int_t so_far = json_integer_value(json_object_get(fields, key));
+        json_object_set_new(fields, key, json_integer(so_far + 1));
+    }
+}
+
+lm_status lm_inspect_rows_of(lm_json *doc, const char *path, lm_err *err)
+{
+    lm_source *source;
+    char *copy = (char *)(uintptr_t)path;
+    LM_TRY(lm_source_open(&source, &(lm_strings){ &copy, 1 }, &(lm_source_options){0}, err));
+    lm_json *fields = json_object();
+    int64_t rows = 0, bytes = 0;
+    lm_status status = LM_OK;
+    for (bool more = true; more && status == LM_OK; ) {
+        lm_row row = {0};
+        status = lm_source_next(source, &row, &more, err);
+        if (status == LM_OK && more) {
+            rows++, bytes += (int64_t)row.bytes;
+            count_fields(fields, row.object);
+        }
+        lm_row_free(&row);
+    }
+    lm_source_close(source);
+    json_object_set_new(doc, "rows", json_integer(rows));
+    json_object_set_new(doc, "bytes", json_integer(bytes));
+    json_object_set_new(doc, "fields", fields);
     return status;
 }

@@ -102,7 +102,8 @@ static lm_status open_folder(lm_weights *w, const char *folder, lm_err *err)
     } else if (lm_file_exists(index)) {
         status = open_index(w, folder, index, err);
     } else {
-        status = lm_fail(err, LM_E_IO, "%s: holds neither %s nor %s", folder, single_name, index_name);
+        status = lm_fail(err, LM_E_IO, "%s: holds neither %s nor %s (pickled weights, *.bin, are not read)", folder,
+                         single_name, index_name);
     }
     free(single);
     free(index);

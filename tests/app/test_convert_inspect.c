@@ -137,7 +137,7 @@ static void test_training_data(void **state)
     lm_json_free(json_of(state, "convert @/m.bin --tokenizer @/tok.bin --out @/m --json"));
     lm_json *doc = json_of(state, "inspect @/d.jsonl --model @/m --rows 1 --json");
     assert_string_equal(json_string_value(lm_json_get(doc, "objective")), "sft");
-    const lm_json *row = json_array_get(lm_json_get(doc, "rows"), 0), *mask = lm_json_get(row, "mask");
+    const lm_json *row = json_array_get(lm_json_get(doc, "examples"), 0), *mask = lm_json_get(row, "mask");
     const lm_json *ids = lm_json_get(row, "ids");
     size_t n = json_array_size(ids);
     assert_int_equal(json_array_size(mask), n);
@@ -148,8 +148,8 @@ static void test_training_data(void **state)
     lm_json_free(doc);
 
     doc = json_of(state, "inspect @/d.jsonl --model @/m --row 2 --objective clm --json");
-    row = json_array_get(lm_json_get(doc, "rows"), 0);
-    assert_int_equal(json_array_size(lm_json_get(doc, "rows")), 1);
+    row = json_array_get(lm_json_get(doc, "examples"), 0);
+    assert_int_equal(json_array_size(lm_json_get(doc, "examples")), 1);
     assert_int_equal(number(row, "line"), 2);
     assert_int_equal(number(row, "learnt"), number(row, "tokens") - 1);
     lm_json_free(doc);
@@ -159,7 +159,12 @@ static void test_training_data(void **state)
     assert_non_null(strstr(p.out.data, "2 beyond the context of 5"));
     assert_non_null(strstr(p.out.data, "aa[ ]~b</s>~"));
     program_free(&p);
-    refused(state, "inspect @/d.jsonl", 2, "--model");
+    doc = json_of(state, "inspect @/d.jsonl --json");
+    assert_int_equal(number(doc, "rows"), 2);
+    assert_int_equal(number(doc, "bytes"), sizeof rows - 1);
+    assert_int_equal(number(lm_json_get(doc, "fields"), "prompt"), 1);
+    assert_int_equal(number(lm_json_get(doc, "fields"), "text"), 1);
+    lm_json_free(doc);
     refused(state, "inspect @/d.jsonl --model @/m --row 3", 1, "has 2 rows");
     refused(state, "inspect @/d.jsonl --model @/m --objective sft --row 2", 1, "d.jsonl:2: ");
     refused(state, "inspect @/d.jsonl --model @/m --objective sfd", 2, "no such objective");
