@@ -49,6 +49,15 @@ static int64_t largest(const lm_batcher *b, int64_t *tokens)
     return at;
 }
 
+/* Lessons in the first n blocks of a run. */
+static int64_t lessons(const lm_batcher *b, int64_t n)
+{
+    int64_t epoch = 0, rest = 0, whole = n / b->part->n;
+    for (int64_t i = 0; whole && i < b->part->n; i++) epoch += lm_block_length(b->blocks, b->part->blocks[i]);
+    for (int64_t i = whole * b->part->n; i < n; i++) rest += lm_block_length(b->blocks, lm_batcher_block(b, i));
+    return whole * epoch + rest;
+}
+
 /* A pass over the micro-batch at a position, which leaves its mark in the tape's arenas. */
 static lm_status pass(lm_trainer *t, lm_batcher *b, int64_t at, bool trains, lm_err *err)
 {
@@ -88,7 +97,7 @@ static lm_status count(lm_plan *p, lm_trainer *t, lm_err *err)
     p->data_tokens = t->corpus.data.n_tokens;
     p->context = t->context;
     p->steps = t->schedule.steps;
-    p->tokens = (int64_t)((double)t->corpus.blocks.n_lessons / (double)t->corpus.blocks.n * (double)t->n_blocks);
+    p->tokens = lessons(&t->batches, t->n_blocks);
     return LM_OK;
 }
 

@@ -29,7 +29,7 @@ static int teardown(void **state)
     return test_folder_remove(state);
 }
 
-static lm_str read(const char *folder, const char *name)
+static lm_str read_file(const char *folder, const char *name)
 {
     lm_str bytes = {0};
     char *path = lm_path_join(folder, name);
@@ -41,7 +41,7 @@ static lm_str read(const char *folder, const char *name)
 
 static void same_file(const char *a, const char *b, const char *name)
 {
-    lm_str x = read(a, name), y = read(b, name);
+    lm_str x = read_file(a, name), y = read_file(b, name);
     assert_int_equal(x.len, y.len);
     assert_memory_equal(x.data, y.data, x.len);
     lm_str_free(&x);
@@ -50,7 +50,7 @@ static void same_file(const char *a, const char *b, const char *name)
 
 static int lines(const char *folder, const char *with)
 {
-    lm_str log = read(folder, "log.jsonl");
+    lm_str log = read_file(folder, "log.jsonl");
     int n = 0;
     for (const char *at = log.data; (at = strstr(at, with)); at++) n++;
     lm_str_free(&log);
@@ -132,13 +132,13 @@ static void nothing_is_overwritten_unasked(void **state)
     (void)state;
     char *out = test_path("taken"), *file = test_path("taken/letter.txt"), *other = tiny_file("other.jsonl", "{\"text\": \"something else\"}\n");
     expect("clm", rows, out, PLAIN, LM_OK, NULL);
-    lm_str before = read(out, "model.safetensors");
+    lm_str before = read_file(out, "model.safetensors");
     expect("clm", rows, out, PLAIN, LM_E_USAGE, "holds a finished run; --resume goes on with it, --overwrite throws it away");
     expect("clm", rows, out, PLAIN "--resume", LM_OK, NULL);
     expect("clm", rows, out, PLAIN "--resume --lr 0.02 --clip 3", LM_E_USAGE, "--lr (was 0.01, is 0.02), --clip (was 1.0, is 3.0)");
     expect("sft", rows, out, PLAIN "--resume --prompt-field text --completion-field text", LM_E_USAGE, "another objective");
     expect("clm", other, out, PLAIN "--resume", LM_E_MISMATCH, "the data is not what the run began with");
-    lm_str after = read(out, "model.safetensors");
+    lm_str after = read_file(out, "model.safetensors");
     assert_int_equal(before.len, after.len);
     assert_memory_equal(before.data, after.data, after.len);
     expect("clm", other, out, PLAIN "--overwrite", LM_OK, NULL);

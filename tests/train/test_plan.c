@@ -1,0 +1,97 @@
+/* The plan against the run: what is counted without computing is what computing takes, to the byte. */
+#include "train/tiny.h"
+#include "train/plan.h"
+
+static char *model, *rows, *out;
+
+static int setup(void **state)
+{
+    if (test_folder_make(state)) return -1;
+    lm_str text = {0};
+    for (int i = 0; i < 40; i++) lm_str_printf(&text, "{\"text\": \"%.*s number %d\"}\n", 3 + i % 19, "a row of some length", i * i);
+    model = tiny_model("model");
+    rows = tiny_file("rows.jsonl", text.data);
+    out = test_path("out");
+    lm_str_free(&text);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    free(model), free(rows), free(out);
+    return test_folder_remove(state);
+}
+
+static size_t part(const lm_plan *p, const char *name)
+{
+    for (int i = 0; i < p->n_parts; i++)
+        if (!strcmp(p->parts[i].name, name)) return p->parts[i].bytes;
+    fail_msg("the plan has no part %s", name);
+    return 0;
+}
+
+static void planned_is_taken(const char *arguments)
+{
+    tiny_run r;
+    lm_plan p;
+    lm_step_report report;
+    double loss;
+    tiny_open(&r, "clm", model, rows, out, arguments);
+    if (lm_plan_make(&p, &r.config, &r.err) != LM_OK) fail_msg("%s", r.err.message);
+    while (r.t.at.step < r.t.schedule.steps)
+        if (lm_trainer_step(&r.t, &report, &r.err) != LM_OK) fail_msg("%s", r.err.message);
+    if (r.t.val.n) assert_int_equal(lm_trainer_measure(&r.t, &loss, &r.err), LM_OK);
+
+    assert_int_equal(part(&p, "activations"), r.t.tape.step.peak);
+    assert_int_equal(part(&p, "backward"), r.t.tape.grads.peak);
+    assert_int_equal(part(&p, "scratch"), r.t.tape.scratch.peak);
+    assert_int_equal(part(&p, "optimizer"), r.t.optim.arena.used);
+    size_t arenas = r.t.model->params.arena.used + (r.t.adapter ? r.t.adapter->params.arena.used : 0);
+    assert_int_equal(part(&p, "weights") + part(&p, "gradients"), arenas);
+    assert_int_equal(p.steps, r.t.at.step);
+    assert_int_equal(p.tokens, r.t.at.tokens);
+    assert_int_equal(p.parameters, lm_params_count(&r.t.model->params, false));
+    size_t sum = 0;
+    for (int i = 0; i < p.n_parts; i++) sum += p.parts[i].bytes;
+    assert_int_equal(p.total, sum);
+    tiny_close(&r);
+}
+
+/* Unshuffled and in whole epochs, the run meets the micro-batches that the plan looks at. */
+static void full_training(void **state)
+{
+    (void)state;
+    planned_is_taken("--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype f32");
+    planned_is_taken("--epochs 1 --batch-size 2 --no-shuffle --dtype f32 --val-split 0.2 --accumulate 2");
+    planned_is_taken("--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype f32 --checkpointing");
+}
+
+static void lora_training(void **state)
+{
+    (void)state;
+    planned_is_taken("--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype f32 --adapter lora --lora-r 4 --lora-dropout 0.1");
+    planned_is_taken("--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype bf16 --adapter lora --lora-r 4 --modules-to-save lm_head");
+}
+
+static void base_stays_in_the_file(void **state)
+{
+    (void)state;
+    tiny_run r;
+    lm_plan p;
+    tiny_parse(&r, "clm", model, rows, out, "--steps 1 --adapter lora --lora-r 4");
+    assert_int_equal(lm_plan_make(&p, &r.config, &r.err), LM_OK);
+    int64_t vectors = (2 * 2 + 1) * 32;                          /* norms, f32 in memory: two a layer, one at the end */
+    assert_int_equal(part(&p, "file"), (p.parameters - vectors) * (int64_t)sizeof(float));
+    int64_t sites = 4 * (2 * (32 + 32) + 2 * (32 + 16) + 3 * (32 + 48));   /* r (in + out) of q, o; k, v; gate, up, down */
+    assert_int_equal(p.trained, 2 * sites);
+    assert_int_equal(part(&p, "gradients"), p.trained * (int64_t)sizeof(float));
+    tiny_close(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(full_training), cmocka_unit_test(lora_training), cmocka_unit_test(base_stays_in_the_file),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
