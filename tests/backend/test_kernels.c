@@ -190,7 +190,7 @@ static void trial_zero(const lm_kernels *k, int real)
     }
 }
 
-static void trial_rope_table(const lm_k_rope_table *shape, const lm_kernels *k)
+static void one_rope_table(const lm_k_rope_table *shape, const lm_kernels *k)
 {
     lm_k_rope_table a = *shape;
     int64_t n = a.rows * a.half;
@@ -203,11 +203,11 @@ static void trial_rope_table(const lm_k_rope_table *shape, const lm_kernels *k)
     result(LM_F32, a.sin, n, 0, "sin");
 }
 
-static void trial_rope_tables(const lm_kernels *k, int real)
+static void trial_rope_table(const lm_kernels *k, int real)
 {
     (void)real;
     EACH(int64_t, rows, 1, 33) EACH(int64_t, half, 1, 7, 64)
-        trial_rope_table(&(lm_k_rope_table){ .rows = rows, .half = half, .scale = 1.1386f }, k);
+        one_rope_table(&(lm_k_rope_table){ .rows = rows, .half = half, .scale = 1.1386f }, k);
 }
 
 /* Logits far from zero too: the loss must not depend on a constant added to all. */
@@ -490,7 +490,6 @@ static void trial_scatter_rows(const lm_kernels *k, int real)
 
 /* ---- the walk --------------------------------------------------------------------------------- */
 
-#define trial_rope_table trial_rope_tables
 static const struct trial {
     const char *slot;
     int reals;                         /* how many activation types the slot has */
