@@ -20,9 +20,9 @@
 
 #include <stdlib.h>
 
-/* A thread's part of a fills half of a 512 KiB level-2 cache, a panel of b most of level 1; the slab
+/* A thread's part of a takes a third of a 512 KiB level-2 cache, a panel of b most of level 1; the slab
  * shares level 3. */
-enum { K_MOST = 384, ROWS_MOST = 168, COLS_MOST = 1536, SUM_ROWS_MOST = 1024, COLS_LEAST = 8 * GEMM_NR };
+enum { K_MOST = 384, ROWS_MOST = 96, COLS_MOST = 1536, SUM_ROWS_MOST = 1024, COLS_LEAST = 8 * GEMM_NR };
 
 typedef struct step {
     const lm_gemm *g;
@@ -43,22 +43,18 @@ static const void *address(const void *x, lm_dtype type, int64_t i)
 
 /* ---- the end of a tile ------------------------------------------------------- */
 
-/* `count` products at row i, columns j.. of c. */
-static void finish(const step *s, vf product, int64_t i, int64_t j, int64_t count)
+static void finish_tile(const step *s, float *tile, int64_t i, int64_t j)
 {
-    int64_t at = (i - s->i0) * s->ld_sums + j - s->j0;
-    vf y = s->first ? gemm_scale(s->g, product, i, j, count)
-                    : product * s->g->alpha + gemm_load(s->sums, LM_F32, at, count);
-    if (s->last) gemm_end(s->g, y, i, j, count);
-    else gemm_store(s->sums, LM_F32, at, y, count);
-}
-
-static void finish_tile(const step *s, const float *tile, int64_t i, int64_t j)
-{
-    int64_t rows = least(GEMM_MR, s->i0 + s->m - i), cols = least(GEMM_NR, s->j0 + s->n - j);
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t v = 0; v < cols; v += LANES)
-            finish(s, vec_load_f32(tile + r * GEMM_NR + v), i + r, j + v, least(LANES, cols - v));
+    const lm_gemm *g = s->g;
+    gemm_part in_c = { .y = tile, .width = GEMM_NR, .i = i, .j = j, .rows = least(GEMM_MR, s->i0 + s->m - i),
+                       .cols = least(GEMM_NR, s->j0 + s->n - j) };
+    gemm_part in_sums = in_c;
+    in_sums.i -= s->i0;
+    in_sums.j -= s->j0;
+    if (s->first) gemm_scale(&in_c, g->alpha, g->beta, g->c, g->ct, g->ldc);
+    else gemm_scale(&in_sums, g->alpha, 1, s->sums, LM_F32, s->ld_sums);
+    if (s->last) gemm_end(g, &in_c);
+    else gemm_put(&in_sums, s->sums, LM_F32, s->ld_sums);
 }
 
 /* Whether a whole tile ends in nothing but f32 sums. */
@@ -196,10 +192,14 @@ void gemm_product(const lm_gemm *g)
 static void activate_rows(int64_t begin, int64_t end, void *context)
 {
     const lm_gemm *g = context;
+    float y[32 * LANES];
     for (int64_t i = begin; i < end; i++)
-        for (int64_t j = 0; j < g->n; j += LANES) {
-            int64_t at = i * g->ldc + j, count = least(LANES, g->n - j);
-            gemm_store(g->c, g->ct, at, gemm_act(g->act, gemm_load(g->pre, g->ct, at, count)), count);
+        for (int64_t j = 0; j < g->n; j += 32 * LANES) {
+            gemm_part p = { .y = y, .width = 32 * LANES, .i = i, .j = j, .rows = 1, .cols = least(32 * LANES, g->n - j) };
+            for (int64_t v = 0; v < p.width; v += LANES)
+                vec_store_f32(y + v, v < p.cols ? gemm_load(g->pre, g->ct, i * g->ldc + j + v, p.cols - v) : (vf){ 0 });
+            gemm_act(g->act, y, p.width);
+            gemm_put_typed(&p, g->c, g->ct, g->ldc);
         }
 }
 

@@ -86,17 +86,15 @@ static void run_chunks(int64_t begin, int64_t end, void *context)
 {
     const job *w = context;
     const lm_gemm *g = w->g;
-    float sums[GEMM_FEW_ROWS * CHUNK];
+    float sums[GEMM_FEW_ROWS * CHUNK] = { 0 };
     for (int64_t j = begin * CHUNK; j < least(end * CHUNK, g->n); j += CHUNK) {
         int64_t n = least(CHUNK, g->n - j);
         if (g->bt == LM_F32) chunk_type(sums, w, LM_F32, j, n);
         else if (g->bt == LM_BF16) chunk_type(sums, w, LM_BF16, j, n);
         else chunk_type(sums, w, LM_F16, j, n);
-        for (int64_t i = 0; i < g->m; i++)
-            for (int64_t v = 0; v < n; v += LANES) {
-                int64_t count = least(LANES, n - v);
-                gemm_end(g, gemm_scale(g, vec_load_f32(sums + i * CHUNK + v), i, j + v, count), i, j + v, count);
-            }
+        gemm_part p = { .y = sums, .width = CHUNK, .j = j, .rows = g->m, .cols = n };
+        gemm_scale(&p, g->alpha, g->beta, g->c, g->ct, g->ldc);
+        gemm_end(g, &p);
     }
 }
 
