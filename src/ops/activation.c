@@ -5,14 +5,6 @@ typedef struct attr {
     lm_act act;
 } attr;
 
-static lm_status infer(lm_tape *t, lm_node *n)
-{
-    const lm_tensor *x = n->in[0];
-    if (!lm_is_contiguous(x)) return lm_tape_fail(t, "x must be contiguous");
-    n->out[0] = lm_tensor_new(t, x->dtype, x->ndim, x->dim);
-    return t->err.code;
-}
-
 static void forward(lm_tape *t, lm_node *n)
 {
     const attr *a = n->attr;
@@ -32,7 +24,7 @@ static void backward(lm_tape *t, lm_node *n)
 
 const lm_op lm_op_activation = {
     .name = "activation", .source = "Hendrycks & Gimpel 2016, section 2",
-    .infer = infer, .forward = forward, .backward = backward,
+    .infer = lm_infer_elementwise, .forward = forward, .backward = backward,
 };
 
 lm_tensor *lm_activation(lm_tape *t, lm_tensor *x, lm_act act)

@@ -9,14 +9,6 @@ typedef struct attr {
     float p;
 } attr;
 
-static lm_status infer(lm_tape *t, lm_node *n)
-{
-    const lm_tensor *x = n->in[0];
-    if (!lm_is_contiguous(x)) return lm_tape_fail(t, "x must be contiguous");
-    n->out[0] = lm_tensor_new(t, x->dtype, x->ndim, x->dim);
-    return t->err.code;
-}
-
 static void drop(lm_tape *t, const lm_node *n, void *y, const void *x, bool acc)
 {
     const attr *a = n->attr;
@@ -35,7 +27,7 @@ static void backward(lm_tape *t, lm_node *n)
 
 const lm_op lm_op_dropout = {
     .name = "dropout", .source = "Srivastava et al. 2014, section 4",
-    .infer = infer, .forward = forward, .backward = backward,
+    .infer = lm_infer_elementwise, .forward = forward, .backward = backward,
 };
 
 lm_tensor *lm_dropout(lm_tape *t, lm_tensor *x, float p)

@@ -5,15 +5,6 @@ typedef struct attr {
     float alpha;
 } attr;
 
-static lm_status infer_same(lm_tape *t, lm_node *n)
-{
-    const lm_tensor *a = n->in[0], *b = n->in[1];
-    if (!lm_is_contiguous(a) || (b && (!lm_is_contiguous(b) || !lm_same_shape(a, b) || a->dtype != b->dtype)))
-        return lm_tape_fail(t, "operands must be contiguous and of one shape and type");
-    n->out[0] = lm_tensor_new(t, a->dtype, a->ndim, a->dim);
-    return t->err.code;
-}
-
 /* in += alpha * dy */
 static void pass_back(lm_tape *t, lm_tensor *in, const lm_tensor *y, float alpha)
 {
@@ -37,7 +28,7 @@ static void add_backward(lm_tape *t, lm_node *n)
 }
 
 const lm_op lm_op_add = {
-    .name = "add", .source = "arithmetic", .infer = infer_same, .forward = add_forward, .backward = add_backward,
+    .name = "add", .source = "arithmetic", .infer = lm_infer_elementwise, .forward = add_forward, .backward = add_backward,
 };
 
 lm_tensor *lm_add(lm_tape *t, lm_tensor *a, lm_tensor *b)
@@ -49,9 +40,8 @@ lm_tensor *lm_add(lm_tape *t, lm_tensor *a, lm_tensor *b)
 
 static lm_status add_in_place_infer(lm_tape *t, lm_node *n)
 {
-    const lm_tensor *y = n->in[0], *x = n->in[1];
-    if (!lm_is_contiguous(y) || !lm_is_contiguous(x) || !lm_same_shape(y, x) || y->dtype != x->dtype)
-        return lm_tape_fail(t, "operands must be contiguous and of one shape and type");
+    const lm_tensor *y = n->in[0];
+    LM_TRY(lm_check_elementwise(t, n));
     n->out[0] = lm_tensor_over(t, y->data, y->dtype, y->ndim, y->dim);
     return t->err.code;
 }
@@ -91,7 +81,7 @@ static void mul_backward(lm_tape *t, lm_node *n)
 }
 
 const lm_op lm_op_mul = {
-    .name = "mul", .source = "arithmetic", .infer = infer_same, .forward = mul_forward, .backward = mul_backward,
+    .name = "mul", .source = "arithmetic", .infer = lm_infer_elementwise, .forward = mul_forward, .backward = mul_backward,
 };
 
 lm_tensor *lm_mul(lm_tape *t, lm_tensor *a, lm_tensor *b)
@@ -114,7 +104,7 @@ static void scale_backward(lm_tape *t, lm_node *n)
 }
 
 const lm_op lm_op_scale = {
-    .name = "scale", .source = "arithmetic", .infer = infer_same, .forward = scale_forward, .backward = scale_backward,
+    .name = "scale", .source = "arithmetic", .infer = lm_infer_elementwise, .forward = scale_forward, .backward = scale_backward,
 };
 
 lm_tensor *lm_scale(lm_tape *t, lm_tensor *x, float alpha)

@@ -5,15 +5,6 @@ typedef struct attr {
     lm_act act;
 } attr;
 
-static lm_status infer(lm_tape *t, lm_node *n)
-{
-    const lm_tensor *gate = n->in[0], *up = n->in[1];
-    if (!lm_is_contiguous(gate) || !lm_is_contiguous(up) || !lm_same_shape(gate, up))
-        return lm_tape_fail(t, "gate and up must be contiguous and of one shape");
-    n->out[0] = lm_tensor_new(t, gate->dtype, gate->ndim, gate->dim);
-    return t->err.code;
-}
-
 static void forward(lm_tape *t, lm_node *n)
 {
     const attr *a = n->attr;
@@ -34,7 +25,7 @@ static void backward(lm_tape *t, lm_node *n)
 
 const lm_op lm_op_glu = {
     .name = "glu", .source = "Shazeer 2020, equation 6",
-    .infer = infer, .forward = forward, .backward = backward,
+    .infer = lm_infer_elementwise, .forward = forward, .backward = backward,
 };
 
 lm_tensor *lm_glu(lm_tape *t, lm_tensor *gate, lm_tensor *up, lm_act act)

@@ -196,6 +196,22 @@ lm_node *lm_apply(lm_tape *t, const lm_op *op, const void *attr, size_t attr_siz
     return n;
 }
 
+lm_status lm_check_elementwise(lm_tape *t, const lm_node *n)
+{
+    const lm_tensor *first = n->in[0];
+    for (int i = 0; i < LM_MAX_IN && n->in[i]; i++)
+        if (!lm_is_contiguous(n->in[i]) || !lm_same_shape(first, n->in[i]) || first->dtype != n->in[i]->dtype)
+            return lm_tape_fail(t, "operands must be contiguous and of one shape and type");
+    return LM_OK;
+}
+
+lm_status lm_infer_elementwise(lm_tape *t, lm_node *n)
+{
+    LM_TRY(lm_check_elementwise(t, n));
+    n->out[0] = lm_tensor_new(t, n->in[0]->dtype, n->in[0]->ndim, n->in[0]->dim);
+    return t->err.code;
+}
+
 void lm_tape_walk_back(lm_tape *t, lm_node *stop)
 {
     for (lm_node *n = t->last; n != stop && !t->err.code; n = n->previous) {

@@ -98,6 +98,11 @@ lm_node *lm_apply(lm_tape *t, const lm_op *op, const void *attr, size_t attr_siz
 
 lm_status lm_tape_fail(lm_tape *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* For ops that work number by number: inputs are contiguous, of one shape and type; infer then makes an
+ * output like them. */
+lm_status lm_check_elementwise(lm_tape *t, const lm_node *n);
+lm_status lm_infer_elementwise(lm_tape *t, lm_node *n);
+
 /* A new tensor header with step memory (or with `data`, when not NULL). */
 lm_tensor *lm_tensor_new(lm_tape *t, lm_dtype dtype, int ndim, const int64_t *dim);
 lm_tensor *lm_tensor_over(lm_tape *t, void *data, lm_dtype dtype, int ndim, const int64_t *dim);
