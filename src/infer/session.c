@@ -76,7 +76,9 @@ lm_status lm_session_new(lm_session **out, lm_model *m, const lm_kernels *k, con
     for (int i = 0; i < m->config.n_eos; i++) add_eos(s, m->config.eos_id[i]);
     if (tk) add_eos(s, lm_eos_id(tk));
     allocate_batch(s, options->step_tokens);
-    lm_sampler_init(&s->sampler, m->config.vocab_size);
+    /* Many models have more rows than their tokenizer has ids, to round the number up: never drawn. */
+    int64_t ids = tk ? lm_tokenizer_vocab_size(tk) : m->config.vocab_size;
+    lm_sampler_init(&s->sampler, ids < m->config.vocab_size ? ids : m->config.vocab_size);
 
     lm_status status = choose_context(s, options->context, err);
     if (status == LM_OK) status = lm_tape_init(&s->tape, k, &(lm_tape_options){ .compute = options->compute }, err);
@@ -443,7 +445,7 @@ lm_status lm_session_step(lm_session *s, int64_t *live, lm_err *err)
         for (int64_t i = 0; i < n_asking; i++) {
             lm_sequence *q = s->asking[i];
             lm_draw draw;
-            LM_TRY(lm_sample(&s->sampler, &draw, logits + i * s->sampler.vocab, &q->request.sampling,
+            LM_TRY(lm_sample(&s->sampler, &draw, logits + i * s->m->config.vocab_size, &q->request.sampling,
                              q->ids.data + q->start, (int64_t)q->ids.len - q->start, q->request.stream,
                              (uint64_t)q->ids.len, err));
             LM_TRY(accept(s, q, draw, err));

@@ -81,7 +81,8 @@ typedef struct lm_session_options {
 } lm_session_options;
 
 /* The model, its kernels and the tokenizer must outlive the session.  A context beyond the model's
- * limit is LM_E_USAGE.  Without a tokenizer (NULL) sequences have ids and no text. */
+ * limit is LM_E_USAGE.  Without a tokenizer (NULL) sequences have ids and no text; with one, only ids
+ * that it knows are drawn. */
 lm_status lm_session_new(lm_session **out, lm_model *m, const lm_kernels *k, const lm_tokenizer *tk,
                          const lm_session_options *options, lm_err *err);
 void lm_session_free(lm_session *s);     /* takes NULL; frees the sequences as well */
