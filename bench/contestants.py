@@ -54,7 +54,7 @@ def peer_training(work, dtype):
 def malmoi_training(model, *options):
     out = WORK / "run"
     command = [MALMOI, "train", "clm", "--model", WORK / model, "--data", WORK / "text.jsonl", "--out", out,
-               "--batch-size", str(shapes.B), "--context", str(shapes.T), "--packing", "--steps", str(STEPS), *options]
+               "--batch-size", str(shapes.B), "--context", str(shapes.T), "--steps", str(STEPS), *options]
 
     def speed(_):
         with open(out / "log.jsonl") as log:
@@ -64,13 +64,12 @@ def malmoi_training(model, *options):
 
 
 def plan_remark(contestant):
-    """What `malmoi plan` predicts for the contestant's command against what was measured."""
+    """What malmoi predicts for the contestant's command (train --dry-run) against what was measured."""
     def remark(_, peak):
-        arguments = [a for a in contestant.command[1:]]
-        said = subprocess.run([MALMOI, "plan", *arguments, "--json"], capture_output=True, text=True, check=True)
+        said = subprocess.run([*contestant.command, "--dry-run", "--json"], capture_output=True, text=True, check=True)
         predicted = json.loads(said.stdout)["peak_bytes"] / 2**20
         error = predicted / peak - 1
-        return [f"`malmoi plan` predicts {predicted:.0f} MiB, {error:+.1%} of what was measured "
+        return [f"`--dry-run` predicts {predicted:.0f} MiB, {error:+.1%} of what was measured "
                 f"({'reached' if abs(error) <= 0.05 else 'LOST'}: within 5%)."]
     return remark
 

@@ -3,8 +3,7 @@
     inputs.py FOLDER
 
 gpt2/ and llama/ have the shapes of shapes.py and a byte-level tokenizer that is filled up to the
-model's vocabulary, so that every id has a text; text.jsonl holds enough tokens for every step that
-bench/run measures.  Nothing is written where the folder already has it.
+model's vocabulary, so that every id has a text; text.jsonl holds rows that fill a block each.  Nothing is written where the folder already has it.
 """
 import json
 import pathlib
@@ -19,7 +18,7 @@ from transformers import (GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCaus
 import shapes
 
 END = "<|endoftext|>"
-ROWS = 400                                     # of about 500 bytes, thus tokens, each
+ROWS, LETTERS = 64, shapes.T                   # a row of T letters and its end: T tokens to learn
 
 
 def tokenizer_of(size):
@@ -44,7 +43,7 @@ def write_text(path):
     letters = "abcdefghijklmnopqrstuvwxyz      "
     with open(path, "w") as out:
         for _ in range(ROWS):
-            out.write(json.dumps({"text": "".join(draw.choices(letters, k=500))}) + "\n")
+            out.write(json.dumps({"text": "".join(draw.choices(letters, k=LETTERS))}) + "\n")
 
 
 def main():
