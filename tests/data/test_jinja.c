@@ -115,7 +115,7 @@ static void data_is_marked(void **state)
     expect("{{ s.split('-') | join('|') }}{{ '%s!' % s }}{{ '<{}>'.format(s) }}{{ s.title() }}", "[a]|[ba-b]!<[a-b]>[A-B]");
     expect("{{ d | tojson }}", "{\"[k]\": [1, 2.5, null, true, \"[it's]\"]}");
     expect("{% macro f(x) %}<{{ x }}>{% endmacro %}{{ f(s) }}{% set y %}{{ s }}.{% endset %}{{ y }}", "<[a-b]>[a-b].");
-    expect("{{ s[::-1] }}{{ [s] }}{{ s | indent }}{{ s * 2 }}{{ {s: 1} | items | first | first }}", "[b-a]['[a-b]'][a-ba-ba-b][a-b]");
+    expect("{{ s[::-1] }}{{ [s] }}{{ s | indent }}{{ s * 2 }}{{ {s: 1} | items | first | first }}", "X");
 }
 
 /* A known role may be made part of a token; a made-up one may not. */
@@ -164,6 +164,7 @@ static void limits_hold(void **state)
     lm_str deep = {0};
     lm_str_puts(&deep, "{{ ");
     for (int i = 0; i < 100000; i++) lm_str_putc(&deep, '(');
+    lm_str_puts(&deep, " }}");
     refuse(deep.data, LM_E_UNSUPPORTED, "levels deep");
     lm_str_free(&deep);
 
