@@ -30,6 +30,7 @@ struct lm_encoder {
     lm_str spelled, normal, repaired;
     void *work;                      /* the model's */
     cached *cache;
+    lm_added *specials;              /* special tokens as they are written, once asked for */
     bool keeps;                      /* the encoder outlives one text */
     void (*sink)(void *context, lm_span piece);   /* takes the pieces in the model's place, when set */
     void *sink_context;
@@ -72,6 +73,7 @@ static void encoder_release(lm_encoder *e)
     free(e->scratch);
     lm_str_free(&e->spelled), lm_str_free(&e->normal), lm_str_free(&e->repaired);
     if (e->tk->model->work_free) e->tk->model->work_free(e->work);
+    lm_added_free(e->specials);
     free(e->cache);
 }
 
@@ -197,7 +199,7 @@ static lm_status encode_gap(lm_encoder *e, lm_span text, bool first, bool specia
     return encode_normalised(e, lm_span_of(e->normal.data, e->normal.len), first, specials);
 }
 
-static lm_status encode_text(lm_encoder *e, lm_span text, bool specials)
+static lm_status encode_text(lm_encoder *e, lm_span text, bool first, bool specials)
 {
     if (!e->tk->keeps_bytes && lm_utf8_valid(text.data, text.len) < text.len) {
         lm_str_clear(&e->repaired);
@@ -206,21 +208,41 @@ static lm_status encode_text(lm_encoder *e, lm_span text, bool specials)
     }
     size_t at = 0;
     for (lm_added_match match; lm_added_find(e->tk->raw, text, at, specials, &match); at = match.end) {
-        LM_TRY(encode_gap(e, lm_span_of(text.data + at, match.begin - at), at == 0, specials));
+        LM_TRY(encode_gap(e, lm_span_of(text.data + at, match.begin - at), first && at == 0, specials));
         lm_ids_push(e->out, match.token->id);
     }
-    return encode_gap(e, lm_span_of(text.data + at, text.len - at), at == 0, specials);
+    return encode_gap(e, lm_span_of(text.data + at, text.len - at), first && at == 0, specials);
+}
+
+static void begin(lm_encoder *e, lm_ids *out, size_t n, lm_err *err)
+{
+    e->out = out;
+    e->err = err;
+    e->step = 0;
+    if (!e->cache && e->tk->model->cache && (e->keeps || n >= CACHE_FROM)) e->cache = lm_calloc(CACHE_SLOTS, sizeof *e->cache);
+}
+
+lm_status lm_encoder_section(lm_encoder *e, lm_ids *out, lm_span text, bool first, lm_err *err)
+{
+    begin(e, out, text.len, err);
+    return text.len ? encode_text(e, text, first, false) : LM_OK;
+}
+
+const lm_added *lm_encoder_specials(lm_encoder *e)
+{
+    if (e->specials) return e->specials;
+    e->specials = lm_added_new();
+    for (int i = 0; i < e->tk->n_added; i++)
+        if (e->tk->added[i].special) lm_added_put(e->specials, e->tk->added[i].text, &e->tk->added[i]);
+    return e->specials;
 }
 
 lm_status lm_encoder_run(lm_encoder *e, lm_ids *out, const char *text, size_t n, unsigned flags, lm_err *err)
 {
     const lm_tokenizer *tk = e->tk;
-    e->out = out;
-    e->err = err;
-    e->step = 0;
-    if (!e->cache && tk->model->cache && (e->keeps || n >= CACHE_FROM)) e->cache = lm_calloc(CACHE_SLOTS, sizeof *e->cache);
+    begin(e, out, n, err);
     if (flags & LM_ENCODE_BOS) lm_ids_append(out, tk->before.data, tk->before.len);
-    if (n) LM_TRY(encode_text(e, lm_span_of(text, n), flags & LM_ENCODE_ALLOW_SPECIAL));
+    if (n) LM_TRY(encode_text(e, lm_span_of(text, n), true, flags & LM_ENCODE_ALLOW_SPECIAL));
     if (flags & LM_ENCODE_EOS) lm_ids_append(out, tk->after.data, tk->after.len);
     return LM_OK;
 }

@@ -169,25 +169,26 @@ static lm_status adjust_template(lm_tokenizer *tk, const reading *s, lm_json **p
 
 /* ---- chat template ------------------------------------------------------------------------------------ */
 
-static void find_chat_template(lm_tokenizer *tk, const reading *s, const char *folder)
+/* A file of its own comes before the configuration, as in transformers. */
+static lm_status find_chat_template(lm_tokenizer *tk, const reading *r, const char *folder, lm_err *err)
 {
-    const lm_json *value = lm_json_get(s->config, "chat_template");
+    char *path = folder ? lm_path_join(folder, "chat_template.jinja") : NULL;
+    lm_str source = {0};
+    bool own = path && lm_file_exists(path);
+    lm_status status = own ? lm_file_read(&source, path, json_limit, err) : LM_OK;
+    free(path);
+    if (own) tk->chat_template = lm_str_take(&source);
+    if (own) return status;
+
+    const lm_json *value = lm_json_get(r->config, "chat_template");
     const char *text = json_is_string(value) ? json_string_value(value) : NULL;
     for (size_t i = 0; i < json_array_size(value); i++) {      /* several, by name */
         const lm_json *entry = json_array_get(value, i);
         const char *name = token_text(entry, "name");
         if (!text || (name && !strcmp(name, "default"))) text = token_text(entry, "template");
     }
-    if (text) {
-        tk->chat_template = lm_strdup(text);
-        return;
-    }
-    if (!folder) return;
-    char *path = lm_path_join(folder, "chat_template.jinja");
-    lm_str source = {0};
-    if (lm_file_exists(path) && !lm_file_read(&source, path, json_limit, NULL)) tk->chat_template = lm_str_take(&source);
-    lm_str_free(&source);
-    free(path);
+    if (text) tk->chat_template = lm_strdup(text);
+    return LM_OK;
 }
 
 /* ---- loading -------------------------------------------------------------------------------------------- */
@@ -210,7 +211,7 @@ static lm_status read_folder(reading *r, const char *folder, lm_err *err)
 static lm_status finish(lm_tokenizer *tk, reading *r, const char *folder, lm_err *err)
 {
     find_specials(tk, r);
-    find_chat_template(tk, r, folder);
+    LM_TRY(find_chat_template(tk, r, folder, err));
     lm_json *post;
     LM_TRY(adjust_template(tk, r, &post, err));
     if (post) {

@@ -188,6 +188,12 @@ lm_status lm_tokenizer_adopt(lm_tokenizer **out, lm_json *document, const char *
 /* Runs text up to the model and hands each piece to `sink` instead; added tokens are not sought. */
 lm_status lm_encoder_pieces(lm_encoder *encoder, const char *text, size_t n, void (*sink)(void *context, lm_span piece), void *context, lm_err *err);
 
+/* A part of a text between special tokens, none of which is read in it; `first`: it begins the text. */
+lm_status lm_encoder_section(lm_encoder *encoder, lm_ids *out, lm_span text, bool first, lm_err *err);
+
+/* The special tokens as they are written, whatever normalisation makes of them. */
+const lm_added *lm_encoder_specials(lm_encoder *encoder);
+
 /* ---- readers of other formats ------------------------------------------------------------- */
 
 /* One file format: recognised by content, read into a document in the schema of tokenizer.json and

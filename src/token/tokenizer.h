@@ -61,6 +61,18 @@ lm_encoder *lm_encoder_new(const lm_tokenizer *tk);
 void lm_encoder_free(lm_encoder *encoder);               /* takes NULL */
 lm_status lm_encoder_run(lm_encoder *encoder, lm_ids *out, const char *text, size_t n, unsigned flags, lm_err *err);
 
+/* A text whose parts have different rights and fates, as a chat has. */
+typedef struct lm_parts {
+    const uint8_t *foreign;          /* [n] not 0: this byte is no part of a special token; NULL: all may be */
+    const size_t *cuts;              /* [n_cuts] offsets that no token lies across, ascending */
+    size_t n_cuts;
+    size_t *at;                      /* [n_cuts] becomes the index in *out of the first token behind each */
+} lm_parts;
+
+/* Appends the ids of text[0..n); special tokens are read where they are not foreign.  Between two of them
+ * the tokens are those of the whole stretch where it divides at the cuts, else those of its parts. */
+lm_status lm_encoder_run_parts(lm_encoder *encoder, lm_ids *out, const char *text, size_t n, const lm_parts *parts, lm_err *err);
+
 enum { LM_DECODE_SKIP_SPECIAL = 1 };
 
 /* Appends the text of ids[0..n) to *out.  LM_E_MISMATCH for an id outside the vocabulary. */
