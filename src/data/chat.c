@@ -22,6 +22,7 @@ const char lm_chat_plain[] =
 
 struct lm_chat_template {
     lm_jinja *jinja;
+    char *text;
     lm_json *tokens;                 /* bos_token, eos_token, ... */
     bool plain;
 };
@@ -34,6 +35,7 @@ lm_status lm_chat_template_new(lm_chat_template **out, const char *text, const c
 {
     lm_chat_template *t = lm_calloc(1, sizeof *t);
     lm_status status = lm_jinja_compile(&t->jinja, text, strlen(text), name, err);
+    t->text = lm_strdup(text);
     t->tokens = tokens ? json_deep_copy(tokens) : json_object();
     *out = status == LM_OK ? t : NULL;
     if (status != LM_OK) lm_chat_template_free(t);
@@ -44,11 +46,13 @@ void lm_chat_template_free(lm_chat_template *t)
 {
     if (!t) return;
     lm_jinja_free(t->jinja);
+    free(t->text);
     lm_json_free(t->tokens);
     free(t);
 }
 
 bool lm_chat_template_is_plain(const lm_chat_template *t) { return t->plain; }
+const char *lm_chat_template_text(const lm_chat_template *t) { return t->text; }
 
 /* "bos_token": "<s>", or {"content": "<s>", ...}, of a tokenizer_config.json. */
 static lm_status read_tokens(lm_json *tokens, const char *folder, lm_err *err)
@@ -346,6 +350,37 @@ static lm_status put_example(lm_example *out, const lm_marked *text, bool all, l
     if (status == LM_OK) lm_example_put(out, ids->data + from, ids->len - from, all);
     free(edges);
     return status;
+}
+
+/* The first special token behind the content of a one-word answer. */
+static int32_t end_of(const lm_marked *text, const lm_tokenizer *tk)
+{
+    size_t n = 0, last = 0;
+    for (size_t i = 0; i < text->marks.len; i++)
+        if (text->marks.data[i] & LM_MARK_DATA) last = i + 1;
+    lm_ids ids = {0};
+    lm_marked tail = {0};
+    lm_str_append(&tail.text, text->text.data + last, text->text.len - last);
+    lm_str_append(&tail.marks, text->marks.data + last, text->marks.len - last);
+    lm_encoder *encoder = lm_encoder_new(tk);
+    int32_t id = -1;
+    if (lm_chat_encode(encoder, &ids, &tail, NULL) == LM_OK)
+        for (; n < ids.len && id < 0; n++) id = lm_token_is_special(tk, ids.data[n]) ? ids.data[n] : -1;
+    lm_encoder_free(encoder);
+    lm_ids_free(&ids);
+    lm_marked_free(&tail);
+    return id;
+}
+
+int32_t lm_chat_end_of_turn(const lm_chat_template *t, const lm_tokenizer *tk)
+{
+    lm_json *messages = json_pack("[{s:s, s:s}, {s:s, s:s}]", "role", "user", "content", "a", "role", "assistant", "content", "b");
+    lm_marked text = {0};
+    const lm_chat chat = { .messages = messages };
+    int32_t id = lm_chat_render(t, &text, &chat, NULL) == LM_OK && text.text.len ? end_of(&text, tk) : -1;
+    lm_marked_free(&text);
+    lm_json_free(messages);
+    return id;
 }
 
 lm_status lm_chat_example(const lm_chat_template *t, lm_example *out, const lm_json *row, bool all, lm_encoder *encoder,

@@ -40,8 +40,9 @@ lm_status lm_chat_template_load(lm_chat_template **out, const char *folder, cons
 lm_status lm_chat_template_new(lm_chat_template **out, const char *text, const char *name, const lm_json *tokens, lm_err *err);
 void lm_chat_template_free(lm_chat_template *t);         /* takes NULL */
 
-/* Whether it is lm_chat_plain, for want of another. */
+/* Whether it is lm_chat_plain, for want of another; and its source. */
 bool lm_chat_template_is_plain(const lm_chat_template *t);
+const char *lm_chat_template_text(const lm_chat_template *t);
 
 typedef struct lm_chat {
     const lm_json *messages;         /* a list of {"role": "user", "content": ..., ...} */
@@ -61,6 +62,10 @@ lm_status lm_chat_render_answers(const lm_chat_template *t, lm_marked *out, cons
 /* Appends the ids of a rendered chat.  Special tokens are read in what the template wrote, and nowhere else;
  * the template has written the beginning of text itself. */
 lm_status lm_chat_encode(lm_encoder *encoder, lm_ids *out, const lm_marked *text, lm_err *err);
+
+/* The special token that ends an answer, or -1: a model that was trained on the template ends its turn there,
+ * whatever its configuration says about the end of text. */
+int32_t lm_chat_end_of_turn(const lm_chat_template *t, const lm_tokenizer *tk);
 
 /* A row of training data, {"messages": [...], "tools": [...]}, as an example whose answers are learnt, or,
  * with `all`, everything. */

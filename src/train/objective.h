@@ -39,6 +39,9 @@ struct lm_objective {
     /* Before the loss and without gradients: rollouts, reference log-probabilities.  NULL for none. */
     lm_status (*collect)(const lm_task *task, const lm_forward *f, lm_microbatch *m, lm_err *err);
 
+    /* Adds the objective's own files to the folder of a finished run.  NULL for none. */
+    lm_status (*finish)(const lm_task *task, const char *out, lm_err *err);
+
     /* A scalar, the micro-batch's part of the step's loss: sum of weights[i] * loss[i].  f->batch is m's. */
     lm_tensor *(*loss)(const lm_task *task, const lm_forward *f, const lm_microbatch *m);
 };

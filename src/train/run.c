@@ -375,6 +375,7 @@ lm_status lm_run_finish(lm_run *r, lm_err *err)
         LM_TRY(lm_model_save(t->model, out, saved_type(t->model), 0, err));
         LM_TRY(lm_folder_copy_sides(t->c->o->model, out, err));
     }
+    if (t->task.objective->finish) LM_TRY(t->task.objective->finish(&t->task, out, err));
     json_object_set_new(r->description, "finished", json_true());
     json_object_set_new(r->description, "state", state_json(&t->at));
     char *description = in_out(r, "run.json");
