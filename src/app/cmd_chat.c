@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/signal.h"
+#include "data/chat.h"
 #include "infer/generation.h"
 #include "infer/session.h"
 
@@ -18,7 +19,7 @@
 #include <unistd.h>
 
 typedef struct chat_options {
-    const char *model, *adapter, *system;
+    const char *model, *adapter, *system, *template;
     int64_t max_new_tokens, context;
     int dtype;
     bool forget;
@@ -28,6 +29,7 @@ static const lm_option options[] = {
     LM_OPTION(STRING, chat_options, model, "model", .metavar = "FOLDER", .help = "the model; may also stand first"),
     LM_OPTION(STRING, chat_options, adapter, "adapter", .metavar = "FOLDER", .help = "a PEFT adapter over it"),
     LM_OPTION(STRING, chat_options, system, "system", .help = "what the model is told first"),
+    LM_OPTION(STRING, chat_options, template, "chat-template", .metavar = "FILE", .help = "a template to use instead of the model's"),
     LM_OPTION(INT, chat_options, max_new_tokens, "max-new-tokens", .letter = 'n', .fallback = "1024", .min = 1,
               .max = 1 << 30, .help = "longest answer, in tokens"),
     LM_OPTION(INT, chat_options, context, "context", .fallback = "0", .max = 1 << 30,
@@ -51,6 +53,10 @@ typedef struct chat {
     const lm_sampling *sampling;
     lm_opened m;
     lm_generation defaults;
+    lm_chat_template *template;
+    lm_encoder *encoder;
+    int32_t stops[LM_GENERATION_EOS + 1];    /* [n_stops] ids that end an answer: the model's, and the template's end of turn */
+    int n_stops;
     lm_session *session;
     lm_sequence *sequence;               /* NULL before the first turn */
     lm_json *messages;
@@ -82,26 +88,13 @@ static bool forget_oldest(chat *c)
     return true;
 }
 
-/* The plain form for a model without a chat template: "User: ..." and "Assistant: ..." with a blank line
- * after each, and the system's words in front. */
-static void render_plain(const chat *c, lm_str *out)
-{
-    size_t i;
-    json_t *message;
-    json_array_foreach(c->messages, i, message) {
-        const char *role = json_string_value(json_object_get(message, "role"));
-        const char *label = strcmp(role, "user") == 0 ? "User: " : strcmp(role, "assistant") == 0 ? "Assistant: " : "";
-        lm_str_printf(out, "%s%s\n\n", label, json_string_value(json_object_get(message, "content")));
-    }
-    lm_str_puts(out, "Assistant:");
-}
-
 static lm_status render(const chat *c, lm_ids *out, lm_err *err)
 {
-    lm_str text = { 0 };
-    render_plain(c, &text);
-    lm_status status = lm_encode(c->m.tokenizer, out, text.data, text.len, LM_ENCODE_BOS, err);
-    lm_str_free(&text);
+    lm_marked text = { 0 };
+    const lm_chat what = { .messages = c->messages, .prompt = true };
+    lm_status status = lm_chat_render(c->template, &text, &what, err);
+    if (status == LM_OK) status = lm_chat_encode(c->encoder, out, &text, err);
+    lm_marked_free(&text);
     return status;
 }
 
@@ -159,7 +152,7 @@ static lm_status answer(chat *c, lm_err *err)
     if (status == LM_OK) {
         const lm_request request = { .prompt = ids.data, .n_prompt = (int64_t)ids.len, .sampling = *c->sampling,
                                      .stream = json_array_size(c->messages), .max_new_tokens = c->o->max_new_tokens,
-                                     .stop = &stop, .keep = true, .on_text = print_text };
+                                     .stop = lm_chat_template_is_plain(c->template) ? &stop : NULL, .keep = true, .on_text = print_text };
         if (c->sequence) status = lm_session_continue(c->session, c->sequence, &request, err);
         else status = lm_session_add(c->session, &c->sequence, &request, err);
     }
@@ -247,14 +240,29 @@ static lm_status converse(chat *c, lm_err *err)
     return status;
 }
 
+/* The template that is asked for, or the one that the adapter was trained on, or the model's. */
+static lm_status open_template(chat *c, const char *model, lm_err *err)
+{
+    char *trained = c->o->adapter ? lm_path_join(c->o->adapter, "chat_template.jinja") : NULL;
+    const char *file = c->o->template ? c->o->template : trained && lm_file_exists(trained) ? trained : NULL;
+    lm_status status = lm_chat_template_load(&c->template, model, c->m.tokenizer, file, err);
+    free(trained);
+    if (status != LM_OK) return status;
+    c->encoder = lm_encoder_new(c->m.tokenizer);
+    for (; c->n_stops < c->defaults.n_eos; c->n_stops++) c->stops[c->n_stops] = c->defaults.eos[c->n_stops];
+    int32_t end = lm_chat_end_of_turn(c->template, c->m.tokenizer);
+    if (end >= 0) c->stops[c->n_stops++] = end;
+    return LM_OK;
+}
+
 static lm_status work(chat *c, const lm_call *call, const char *model, lm_err *err)
 {
     const chat_options *o = c->o;
     LM_TRY(lm_generation_read(&c->defaults, model, err));
     LM_TRY(lm_open(&c->m, call, model, o->adapter, o->dtype, err));
     LM_TRY(lm_open_tokenizer(&c->m, err));
-    const lm_session_options how = { .context = o->context, .compute = c->m.compute, .eos = c->defaults.eos,
-                                     .n_eos = c->defaults.n_eos };
+    LM_TRY(open_template(c, model, err));
+    const lm_session_options how = { .context = o->context, .compute = c->m.compute, .eos = c->stops, .n_eos = c->n_stops };
     LM_TRY(lm_session_new(&c->session, c->m.model, &c->m.kernels, c->m.tokenizer, &how, err));
     if (c->terminal && !call->common.quiet) fprintf(stderr, "%s\n" CHAT_COMMANDS, model);
     reset(c, o->system);
@@ -272,6 +280,8 @@ static lm_status run(lm_call *call, lm_err *err)
     c.messages = json_array();
     lm_status status = work(&c, call, model, err);
     lm_session_free(c.session);
+    lm_encoder_free(c.encoder);
+    lm_chat_template_free(c.template);
     lm_json_free(c.messages);
     lm_generation_free(&c.defaults);
     lm_close(&c.m);
