@@ -5,11 +5,11 @@
 #include "app/command.h"
 #include "app/open.h"
 #include "app/sampling.h"
+#include "app/turns.h"
 
 #include "base/file.h"
 #include "base/log.h"
 #include "base/signal.h"
-#include "data/chat.h"
 #include "infer/generation.h"
 #include "infer/session.h"
 
@@ -53,10 +53,7 @@ typedef struct chat {
     const lm_sampling *sampling;
     lm_opened m;
     lm_generation defaults;
-    lm_chat_template *template;
-    lm_encoder *encoder;
-    int32_t stops[LM_GENERATION_EOS + 1];    /* [n_stops] ids that end an answer: the model's, and the template's end of turn */
-    int n_stops;
+    lm_turns turns;
     lm_session *session;
     lm_sequence *sequence;               /* NULL before the first turn */
     lm_json *messages;
@@ -88,16 +85,6 @@ static bool forget_oldest(chat *c)
     return true;
 }
 
-static lm_status render(const chat *c, lm_ids *out, lm_err *err)
-{
-    lm_marked text = { 0 };
-    const lm_chat what = { .messages = c->messages, .prompt = true };
-    lm_status status = lm_chat_render(c->template, &text, &what, err);
-    if (status == LM_OK) status = lm_chat_encode(c->encoder, out, &text, err);
-    lm_marked_free(&text);
-    return status;
-}
-
 /* ---- a turn --------------------------------------------------------------------------- */
 
 /* Without the spaces that a model puts before its answer. */
@@ -116,7 +103,7 @@ static lm_status render_to_fit(chat *c, lm_ids *ids, lm_err *err)
     int64_t context = lm_session_context(c->session), dropped = 0;
     for (;;) {
         lm_ids_clear(ids);
-        LM_TRY(render(c, ids, err));
+        LM_TRY(lm_turns_encode(&c->turns, ids, c->messages, err));
         if ((int64_t)ids->len < context) break;
         if (!c->o->forget || !forget_oldest(c)) {
             return lm_fail(err, LM_E_MISMATCH, "the conversation has %zu tokens and the context holds %lld: /reset, or start with --forget",
@@ -145,14 +132,14 @@ static lm_status decode(chat *c, lm_err *err)
 /* Answers the last message.  On failure the conversation is as it was before that message. */
 static lm_status answer(chat *c, lm_err *err)
 {
-    static char *plain_stop[] = { "\nUser:" };
-    const lm_strings stop = { .items = plain_stop, .n = 1 };
+    char *text_end = (char *)(uintptr_t)lm_turns_stop(&c->turns);
+    const lm_strings stop = { .items = &text_end, .n = text_end != NULL };
     lm_ids ids = { 0 };
     lm_status status = render_to_fit(c, &ids, err);
     if (status == LM_OK) {
         const lm_request request = { .prompt = ids.data, .n_prompt = (int64_t)ids.len, .sampling = *c->sampling,
                                      .stream = json_array_size(c->messages), .max_new_tokens = c->o->max_new_tokens,
-                                     .stop = lm_chat_template_is_plain(c->template) ? &stop : NULL, .keep = true, .on_text = print_text };
+                                     .stop = &stop, .keep = true, .on_text = print_text };
         if (c->sequence) status = lm_session_continue(c->session, c->sequence, &request, err);
         else status = lm_session_add(c->session, &c->sequence, &request, err);
     }
@@ -240,29 +227,15 @@ static lm_status converse(chat *c, lm_err *err)
     return status;
 }
 
-/* The template that is asked for, or the one that the adapter was trained on, or the model's. */
-static lm_status open_template(chat *c, const char *model, lm_err *err)
-{
-    char *trained = c->o->adapter ? lm_path_join(c->o->adapter, "chat_template.jinja") : NULL;
-    const char *file = c->o->template ? c->o->template : trained && lm_file_exists(trained) ? trained : NULL;
-    lm_status status = lm_chat_template_load(&c->template, model, c->m.tokenizer, file, err);
-    free(trained);
-    if (status != LM_OK) return status;
-    c->encoder = lm_encoder_new(c->m.tokenizer);
-    for (; c->n_stops < c->defaults.n_eos; c->n_stops++) c->stops[c->n_stops] = c->defaults.eos[c->n_stops];
-    int32_t end = lm_chat_end_of_turn(c->template, c->m.tokenizer);
-    if (end >= 0) c->stops[c->n_stops++] = end;
-    return LM_OK;
-}
-
 static lm_status work(chat *c, const lm_call *call, const char *model, lm_err *err)
 {
     const chat_options *o = c->o;
     LM_TRY(lm_generation_read(&c->defaults, model, err));
     LM_TRY(lm_open(&c->m, call, model, o->adapter, o->dtype, err));
     LM_TRY(lm_open_tokenizer(&c->m, err));
-    LM_TRY(open_template(c, model, err));
-    const lm_session_options how = { .context = o->context, .compute = c->m.compute, .eos = c->stops, .n_eos = c->n_stops };
+    LM_TRY(lm_turns_open(&c->turns, &c->m, o->adapter, o->template, &c->defaults, err));
+    const lm_session_options how = { .context = o->context, .compute = c->m.compute, .eos = c->turns.ends,
+                                     .n_eos = c->turns.n_ends };
     LM_TRY(lm_session_new(&c->session, c->m.model, &c->m.kernels, c->m.tokenizer, &how, err));
     if (c->terminal && !call->common.quiet) fprintf(stderr, "%s\n" CHAT_COMMANDS, model);
     reset(c, o->system);
@@ -280,8 +253,7 @@ static lm_status run(lm_call *call, lm_err *err)
     c.messages = json_array();
     lm_status status = work(&c, call, model, err);
     lm_session_free(c.session);
-    lm_encoder_free(c.encoder);
-    lm_chat_template_free(c.template);
+    lm_turns_close(&c.turns);
     lm_json_free(c.messages);
     lm_generation_free(&c.defaults);
     lm_close(&c.m);

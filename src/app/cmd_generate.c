@@ -14,11 +14,11 @@
 #include <string.h>
 
 typedef struct generate_options {
-    const char *model, *adapter, *prompt, *prompt_file;
+    const char *model, *adapter, *prompt, *prompt_file, *system, *template;
     int64_t max_new_tokens, samples, context;
     lm_strings stop;
     int dtype;
-    bool bos, special, echo, ignore_eos, slide, json;
+    bool chat, bos, special, echo, ignore_eos, slide, json;
 } generate_options;
 
 static const lm_option options[] = {
@@ -26,7 +26,10 @@ static const lm_option options[] = {
     LM_OPTION(STRING, generate_options, adapter, "adapter", .metavar = "FOLDER", .help = "a PEFT adapter over it"),
     LM_OPTION(STRING, generate_options, prompt, "prompt", .letter = 'p', .help = "the text to continue"),
     LM_OPTION(STRING, generate_options, prompt_file, "prompt-file", .metavar = "FILE",
-              .help = "a prompt on each line, or JSONL with \"prompt\"; - reads standard input"),
+              .help = "a prompt on each line, or JSONL with \"prompt\" or \"messages\"; - reads standard input"),
+    LM_OPTION(FLAG, generate_options, chat, "chat", .help = "the prompt is what a user says: apply the chat template"),
+    LM_OPTION(STRING, generate_options, system, "system", .help = "with --chat, what the model is told first"),
+    LM_OPTION(STRING, generate_options, template, "chat-template", .metavar = "FILE", .help = "a template to use instead of the model's"),
     LM_OPTION(INT, generate_options, max_new_tokens, "max-new-tokens", .letter = 'n', .fallback = "256", .min = -1,
               .max = 1 << 30, .help = "tokens to generate (-1: until the model ends or the context is full)"),
     LM_OPTION(INT, generate_options, samples, "samples", .fallback = "1", .min = 1, .max = 1 << 20,
@@ -52,6 +55,8 @@ typedef struct generate {
     const lm_sampling *sampling;
     lm_opened m;
     lm_generation defaults;
+    lm_turns turns;                      /* opened with --chat */
+    lm_strings stop;                     /* the user's, and what ends a plain chat's answer */
     lm_prompts prompts;
     lm_session *session;
     lm_sequence **sequences;             /* [prompts.n * o->samples], the samples of a prompt side by side */
@@ -59,10 +64,23 @@ typedef struct generate {
     double began, first;                 /* when, in seconds; first: the first piece of text */
 } generate;
 
+/* With --chat, what ends an answer is the template's business as well. */
+static lm_status open_turns(generate *g, lm_err *err)
+{
+    const generate_options *o = g->o;
+    if (o->chat) LM_TRY(lm_turns_open(&g->turns, &g->m, o->adapter, o->template, &g->defaults, err));
+    const char *end = o->chat ? lm_turns_stop(&g->turns) : NULL;
+    g->stop.items = lm_calloc((size_t)o->stop.n + 1, sizeof *g->stop.items);
+    for (int i = 0; i < o->stop.n; i++) g->stop.items[g->stop.n++] = o->stop.items[i];
+    if (end) g->stop.items[g->stop.n++] = (char *)(uintptr_t)end;
+    return LM_OK;
+}
+
 static lm_status read_prompts(generate *g, lm_err *err)
 {
     const generate_options *o = g->o;
-    lm_prompt_form form = { .tokenizer = g->m.tokenizer, .bos = o->bos, .special = o->special };
+    lm_prompt_form form = { .tokenizer = g->m.tokenizer, .bos = o->bos, .special = o->special,
+                            .turns = o->chat ? &g->turns : NULL, .system = o->system };
     if (o->prompt_file) return lm_prompts_read(&g->prompts, o->prompt_file, &form, err);
     return lm_prompts_add(&g->prompts, o->prompt, strlen(o->prompt), &form, err);
 }
@@ -98,7 +116,7 @@ static lm_status add_sequences(generate *g, lm_err *err)
         const lm_prompt *prompt = &g->prompts.items[i / o->samples];
         lm_request request = {
             .prompt = prompt->ids.data, .n_prompt = (int64_t)prompt->ids.len, .sampling = *g->sampling,
-            .stream = (uint64_t)i, .max_new_tokens = o->max_new_tokens, .stop = &o->stop,
+            .stream = (uint64_t)i, .max_new_tokens = o->max_new_tokens, .stop = &g->stop,
             .ignore_eos = o->ignore_eos, .slide = o->slide, .on_text = stream_text, .context = g,
         };
         if (lm_session_add(g->session, &g->sequences[i], &request, err) == LM_OK) continue;
@@ -159,9 +177,11 @@ static lm_status work(generate *g, const lm_call *call, const char *model, lm_er
     LM_TRY(lm_generation_read(&g->defaults, model, err));
     LM_TRY(lm_open(&g->m, call, model, o->adapter, o->dtype, err));
     LM_TRY(lm_open_tokenizer(&g->m, err));
+    LM_TRY(open_turns(g, err));
     LM_TRY(read_prompts(g, err));
     const lm_session_options how = { .context = o->context, .rows = choose_rows(g), .compute = g->m.compute,
-                                     .eos = g->defaults.eos, .n_eos = g->defaults.n_eos };
+                                     .eos = o->chat ? g->turns.ends : g->defaults.eos,
+                                     .n_eos = o->chat ? g->turns.n_ends : g->defaults.n_eos };
     LM_TRY(lm_session_new(&g->session, g->m.model, &g->m.kernels, g->m.tokenizer, &how, err));
     LM_TRY(add_sequences(g, err));
     if (o->echo && !o->json && g->n == 1) fputs(g->prompts.items[0].text, stdout);
@@ -187,6 +207,8 @@ static lm_status run(lm_call *call, lm_err *err)
     lm_status status = work(&g, call, model, err);
     lm_session_free(g.session);
     free(g.sequences);
+    free(g.stop.items);
+    lm_turns_close(&g.turns);
     lm_prompts_free(&g.prompts);
     lm_generation_free(&g.defaults);
     lm_close(&g.m);
@@ -199,6 +221,7 @@ const lm_command lm_command_generate = {
     .summary = "continue a text",
     .usage = "MODEL --prompt TEXT [options]",
     .example = "malmoi generate MODEL --prompt \"Once upon a time\" --max-new-tokens 100\n"
+               "malmoi generate MODEL --chat --prompt \"Why is the sky blue?\"\n"
                "malmoi generate MODEL --prompt-file prompts.txt --greedy --json",
     .notes = "Sampling settings that are not given come from the model's generation_config.json where it has them.\n"
              "The same seed gives the same text, alone or among other prompts.",

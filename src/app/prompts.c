@@ -6,27 +6,60 @@
 #include <stdlib.h>
 #include <string.h>
 
-lm_status lm_prompts_add(lm_prompts *p, const char *text, size_t n, const lm_prompt_form *form, lm_err *err)
+static lm_prompt *append(lm_prompts *p, const char *text, size_t n)
 {
-    size_t valid = lm_utf8_valid(text, n);
-    if (valid < n) return lm_fail(err, LM_E_FORMAT, "the prompt is not UTF-8 at byte %zu", valid);
     if (p->n == p->cap) {
         p->cap = p->cap ? 2 * p->cap : 8;
         p->items = lm_realloc(p->items, (size_t)p->cap * sizeof *p->items);
     }
     lm_prompt *item = &p->items[p->n++];
     *item = (lm_prompt){ .text = lm_strndup(text, n) };
+    return item;
+}
+
+static lm_status encode_turn(lm_ids *ids, const char *text, size_t n, const lm_prompt_form *form, lm_err *err)
+{
+    lm_json *messages = json_array();
+    if (form->system) json_array_append_new(messages, json_pack("{s:s, s:s}", "role", "system", "content", form->system));
+    json_array_append_new(messages, json_pack("{s:s, s:s%}", "role", "user", "content", text, n));
+    lm_status status = lm_turns_encode(form->turns, ids, messages, err);
+    lm_json_free(messages);
+    return status;
+}
+
+lm_status lm_prompts_add(lm_prompts *p, const char *text, size_t n, const lm_prompt_form *form, lm_err *err)
+{
+    size_t valid = lm_utf8_valid(text, n);
+    if (valid < n) return lm_fail(err, LM_E_FORMAT, "the prompt is not UTF-8 at byte %zu", valid);
+    lm_prompt *item = append(p, text, n);
+    if (form->turns) return encode_turn(&item->ids, text, n, form, err);
     unsigned flags = (form->bos ? LM_ENCODE_BOS : 0) | (form->special ? LM_ENCODE_ALLOW_SPECIAL : 0);
     return lm_encode(form->tokenizer, &item->ids, text, n, flags, err);
+}
+
+/* A whole conversation; what is shown as the prompt is its last message. */
+static lm_status add_messages(lm_prompts *p, const lm_json *messages, const char *name, const lm_prompt_form *form, lm_err *err)
+{
+    const lm_json *last = json_array_get(messages, json_array_size(messages) - 1);
+    const char *content = json_string_value(json_object_get(last, "content"));
+    if (!form->turns) return lm_fail(err, LM_E_USAGE, "%s: messages: say --chat to have them rendered by the chat template", name);
+    if (!content) return lm_fail(err, LM_E_FORMAT, "%s: messages: expected a list that ends with a message of text", name);
+    return lm_turns_encode(form->turns, &append(p, content, strlen(content))->ids, messages, err);
 }
 
 static lm_status add_object(lm_prompts *p, const lm_str *line, const char *name, const lm_prompt_form *form, lm_err *err)
 {
     lm_json *row = lm_json_parse(line->data, line->len, name, err);
     if (!row) return err->code;
+    const lm_json *messages = lm_json_get(row, "messages");
     const char *text = NULL;
-    lm_status status = lm_json_need_str(row, "prompt", name, &text, err);
-    if (status == LM_OK) status = lm_prompts_add(p, text, strlen(text), form, err);
+    lm_status status;
+    if (messages) {
+        status = add_messages(p, messages, name, form, err);
+    } else {
+        status = lm_json_need_str(row, "prompt", name, &text, err);
+        if (status == LM_OK) status = lm_prompts_add(p, text, strlen(text), form, err);
+    }
     lm_json_free(row);
     return status;
 }

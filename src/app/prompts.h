@@ -2,9 +2,7 @@
 #ifndef LM_APP_PROMPTS_H
 #define LM_APP_PROMPTS_H
 
-#include "base/err.h"
-#include "base/str.h"
-#include "token/tokenizer.h"
+#include "app/turns.h"
 
 typedef struct lm_prompt {
     char *text;                          /* as it was given */
@@ -21,12 +19,14 @@ typedef struct lm_prompt_form {
     const lm_tokenizer *tokenizer;
     bool bos;
     bool special;                        /* special tokens written in the text are those tokens */
+    const lm_turns *turns;               /* not NULL: the text is what a user says */
+    const char *system;                  /* said before it; NULL: nothing */
 } lm_prompt_form;
 
 lm_status lm_prompts_add(lm_prompts *p, const char *text, size_t n, const lm_prompt_form *form, lm_err *err);
 
 /* Every line of a file ("-": standard input) is a prompt; when the first begins with "{", every line is
- * an object with "prompt".  Messages name file and line.  A file without any prompt is LM_E_FORMAT. */
+ * an object with "prompt", or, as a conversation, with "messages".  Errors name file and line.  A file without any prompt is LM_E_FORMAT. */
 lm_status lm_prompts_read(lm_prompts *p, const char *path, const lm_prompt_form *form, lm_err *err);
 void lm_prompts_free(lm_prompts *p);
 

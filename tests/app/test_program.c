@@ -143,6 +143,7 @@ static void test_refusals(void **state)
         { "generate %s --prompt-file /dev/null", 1, "no prompt" },
         { "generate %s --prompt x --adapter /nowhere/at/all", 1, "/nowhere/at/all" },
         { "generate %s --prompt '' ", 1, "empty prompt" },
+        { "generate %s --prompt x --chat --chat-template /nowhere/at/all", 1, "/nowhere/at/all" },
         { "eval", 2, "perplexity" },
         { "eval perplexty %s --data x", 2, "did you mean 'perplexity'?" },
         { "eval perplexity %s", 2, "--data" },
@@ -330,10 +331,18 @@ static void test_chat_over_a_pipe(void **state)
     char *second = greedy_answer(prompt.data);
     assert_string_equal(json_string_value(json_object_get(json_array_get(messages, 4), "content")), second);
     lm_str_free(&prompt);
-    free(first);
     free(second);
     lm_json_free(doc);
     program_free(&p);
+
+    const char *const once[] = { "generate", model, "--chat", "--system", "sat", "--prompt", "the cat", "--greedy", "-n", "8", "--json", NULL };
+    program_run(&p, NULL, once);                             /* one turn through generate is the chat's first */
+    need(&p, 0);
+    lm_json *row = parse(p.out.data, p.out.len);
+    assert_non_null(strstr(json_string_value(json_object_get(row, "text")), first));
+    lm_json_free(row);
+    program_free(&p);
+    free(first);
 
     with_model(&p, "/nonsense\n", "chat %s");
     check_refusal(&p, 2, "/help");
