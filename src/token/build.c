@@ -120,7 +120,7 @@ static lm_status index_added(lm_tokenizer *tk, lm_err *err)
             continue;
         }
         lm_str_clear(&normal);
-        status = lm_normalise(tk, &normal, token->text, err);
+        status = lm_normalise(tk, &normal, token->text, true, err);
         lm_added_put(tk->normalised, lm_span_of(normal.data, normal.len), token);
     }
     lm_str_free(&normal);

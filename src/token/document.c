@@ -1,6 +1,7 @@
 #include "token/document.h"
 #include "base/err.h"
 #include "base/map.h"
+#include "token/charsmap.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -88,23 +89,6 @@ lm_json *lm_document_byte_bpe(lm_json *vocab, lm_json *merges, lm_json *pretoken
     return document;
 }
 
-lm_json *lm_document_llama_normaliser(bool prefix)
-{
-    lm_json *list = must(json_array());
-    if (prefix) json_array_append_new(list, must(json_pack("{s:s, s:s}", "type", "Prepend", "prepend", mark)));
-    json_array_append_new(list, must(json_pack("{s:s, s:{s:s}, s:s}", "type", "Replace", "pattern", "String", " ", "content", mark)));
-    return lm_document_sequence("normalizers", list);
-}
-
-lm_json *lm_document_llama_decoder(bool prefix, bool bytes)
-{
-    lm_json *list = must(json_pack("[{s:s, s:{s:s}, s:s}]", "type", "Replace", "pattern", "String", mark, "content", " "));
-    if (bytes) json_array_append_new(list, must(json_pack("{s:s}", "type", "ByteFallback")));
-    json_array_append_new(list, must(json_pack("{s:s}", "type", "Fuse")));
-    if (prefix) json_array_append_new(list, must(json_pack("{s:s, s:s, s:i, s:i}", "type", "Strip", "content", " ", "start", 1, "stop", 0)));
-    return lm_document_sequence("decoders", list);
-}
-
 /* ---- merges from scores -------------------------------------------------------------------- */
 
 typedef struct score_merge {
@@ -166,28 +150,117 @@ lm_json *lm_document_merges(const lm_piece *pieces, int n)
     return list;
 }
 
-/* ---- a whole document -------------------------------------------------------------------------- */
+/* ---- SentencePiece ------------------------------------------------------------------------------ */
 
-lm_json *lm_document_score_bpe(const lm_piece *pieces, int n, int unk, int bos, int eos, bool prefix)
+static lm_json *replace_node(const char *kind, const char *pattern, const char *content)
 {
-    lm_json *document = lm_document_new(), *vocab = must(json_object()), *added = json_object_get(document, "added_tokens");
-    bool bytes = false;
-    for (int i = 0; i < n; i++) {
-        lm_span text = pieces[i].text;
-        json_object_setn_new(vocab, text.data, text.len, must(json_integer(i)));
-        bytes |= pieces[i].type == LM_PIECE_BYTE;
-        bool special = pieces[i].type == LM_PIECE_CONTROL || pieces[i].type == LM_PIECE_UNKNOWN;
-        if (special || pieces[i].type == LM_PIECE_USER) json_array_append_new(added, lm_document_added(i, text, special, false));
+    return must(json_pack("{s:s, s:{s:s}, s:s}", "type", "Replace", "pattern", kind, pattern, "content", content));
+}
+
+/* Character map, spaces at the ends, runs of spaces, a mark in front, marks for spaces: in this order. */
+static lm_json *normaliser(const lm_sentencepiece *s)
+{
+    lm_json *list = must(json_array());
+    if (s->charsmap.len) {
+        lm_str text = {0};
+        lm_base64_encode(&text, s->charsmap);
+        json_array_append_new(list, must(json_pack("{s:s, s:s, s:s}", "type", "Precompiled", "precompiled_charsmap", text.data, "exact", "sentencepiece")));
+        lm_str_free(&text);
     }
-    lm_json *model = must(json_pack("{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b, s:o, s:o}", "type", "BPE", "dropout", "unk_token",
-                                    "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", 1, "byte_fallback", (int)bytes,
-                                    "ignore_merges", 0, "vocab", vocab, "merges", lm_document_merges(pieces, n)));
-    if (unk >= 0) json_object_set_new(model, "unk_token", lm_document_text(pieces[unk].text));
-    json_object_set_new(document, "model", model);
-    json_object_set_new(document, "normalizer", lm_document_llama_normaliser(prefix));
-    json_object_set_new(document, "decoder", lm_document_llama_decoder(prefix, bytes));
-    if (bos >= 0 || eos >= 0)
-        json_object_set_new(document, "post_processor",
-                            lm_document_template(bos >= 0 ? pieces[bos].text.data : NULL, bos, eos >= 0 ? pieces[eos].text.data : NULL, eos));
+    if (s->squeeze) {
+        json_array_append_new(list, replace_node("Regex", "\\A +| +\\z", ""));
+        json_array_append_new(list, replace_node("Regex", " {2,}", " "));
+    }
+    if (s->prefix) {
+        lm_json *prepend = must(json_pack("{s:s, s:s}", "type", "Prepend", "prepend", mark));
+        if (s->prefix_once) json_object_set_new(prepend, "exact", json_string("sentencepiece"));
+        json_array_append_new(list, prepend);
+    }
+    json_array_append_new(list, replace_node("String", " ", mark));
+    return lm_document_sequence("normalizers", list);
+}
+
+static lm_json *decoder(const lm_sentencepiece *s)
+{
+    lm_json *list = must(json_pack("[o, {s:s}, {s:s}]", replace_node("String", mark, " "), "type", "ByteFallback", "type", "Fuse"));
+    if (s->prefix) json_array_append_new(list, must(json_pack("{s:s, s:s, s:i, s:i}", "type", "Strip", "content", " ", "start", 1, "stop", 0)));
+    return lm_document_sequence("decoders", list);
+}
+
+/* The text of a piece, NUL-terminated, for the caller to free; NULL for none. */
+static char *piece_name(const lm_sentencepiece *s, int id)
+{
+    return id >= 0 ? lm_strndup(s->pieces[id].text.data, s->pieces[id].text.len) : NULL;
+}
+
+/* Everything but the model. */
+static lm_json *surroundings(const lm_sentencepiece *s)
+{
+    lm_json *document = lm_document_new(), *added = json_object_get(document, "added_tokens");
+    for (int i = 0; i < s->n; i++) {
+        bool special = s->pieces[i].type == LM_PIECE_CONTROL || s->pieces[i].type == LM_PIECE_UNKNOWN;
+        if (special || s->pieces[i].type == LM_PIECE_USER) json_array_append_new(added, lm_document_added(i, s->pieces[i].text, special, false));
+    }
+    json_object_set_new(document, "normalizer", normaliser(s));
+    json_object_set_new(document, "decoder", decoder(s));
+    char *bos = piece_name(s, s->add_bos ? s->bos : -1), *eos = piece_name(s, s->add_eos ? s->eos : -1);
+    if (bos || eos) json_object_set_new(document, "post_processor", lm_document_template(bos, s->bos, eos, s->eos));
+    free(bos);
+    free(eos);
     return document;
+}
+
+lm_json *lm_document_score_bpe(const lm_sentencepiece *s)
+{
+    lm_json *document = surroundings(s), *vocab = must(json_object());
+    for (int i = 0; i < s->n; i++) json_object_setn_new(vocab, s->pieces[i].text.data, s->pieces[i].text.len, must(json_integer(i)));
+    lm_json *model = must(json_pack("{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b, s:o, s:o}", "type", "BPE", "dropout", "unk_token",
+                                    "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", 1, "byte_fallback", (int)s->byte_fallback,
+                                    "ignore_merges", 0, "vocab", vocab, "merges", lm_document_merges(s->pieces, s->n)));
+    if (s->unk >= 0) json_object_set_new(model, "unk_token", lm_document_text(s->pieces[s->unk].text));
+    json_object_set_new(document, "model", model);
+    return document;
+}
+
+lm_json *lm_document_unigram(const lm_sentencepiece *s)
+{
+    lm_json *document = surroundings(s), *vocab = must(json_array());
+    for (int i = 0; i < s->n; i++)
+        json_array_append_new(vocab, must(json_pack("[o, f]", lm_document_text(s->pieces[i].text), (double)s->pieces[i].score)));
+    json_object_set_new(document, "model",
+                        must(json_pack("{s:s, s:i, s:o, s:b, s:s}", "type", "Unigram", "unk_id", s->unk, "vocab", vocab,
+                                       "byte_fallback", (int)s->byte_fallback, "exact", "sentencepiece")));
+    return document;
+}
+
+lm_json *lm_document_specials(const lm_sentencepiece *s, int pad)
+{
+    lm_json *config = must(json_object());
+    const char *const keys[] = { "bos_token", "eos_token", "unk_token", "pad_token" };
+    const int ids[] = { s->bos, s->eos, s->unk, pad };
+    for (int i = 0; i < 4; i++)
+        if (ids[i] >= 0) json_object_set_new(config, keys[i], lm_document_text(s->pieces[ids[i]].text));
+    return config;
+}
+
+static void drop_private(lm_json *node)
+{
+    const char *key;
+    lm_json *value;
+    size_t i;
+    if (json_is_array(node)) {
+        json_array_foreach(node, i, value) drop_private(value);
+    } else if (json_is_object(node)) {
+        json_object_del(node, "exact");
+        json_object_foreach(node, key, value) drop_private(value);
+    }
+}
+
+/* Vocabularies may hold a token "exact" and are left alone. */
+lm_json *lm_document_public(const lm_json *document)
+{
+    lm_json *copy = must(json_deep_copy(document)), *model = json_object_get(copy, "model");
+    json_object_del(model, "exact");
+    drop_private(json_object_get(copy, "normalizer"));
+    return copy;
 }

@@ -45,16 +45,31 @@ lm_json *lm_document_byte_split(const char *expression);
 /* A document of byte-level BPE.  Takes the three nodes. */
 lm_json *lm_document_byte_bpe(lm_json *vocab, lm_json *merges, lm_json *pretokeniser);
 
-/* The normaliser and decoder of LLaMA-2: U+2581 for spaces, one in front where `prefix`. */
-lm_json *lm_document_llama_normaliser(bool prefix);
-lm_json *lm_document_llama_decoder(bool prefix, bool bytes);
-
 /* The merges that a vocabulary with scores stands for: for each normal piece, every way to put it
  * together from two others, the best score first; among equals the longer left side first. */
 lm_json *lm_document_merges(const lm_piece *pieces, int n);
 
-/* A whole document of SentencePiece-style BPE.  Control and unknown pieces become special tokens, user
- * pieces added ones; bos and eos are ids, or -1. */
-lm_json *lm_document_score_bpe(const lm_piece *pieces, int n, int unk, int bos, int eos, bool prefix);
+/* What a SentencePiece-style file says; ids are -1 for none. */
+typedef struct lm_sentencepiece {
+    const lm_piece *pieces;
+    int n, unk, bos, eos;
+    bool byte_fallback;
+    lm_span charsmap;                /* compiled character map; empty: none */
+    bool prefix;                     /* a space in front of a text */
+    bool squeeze;                    /* spaces at the ends vanish, runs of them are one */
+    bool prefix_once;                /* not behind an added token */
+    bool add_bos, add_eos;           /* around a text */
+} lm_sentencepiece;
+
+/* Whole documents of a BPE or a Unigram model.  Control and unknown pieces become special tokens, user
+ * pieces added ones. */
+lm_json *lm_document_score_bpe(const lm_sentencepiece *s);
+lm_json *lm_document_unigram(const lm_sentencepiece *s);
+
+/* Settings in the schema of tokenizer_config.json that name the special tokens. */
+lm_json *lm_document_specials(const lm_sentencepiece *s, int pad);
+
+/* Some members only mean something here ("exact", see precompiled.c); this is a copy without them. */
+lm_json *lm_document_public(const lm_json *document);
 
 #endif

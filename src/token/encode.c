@@ -15,6 +15,8 @@ enum {
     CACHE_FROM = 4096,               /* one text shorter than this does not pay for a table */
 };
 
+static const size_t longest_text = (size_t)256 << 20;   /* models count places in 32 bits */
+
 typedef struct cached {
     uint8_t bytes, n;                /* bytes == 0: free */
     char word[CACHE_BYTES];
@@ -145,7 +147,7 @@ lm_status lm_pieces_next(lm_pieces *e, lm_span piece, bool first)
 
 /* ---- normalisation ------------------------------------------------------------------------------ */
 
-lm_status lm_normalise(const lm_tokenizer *tk, lm_str *out, lm_span text, lm_err *err)
+lm_status lm_normalise(const lm_tokenizer *tk, lm_str *out, lm_span text, bool first, lm_err *err)
 {
     lm_str buffers[2] = { {0}, {0} };
     lm_status status = LM_OK;
@@ -154,7 +156,7 @@ lm_status lm_normalise(const lm_tokenizer *tk, lm_str *out, lm_span text, lm_err
         const lm_normaliser *kind = step->kind;
         lm_str *next = &buffers[i & 1];
         lm_str_clear(next);
-        status = kind->apply(step->state, next, text, err);
+        status = kind->apply(step->state, next, text, first, err);
         text = lm_span_of(next->data ? next->data : "", next->len);
     }
     lm_str_append(out, text.data, text.len);
@@ -164,16 +166,17 @@ lm_status lm_normalise(const lm_tokenizer *tk, lm_str *out, lm_span text, lm_err
 }
 
 /* Normalises the valid runs and keeps the bytes between them, for tokenizers that keep bytes. */
-static lm_status normalise_around_bytes(lm_encoder *e, lm_span text)
+static lm_status normalise_around_bytes(lm_encoder *e, lm_span text, bool first)
 {
     bool spelled = e->tk->spell_at < 0;
     while (text.len) {
         size_t valid = lm_utf8_valid(text.data, text.len);
-        if (valid) LM_TRY(lm_normalise(e->tk, &e->normal, lm_span_of(text.data, valid), e->err));
+        if (valid) LM_TRY(lm_normalise(e->tk, &e->normal, lm_span_of(text.data, valid), first, e->err));
         if (valid == text.len) break;
         if (spelled) lm_bytes_spell(&e->normal, lm_span_of(text.data + valid, 1));
         else lm_str_putc(&e->normal, text.data[valid]);
         text = lm_span_of(text.data + valid + 1, text.len - valid - 1);
+        first = false;
     }
     return LM_OK;
 }
@@ -195,7 +198,7 @@ static lm_status encode_gap(lm_encoder *e, lm_span text, bool first, bool specia
     if (!text.len) return LM_OK;
     if (!e->tk->normalisers.n) return encode_normalised(e, text, first, specials);
     lm_str_clear(&e->normal);
-    LM_TRY(normalise_around_bytes(e, text));
+    LM_TRY(normalise_around_bytes(e, text, first));
     return encode_normalised(e, lm_span_of(e->normal.data, e->normal.len), first, specials);
 }
 
@@ -240,6 +243,7 @@ const lm_added *lm_encoder_specials(lm_encoder *e)
 lm_status lm_encoder_run(lm_encoder *e, lm_ids *out, const char *text, size_t n, unsigned flags, lm_err *err)
 {
     const lm_tokenizer *tk = e->tk;
+    if (n > longest_text) return lm_fail(err, LM_E_UNSUPPORTED, "a text of %zu bytes: at most %zu are encoded at once", n, longest_text);
     begin(e, out, n, err);
     if (flags & LM_ENCODE_BOS) lm_ids_append(out, tk->before.data, tk->before.len);
     if (n) LM_TRY(encode_text(e, lm_span_of(text, n), true, flags & LM_ENCODE_ALLOW_SPECIAL));
@@ -255,7 +259,7 @@ lm_status lm_encoder_pieces(lm_encoder *e, const char *text, size_t n, void (*si
     e->step = 0;
     lm_span whole = lm_span_of(text, n);
     lm_str_clear(&e->normal);
-    lm_status status = e->tk->normalisers.n ? normalise_around_bytes(e, whole) : LM_OK;
+    lm_status status = e->tk->normalisers.n ? normalise_around_bytes(e, whole, true) : LM_OK;
     if (!status) status = lm_pieces_next(e, e->tk->normalisers.n ? lm_span_of(e->normal.data, e->normal.len) : whole, true);
     e->sink = NULL;
     return status;

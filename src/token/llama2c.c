@@ -78,14 +78,15 @@ static lm_status read_pieces(lm_piece **pieces, int *n, lm_str *texts, const uin
 
 static lm_status read_llama2c(lm_json **document, lm_json **config, const char *path, lm_err *err)
 {
-    (void)config;
     lm_mapping file;
     LM_TRY(lm_file_map(&file, path, err));
     lm_piece *pieces = NULL;
     lm_str texts = {0};
     int n = 0;
     lm_status status = read_pieces(&pieces, &n, &texts, file.data, file.size, path, err);
-    if (!status) *document = lm_document_score_bpe(pieces, n, UNK, BOS, -1, true);
+    lm_sentencepiece s = { .pieces = pieces, .n = n, .unk = UNK, .bos = BOS, .eos = EOS, .byte_fallback = true, .prefix = true, .add_bos = true };
+    if (!status) *document = lm_document_score_bpe(&s);
+    if (!status) *config = lm_document_specials(&s, -1);
     free(pieces);
     lm_str_free(&texts);
     lm_mapping_free(&file);

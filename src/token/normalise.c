@@ -8,51 +8,51 @@
 
 /* ---- without settings -------------------------------------------------------------- */
 
-static lm_status nfc(const void *state, lm_str *out, lm_span text, lm_err *err)
+static lm_status nfc(const void *state, lm_str *out, lm_span text, bool first, lm_err *err)
 {
-    (void)state, (void)err;
+    (void)state, (void)first, (void)err;
     lm_unicode_normalise(out, text, LM_NFC);
     return LM_OK;
 }
 
-static lm_status nfd(const void *state, lm_str *out, lm_span text, lm_err *err)
+static lm_status nfd(const void *state, lm_str *out, lm_span text, bool first, lm_err *err)
 {
-    (void)state, (void)err;
+    (void)state, (void)first, (void)err;
     lm_unicode_normalise(out, text, LM_NFD);
     return LM_OK;
 }
 
-static lm_status nfkc(const void *state, lm_str *out, lm_span text, lm_err *err)
+static lm_status nfkc(const void *state, lm_str *out, lm_span text, bool first, lm_err *err)
 {
-    (void)state, (void)err;
+    (void)state, (void)first, (void)err;
     lm_unicode_normalise(out, text, LM_NFKC);
     return LM_OK;
 }
 
-static lm_status nfkd(const void *state, lm_str *out, lm_span text, lm_err *err)
+static lm_status nfkd(const void *state, lm_str *out, lm_span text, bool first, lm_err *err)
 {
-    (void)state, (void)err;
+    (void)state, (void)first, (void)err;
     lm_unicode_normalise(out, text, LM_NFKD);
     return LM_OK;
 }
 
-static lm_status lowercase(const void *state, lm_str *out, lm_span text, lm_err *err)
+static lm_status lowercase(const void *state, lm_str *out, lm_span text, bool first, lm_err *err)
 {
-    (void)state, (void)err;
+    (void)state, (void)first, (void)err;
     lm_unicode_lower(out, text);
     return LM_OK;
 }
 
-static lm_status byte_level(const void *state, lm_str *out, lm_span text, lm_err *err)
+static lm_status byte_level(const void *state, lm_str *out, lm_span text, bool first, lm_err *err)
 {
-    (void)state, (void)err;
+    (void)state, (void)first, (void)err;
     lm_bytes_spell(out, text);
     return LM_OK;
 }
 
-static lm_status strip_accents(const void *state, lm_str *out, lm_span text, lm_err *err)
+static lm_status strip_accents(const void *state, lm_str *out, lm_span text, bool first, lm_err *err)
 {
-    (void)state, (void)err;
+    (void)state, (void)first, (void)err;
     for (size_t i = 0; i < text.len;) {
         uint32_t rune;
         size_t length = (size_t)lm_rune_at(text.data + i, text.len - i, &rune);
@@ -72,23 +72,40 @@ const lm_normaliser lm_normaliser_byte_level = { .name = "ByteLevel", .apply = b
 
 /* ---- Prepend: a text before any that is not empty ---------------------------------------- */
 
+typedef struct prefix {
+    char *text;
+    bool once;                       /* SentencePiece's way ("exact"): not behind an added token */
+} prefix;
+
+static void prepend_free(void *state)
+{
+    prefix *p = state;
+    if (p) free(p->text);
+    free(p);
+}
+
 static lm_status prepend_load(void **state, const lm_step_source *source, lm_err *err)
 {
-    const char *text;
+    prefix *p = lm_calloc(1, sizeof *p);
+    *state = p;
+    const char *text, *exact = NULL;
     LM_TRY(lm_json_need_str(source->json, "prepend", source->name, &text, err));
-    *state = lm_strdup(text);
+    LM_TRY(lm_json_opt_str(source->json, "exact", source->name, &exact, err));
+    p->text = lm_strdup(text);
+    p->once = exact != NULL;
     return LM_OK;
 }
 
-static lm_status prepend(const void *state, lm_str *out, lm_span text, lm_err *err)
+static lm_status prepend(const void *state, lm_str *out, lm_span text, bool first, lm_err *err)
 {
     (void)err;
-    if (text.len) lm_str_puts(out, state);
+    const prefix *p = state;
+    if (text.len && (first || !p->once)) lm_str_puts(out, p->text);
     lm_str_append(out, text.data, text.len);
     return LM_OK;
 }
 
-const lm_normaliser lm_normaliser_prepend = { .name = "Prepend", .load = prepend_load, .apply = prepend, .free = free };
+const lm_normaliser lm_normaliser_prepend = { .name = "Prepend", .load = prepend_load, .apply = prepend, .free = prepend_free };
 
 /* ---- Strip: white space at the ends ------------------------------------------------------- */
 
@@ -104,9 +121,9 @@ static lm_status strip_load(void **state, const lm_step_source *source, lm_err *
     return lm_json_opt_bool(source->json, "strip_right", source->name, &s->right, err);
 }
 
-static lm_status strip(const void *state, lm_str *out, lm_span text, lm_err *err)
+static lm_status strip(const void *state, lm_str *out, lm_span text, bool first, lm_err *err)
 {
-    (void)err;
+    (void)first, (void)err;
     const strip_ends *s = state;
     size_t begin = 0, end = 0;       /* end: behind the last character that stays */
     bool leading = s->left;
@@ -151,8 +168,9 @@ static lm_status replace_load(void **state, const lm_step_source *source, lm_err
     return lm_pattern_read(&r->pattern, lm_json_get(source->json, "pattern"), source->name, err);
 }
 
-static lm_status replace(const void *state, lm_str *out, lm_span text, lm_err *err)
+static lm_status replace(const void *state, lm_str *out, lm_span text, bool first, lm_err *err)
 {
+    (void)first;
     const replacement *r = state;
     size_t done = 0;
     lm_match match;
@@ -225,9 +243,9 @@ static void bert_strip(lm_str *out, lm_span text)
     lm_str_free(&apart);
 }
 
-static lm_status bert_apply(const void *state, lm_str *out, lm_span text, lm_err *err)
+static lm_status bert_apply(const void *state, lm_str *out, lm_span text, bool first, lm_err *err)
 {
-    (void)err;
+    (void)first, (void)err;
     const bert *b = state;
     lm_str clean = {0}, bare = {0};
     bert_clean(b, &clean, text);

@@ -65,7 +65,8 @@ typedef struct lm_step_source {
 typedef struct lm_normaliser {
     const char *name;
     lm_status (*load)(void **state, const lm_step_source *source, lm_err *err);   /* NULL: no settings */
-    lm_status (*apply)(const void *state, lm_str *out, lm_span text, lm_err *err);   /* appends */
+    /* Appends what text becomes.  `first`: text starts the input, no added token stands before it. */
+    lm_status (*apply)(const void *state, lm_str *out, lm_span text, bool first, lm_err *err);
     void (*free)(void *state);
 } lm_normaliser;
 extern const lm_normaliser *const lm_normaliser_registry[];
@@ -176,7 +177,7 @@ struct lm_tokenizer {
 };
 
 /* Runs every normaliser over text and appends the result. */
-lm_status lm_normalise(const lm_tokenizer *tk, lm_str *out, lm_span text, lm_err *err);
+lm_status lm_normalise(const lm_tokenizer *tk, lm_str *out, lm_span text, bool first, lm_err *err);
 
 /* Builds a tokenizer from a document in the schema of tokenizer.json.  `name` heads messages. */
 lm_status lm_tokenizer_build(lm_tokenizer **out, const lm_json *document, const char *name, lm_err *err);

@@ -1,5 +1,6 @@
 /* Writing a tokenizer into a model folder, for malmoi and for transformers. */
 #include "base/file.h"
+#include "token/document.h"
 #include "token/pipeline.h"
 
 #include <stdlib.h>
@@ -21,10 +22,19 @@ static lm_json *make_config(const lm_tokenizer *tk)
     return config;
 }
 
+static lm_status save_document(const lm_tokenizer *tk, const char *path, lm_err *err)
+{
+    if (tk->source.len) return lm_file_write(path, tk->source.data, tk->source.len, err);
+    lm_json *document = lm_document_public(tk->document);
+    lm_status status = lm_json_write(document, path, err);
+    lm_json_free(document);
+    return status;
+}
+
 lm_status lm_tokenizer_save(const lm_tokenizer *tk, const char *folder, lm_err *err)
 {
     char *path = lm_path_join(folder, "tokenizer.json");
-    lm_status status = tk->source.len ? lm_file_write(path, tk->source.data, tk->source.len, err) : lm_json_write(tk->document, path, err);
+    lm_status status = save_document(tk, path, err);
     free(path);
     LM_TRY(status);
     lm_json *config = make_config(tk);

@@ -1,0 +1,92 @@
+/* Precompiled: the character map of a SentencePiece model as a normaliser.
+ *
+ * SentencePiece itself takes the longest key at each place.  The Hugging Face library looks at one
+ * grapheme at a time, and where a short one begins with a key, the shortest such key's result stands for
+ * the whole grapheme.  tokenizer.json means the latter; a reader of .model files asks for the former by
+ * "exact": "sentencepiece", which is never saved. */
+#include "token/charsmap.h"
+#include "token/pipeline.h"
+#include "token/unicode.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { SHORT_GRAPHEME = 6 };         /* bytes; longer graphemes are taken apart first */
+
+typedef struct precompiled {
+    lm_charsmap map;
+    bool exact;
+} precompiled;
+
+static void release(void *state)
+{
+    precompiled *p = state;
+    if (p) lm_charsmap_free(&p->map);
+    free(p);
+}
+
+static lm_status load(void **state, const lm_step_source *source, lm_err *err)
+{
+    precompiled *p = lm_calloc(1, sizeof *p);
+    *state = p;
+    const char *text, *exact = NULL;
+    LM_TRY(lm_json_need_str(source->json, "precompiled_charsmap", source->name, &text, err));
+    LM_TRY(lm_json_opt_str(source->json, "exact", source->name, &exact, err));
+    p->exact = exact && !strcmp(exact, "sentencepiece");
+    lm_str bytes = {0};
+    lm_status status = lm_base64_decode(&bytes, lm_span_of(text, strlen(text)))
+                           ? lm_charsmap_read(&p->map, lm_span_of(bytes.data, bytes.len), source->name, err)
+                           : lm_fail(err, LM_E_FORMAT, "%s: precompiled_charsmap: not base64", source->name);
+    lm_str_free(&bytes);
+    return status;
+}
+
+static void apply_longest(const precompiled *p, lm_str *out, lm_span text)
+{
+    for (size_t i = 0; i < text.len;) {
+        const char *result;
+        uint32_t rune;
+        size_t n = lm_charsmap_longest(&p->map, lm_span_of(text.data + i, text.len - i), &result);
+        if (n) {
+            lm_str_puts(out, result);
+        } else {
+            n = (size_t)lm_rune_at(text.data + i, text.len - i, &rune);
+            lm_str_append(out, text.data + i, n);
+        }
+        i += n;
+    }
+}
+
+static void apply_grapheme(const precompiled *p, lm_str *out, lm_span grapheme)
+{
+    const char *result;
+    if (grapheme.len < SHORT_GRAPHEME && lm_charsmap_shortest(&p->map, grapheme, &result)) {
+        lm_str_puts(out, result);
+        return;
+    }
+    for (size_t i = 0; i < grapheme.len;) {
+        uint32_t rune;
+        size_t n = (size_t)lm_rune_at(grapheme.data + i, grapheme.len - i, &rune);
+        if (lm_charsmap_shortest(&p->map, lm_span_of(grapheme.data + i, n), &result)) lm_str_puts(out, result);
+        else lm_str_append(out, grapheme.data + i, n);
+        i += n;
+    }
+}
+
+static lm_status apply(const void *state, lm_str *out, lm_span text, bool first, lm_err *err)
+{
+    (void)first, (void)err;
+    const precompiled *p = state;
+    if (p->exact) {
+        apply_longest(p, out, text);
+        return LM_OK;
+    }
+    for (size_t i = 0; i < text.len;) {
+        size_t n = lm_grapheme_length(lm_span_of(text.data + i, text.len - i));
+        apply_grapheme(p, out, lm_span_of(text.data + i, n));
+        i += n;
+    }
+    return LM_OK;
+}
+
+const lm_normaliser lm_normaliser_precompiled = { .name = "Precompiled", .load = load, .apply = apply, .free = release };

@@ -1,0 +1,216 @@
+/* Unigram (Kudo 2018, "Subword Regularization", section 3.2): the segmentation of highest probability
+ * under a model that draws each piece by itself, found by Viterbi's algorithm.
+ *
+ *     best[j] = max over pieces text[i..j) of best[i] + score(piece)
+ *
+ * A character that no piece covers costs the lowest score less 10.  Runs of unknown characters are one
+ * unknown token, or with byte_fallback the tokens of their bytes.  Scores are added in double precision,
+ * as the Hugging Face library does, or in single precision for a SentencePiece model ("exact"), so that
+ * near ties fall the same way. */
+#include "token/pipeline.h"
+#include "token/trie.h"
+#include "token/unicode.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double unknown_penalty = 10.0;
+
+typedef struct unigram {
+    lm_trie trie;
+    double *scores;
+    double unknown_score;
+    int32_t unk;                     /* or -1 */
+    int32_t bytes[256];
+    bool byte_fallback, single;
+} unigram;
+
+/* The best way to reach each place of the text. */
+typedef struct step {
+    double score;
+    int32_t id;
+    uint32_t begin;                  /* of the piece that ends here; UINT32_MAX: not reached yet */
+} step;
+
+typedef struct unigram_work {
+    step *steps;
+    size_t cap;
+    int32_t *path;                   /* ids and ends, backwards */
+} unigram_work;
+
+/* ---- reading ------------------------------------------------------------------------------------ */
+
+static lm_status read_vocab(lm_vocab *vocab, const lm_json *json, const char *name, lm_err *err)
+{
+    const lm_json *list = lm_json_get(json, "vocab");
+    if (!json_is_array(list)) return lm_fail(err, LM_E_FORMAT, "%s: model.vocab: expected an array of [piece, score]", name);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const lm_json *entry = json_array_get(list, i), *text = json_array_get(entry, 0);
+        if (!json_is_string(text) || !json_is_number(json_array_get(entry, 1)))
+            return lm_fail(err, LM_E_FORMAT, "%s: model.vocab: entry %zu: expected [piece, score]", name, i);
+        LM_TRY(lm_vocab_add(vocab, lm_span_of(json_string_value(text), json_string_length(text)), (int64_t)i, name, err));
+    }
+    return LM_OK;
+}
+
+static void release(void *state)
+{
+    unigram *m = state;
+    if (!m) return;
+    lm_trie_free(&m->trie);
+    free(m->scores);
+    free(m);
+}
+
+static void find_bytes(unigram *m, const lm_vocab *vocab)
+{
+    for (int byte = 0; byte < 256; byte++) {
+        char name[8];
+        int n = snprintf(name, sizeof name, "<0x%02X>", (unsigned)byte);
+        m->bytes[byte] = lm_vocab_id(vocab, lm_span_of(name, (size_t)n));
+    }
+}
+
+static bool is_byte(const unigram *m, int32_t id)
+{
+    for (int byte = 0; byte < 256; byte++)
+        if (m->bytes[byte] == id) return true;
+    return false;
+}
+
+/* Special tokens are no text: a user who types one gets its characters.  SentencePiece looks for the
+ * lowest score among normal pieces only. */
+static void build_trie(unigram *m, const lm_tokenizer *tk, const lm_json *list)
+{
+    size_t n = json_array_size(list);
+    lm_span *keys = lm_malloc(n * sizeof *keys);
+    int32_t *values = lm_malloc(n * sizeof *values), kept = 0;
+    double lowest = DBL_MAX;
+    m->scores = lm_malloc(n * sizeof *m->scores);
+    for (size_t i = 0; i < n; i++) {
+        m->scores[i] = json_number_value(json_array_get(json_array_get(list, i), 1));
+        if (m->single) m->scores[i] = (float)m->scores[i];
+        bool hidden = tk->special[i] || (m->single && is_byte(m, (int32_t)i));
+        if (!m->single || !hidden) lowest = fmin(lowest, m->scores[i]);
+        if (hidden) continue;
+        keys[kept] = tk->vocab.texts[i];
+        values[kept++] = (int32_t)i;
+    }
+    m->unknown_score = lowest - unknown_penalty;
+    lm_trie_build(&m->trie, keys, values, kept);
+    free(keys);
+    free(values);
+}
+
+static lm_status load(void **state, const lm_step_source *source, lm_err *err)
+{
+    unigram *m = lm_calloc(1, sizeof *m);
+    *state = m;
+    int64_t unk = -1;
+    const char *exact = NULL;
+    LM_TRY(lm_json_opt_int(source->json, "unk_id", source->name, &unk, err));
+    LM_TRY(lm_json_opt_bool(source->json, "byte_fallback", source->name, &m->byte_fallback, err));
+    LM_TRY(lm_json_opt_str(source->json, "exact", source->name, &exact, err));
+    const lm_json *list = lm_json_get(source->json, "vocab");
+    if (unk >= (int64_t)json_array_size(list))
+        return lm_fail(err, LM_E_FORMAT, "%s: model.unk_id %lld: the vocabulary has %zu pieces", source->name, (long long)unk, json_array_size(list));
+    m->single = exact && !strcmp(exact, "sentencepiece");
+    m->unk = unk < 0 ? -1 : (int32_t)unk;
+    source->tk->unk = m->unk;
+    find_bytes(m, &source->tk->vocab);
+    build_trie(m, source->tk, list);
+    return LM_OK;
+}
+
+/* ---- encoding ---------------------------------------------------------------------------------------- */
+
+static void reserve(unigram_work *w, size_t n)
+{
+    if (n <= w->cap) return;
+    w->cap = w->cap * 2 > n ? w->cap * 2 : n;
+    w->steps = lm_realloc(w->steps, w->cap * sizeof *w->steps);
+    w->path = lm_realloc(w->path, w->cap * sizeof *w->path);
+}
+
+static inline double sum(const unigram *m, double a, double b) { return m->single ? (double)((float)a + (float)b) : a + b; }
+
+static inline void offer(step *at, size_t begin, int32_t id, double score)
+{
+    if (at->begin == UINT32_MAX || score > at->score) *at = (step){ score, id, (uint32_t)begin };
+}
+
+/* Fills steps[0..n]: every piece that begins at each character. */
+static void forward(const unigram *m, step *steps, lm_span text)
+{
+    for (size_t i = 0; i <= text.len; i++) steps[i] = (step){ 0, -1, UINT32_MAX };
+    for (size_t i = 0; i < text.len;) {
+        uint32_t rune;
+        size_t character = (size_t)lm_rune_at(text.data + i, text.len - i, &rune);
+        bool covered = false;
+        int32_t state = LM_TRIE_ROOT;
+        for (size_t j = i; j < text.len; j++) {
+            state = lm_trie_step(&m->trie, state, (uint8_t)text.data[j]);
+            if (state < 0) break;
+            int32_t id = m->trie.nodes[state].value;
+            if (id < 0) continue;
+            offer(&steps[j + 1], i, id, sum(m, m->scores[id], steps[i].score));
+            covered |= j + 1 == i + character;
+        }
+        if (!covered) offer(&steps[i + character], i, m->unk, sum(m, m->unknown_score, steps[i].score));
+        i += character;
+    }
+}
+
+static void put_unknown(const unigram *m, lm_ids *out, lm_span run)
+{
+    bool complete = m->byte_fallback;
+    for (size_t i = 0; i < run.len && complete; i++) complete = m->bytes[(uint8_t)run.data[i]] >= 0;
+    if (complete) {
+        for (size_t i = 0; i < run.len; i++) lm_ids_push(out, m->bytes[(uint8_t)run.data[i]]);
+    } else if (m->unk >= 0) {
+        lm_ids_push(out, m->unk);
+    }
+}
+
+static void encode(const void *state, void **work, lm_ids *out, lm_span piece)
+{
+    const unigram *m = state;
+    if (!*work) *work = lm_calloc(1, sizeof(unigram_work));
+    unigram_work *w = *work;
+    LM_ASSERT(piece.len < INT32_MAX);
+    reserve(w, piece.len + 1);
+    forward(m, w->steps, piece);
+    size_t n = 0;
+    for (size_t end = piece.len; end > 0; end = w->steps[end].begin) w->path[n++] = (int32_t)end;
+    for (size_t i = n; i-- > 0;) {
+        size_t end = (size_t)w->path[i], begin = w->steps[end].begin;
+        if (w->steps[end].id != m->unk) {
+            lm_ids_push(out, w->steps[end].id);
+            continue;
+        }
+        while (i > 0 && w->steps[w->path[i - 1]].id == m->unk) end = (size_t)w->path[--i];
+        put_unknown(m, out, lm_span_of(piece.data + begin, end - begin));
+    }
+}
+
+static void work_free(void *work)
+{
+    unigram_work *w = work;
+    if (!w) return;
+    free(w->steps);
+    free(w->path);
+    free(w);
+}
+
+const lm_token_model lm_token_model_unigram = {
+    .name = "Unigram",
+    .vocab = read_vocab,
+    .load = load,
+    .encode = encode,
+    .work_free = work_free,
+    .free = release,
+    .cache = true,
+};
