@@ -83,16 +83,18 @@ static flow run_for(lm_jrun *r, const lm_jnode *node)
     lm_jloop *loop = lm_jalloc(r->c, sizeof *loop);
     *loop = (lm_jloop){ .items = items.items, .n = items.n, .depth = ++r->loops };
     flow f = NEXT;
+    bool through = false;                                /* as in Jinja, `else` also follows where no pass came to its end */
     for (; loop->at < loop->n && f != BREAK; loop->at++) {
         lm_jcharge(r->c, 1);
         r->scope = lm_jscope_new(r->c, outer);
         lm_jscope_set(r->c, r->scope, lm_span_of("loop", 4), (lm_jv){ .kind = LM_J_LOOP, .loop = loop });
         assign(r, node->a, loop->items[loop->at]);
         f = run_block(r, node->body);
+        through |= f == NEXT;
     }
     r->loops--;
     r->scope = outer;
-    return items.n ? NEXT : run_scoped(r, node->orelse, lm_jscope_new(r->c, outer));
+    return through ? NEXT : run_scoped(r, node->orelse, lm_jscope_new(r->c, outer));
 }
 
 /* ---- macros -------------------------------------------------------------------------------- */
