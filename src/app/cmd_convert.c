@@ -66,9 +66,7 @@ static lm_status write_model(const char *path, const convert_options *o, const l
     LM_TRY(lm_staging_begin(&staging, o->out, o->force, err));
     lm_status status = lm_llama2c_convert(path, staging.path, err);
     if (status == LM_OK && tk) status = lm_tokenizer_save(tk, staging.path, err);
-    if (status == LM_OK) status = lm_staging_commit(&staging, err);
-    lm_staging_abort(&staging);
-    return status;
+    return lm_staging_end(&staging, status, err);
 }
 
 static void report(const char *path, const convert_options *o, const lm_llama2c_header *h)

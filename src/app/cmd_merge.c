@@ -7,6 +7,7 @@
 
 #include "base/rng.h"
 #include "io/folder.h"
+#include "io/staging.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -113,9 +114,11 @@ static lm_status find_paths(paths *p, const lm_call *call, lm_err *err)
 static lm_status write_folder(const merge_options *o, const paths *p, const lm_model *m, lm_dtype stored, lm_err *err)
 {
     static const lm_dtype types[] = { LM_F32, LM_F32, LM_BF16, LM_F16 };
-    LM_TRY(lm_open_output(p->out, o->force, err));
-    LM_TRY(lm_folder_copy_sides(p->model, p->out, err));
-    return lm_model_save(m, p->out, o->dtype == 0 ? stored : types[o->dtype], 0, err);
+    lm_staging staging;
+    LM_TRY(lm_staging_begin(&staging, p->out, o->force, err));
+    lm_status status = lm_folder_copy_sides(p->model, staging.path, err);
+    if (status == LM_OK) status = lm_model_save(m, staging.path, o->dtype == 0 ? stored : types[o->dtype], 0, err);
+    return lm_staging_end(&staging, status, err);
 }
 
 static lm_status merge(lm_opened *m, const lm_call *call, const paths *p, lm_err *err)

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "infer/generation.h"
+#include "io/staging.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -151,15 +152,20 @@ static lm_status fit_tokenizer(lm_json *config, const new_options *o, const lm_t
 
 /* ---- the command ------------------------------------------------------------------- */
 
-/* config.json last: until it stands there, the folder is no model. */
+static lm_status write_files(const char *folder, const new_options *o, const lm_model *m, const lm_tokenizer *tk, lm_err *err)
+{
+    if (tk) {
+        LM_TRY(lm_tokenizer_save(tk, folder, err));
+        LM_TRY(lm_generation_write(folder, lm_bos_id(tk), lm_eos_id(tk), lm_pad_id(tk), err));
+    }
+    return lm_model_save(m, folder, stored_dtype[o->dtype], 0, err);
+}
+
 static lm_status write_folder(const new_options *o, const lm_model *m, const lm_tokenizer *tk, lm_err *err)
 {
-    LM_TRY(lm_open_output(o->out, o->force, err));
-    if (tk) {
-        LM_TRY(lm_tokenizer_save(tk, o->out, err));
-        LM_TRY(lm_generation_write(o->out, lm_bos_id(tk), lm_eos_id(tk), lm_pad_id(tk), err));
-    }
-    return lm_model_save(m, o->out, stored_dtype[o->dtype], 0, err);
+    lm_staging staging;
+    LM_TRY(lm_staging_begin(&staging, o->out, o->force, err));
+    return lm_staging_end(&staging, write_files(staging.path, o, m, tk, err), err);
 }
 
 static void report(const new_options *o, const lm_model *m)

@@ -34,12 +34,3 @@ void lm_close(lm_opened *o)
     lm_tokenizer_free(o->tokenizer);
     *o = (lm_opened){ 0 };
 }
-
-lm_status lm_open_output(const char *path, bool force, lm_err *err)
-{
-    char *config = lm_path_join(path, "config.json");
-    bool taken = lm_file_exists(config) && !force;
-    free(config);
-    if (taken) return lm_fail(err, LM_E_USAGE, "%s: holds a model already; choose another --out or say --force", path);
-    return lm_make_dirs(path, err);
-}

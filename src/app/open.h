@@ -28,8 +28,4 @@ lm_status lm_open(lm_opened *o, const lm_call *call, const char *model, const ch
 lm_status lm_open_tokenizer(lm_opened *o, lm_err *err);
 void lm_close(lm_opened *o);
 
-/* Makes the folder `path` for a new model.  LM_E_USAGE when it holds a model already and `force` is not
- * set: nothing is overwritten unasked. */
-lm_status lm_open_output(const char *path, bool force, lm_err *err);
-
 #endif

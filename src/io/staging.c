@@ -126,7 +126,7 @@ lm_status lm_staging_begin(lm_staging *s, const char *target, bool replace, lm_e
 {
     *s = (lm_staging){0};
     if (!replace && lm_file_exists(target) && !(lm_is_dir(target) && is_empty(target)))
-        return lm_fail(err, LM_E_IO, "%s: exists already; choose a new folder or remove it", target);
+        return lm_fail(err, LM_E_USAGE, "%s: exists already; choose another folder, or say --force to replace it", target);
     s->target = without_slash(target);
     s->path = temporary_of(s->target);
 
@@ -185,4 +185,11 @@ lm_status lm_staging_remove(const char *folder, lm_err *err)
     free(name);
     free(path);
     return reason ? refused(err, folder, "remove", reason) : LM_OK;
+}
+
+lm_status lm_staging_end(lm_staging *s, lm_status written, lm_err *err)
+{
+    if (written == LM_OK) return lm_staging_commit(s, err);
+    lm_staging_abort(s);
+    return written;
 }

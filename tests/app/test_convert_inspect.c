@@ -114,7 +114,7 @@ static void test_convert_refuses(void **state)
     put_tokenizer(state, "small.bin", "");
     lm_json_free(json_of(state, "convert @/m.bin --out @/m --json --quiet"));
     int before = test_count_entries(*state);
-    refused(state, "convert @/m.bin --tokenizer @/tok.bin --out @/m", 1, "m: exists already");
+    refused(state, "convert @/m.bin --tokenizer @/tok.bin --out @/m", 2, "m: exists already");
     refused(state, "convert @/m.bin --tokenizer @/small.bin --out @/n", 1, "small.bin: vocabulary of 260 tokens, the model has 261");
     refused(state, "convert @/m.bin --tokenizer @/none.bin --out @/n", 1, "none.bin");
     refused(state, "convert @/tok.bin --out @/n", 1, "convert reads llama2.c models");

@@ -109,7 +109,7 @@ static void test_staging(void **state)
     assert_null(s.path);
     check_text(target, "a", "one");
 
-    assert_refused(lm_staging_begin(&s, target, false, &err), LM_E_IO, "exists already");
+    assert_refused(lm_staging_begin(&s, target, false, &err), LM_E_USAGE, "exists already");
     lm_err_clear(&err);
     assert_ok(lm_staging_begin(&s, target, true, &err));   /* replaced whole: nothing of the old one stays */
     write_in(&s, "b", "two");
@@ -143,7 +143,7 @@ static void test_staging_takes_an_empty_folder(void **state)
     free(target);
 
     target = temp_put(state, "file", "x", 1);
-    assert_refused(lm_staging_begin(&s, target, false, &err), LM_E_IO, "file: exists already");
+    assert_refused(lm_staging_begin(&s, target, false, &err), LM_E_USAGE, "file: exists already");
     free(target);
 }
 
