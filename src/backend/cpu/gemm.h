@@ -38,7 +38,7 @@ void gemm_pack_a(float *packed, const void *a, lm_dtype type, int64_t lda, bool 
 /* Packs b[k, n] (trans: stored as [n, k]). */
 void gemm_pack_b(float *packed, const void *b, lm_dtype type, int64_t ldb, bool trans, int64_t k, int64_t n);
 
-/* The product g of m <= GEMM_FEW_ROWS rows with a transposed b, which is read where it lies. */
+/* The product g of m <= GEMM_FEW_ROWS rows; b is read where it lies. */
 void gemm_few_rows(const lm_gemm *g);
 
 #endif

@@ -162,7 +162,7 @@ static float *room_for(int64_t floats)
 void gemm_product(const lm_gemm *g)
 {
     if (g->m <= 0 || g->n <= 0) return;
-    if (g->m <= GEMM_FEW_ROWS && g->trans_b) {
+    if (g->m <= GEMM_FEW_ROWS) {
         gemm_few_rows(g);
         return;
     }

@@ -307,7 +307,7 @@ bool lm_onednn_gemm(const lm_gemm *g)
 
 static bool wanted(const lm_gemm *g)
 {
-    bool bound_by_memory = g->trans_b && g->m <= GEMM_FEW_ROWS;
+    bool bound_by_memory = g->m <= GEMM_FEW_ROWS;
     return g->compute == LM_BF16 && !g->deterministic && !bound_by_memory;
 }
 
