@@ -76,7 +76,7 @@ static lm_status check_sizes(const lm_config *c, lm_err *err)
     LM_TRY(check_size("number of layers", c->n_layers, 4096, err));
     LM_TRY(check_size("number of heads", c->n_heads, 4096, err));
     LM_TRY(check_size("number of key-value heads", c->n_kv_heads, c->n_heads, err));
-    LM_TRY(check_size("head size", c->head_dim, 1024, err));
+    LM_TRY(check_size("head size", c->head_dim, 512, err));
     LM_TRY(check_size("intermediate size", c->intermediate_size, 1 << 22, err));
     LM_TRY(check_size("longest position", c->max_positions, INT32_MAX, err));
     if (c->n_heads % c->n_kv_heads)
