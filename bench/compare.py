@@ -12,6 +12,7 @@ import importlib.metadata
 import os
 import pathlib
 import platform
+import shlex
 import statistics
 import subprocess
 import sys
@@ -69,38 +70,48 @@ class Series:
             self.speeds.append(self.contestant.figure(done))
             self.peaks.append(done.peak_mib)
 
+    def medians(self):
+        return statistics.median(self.speeds), statistics.median(self.peaks)
+
 
 def spread(values):
     """median [smallest, largest]"""
     return f"{statistics.median(values):.0f} [{min(values):.0f}, {max(values):.0f}]"
 
 
-def ratio_cell(ours, theirs, wanted, more_is_better):
-    ratio = ours / theirs
-    reached = ratio >= wanted if more_is_better else ratio <= wanted
-    return f"{ratio:.2f}× ({'reached' if reached else 'LOST'}: {'≥' if more_is_better else '≤'} {wanted})"
+def verdict(reached, wanted):
+    return f"({'reached' if reached else 'LOST'}: {wanted})"
+
+
+def stopped_row(work, s, ours, limit):
+    """A contestant that ran into the limit: what it is slower than."""
+    missed = work.at_limit(limit)
+    beaten = ours / missed if work.more_is_better else missed / ours
+    return [s.contestant.name, f"{'below' if work.more_is_better else 'over'} {missed:.0f}: stopped after {limit} s", "",
+            f"over {beaten:.2f}×", ""]
+
+
+def peer_row(work, s, ours):
+    """A peer's figures, and malmoi's against them."""
+    (speed, peak), (theirs, their_peak) = ours, s.medians()
+    faster = speed / theirs if work.more_is_better else theirs / speed
+    row = [s.contestant.name, spread(s.speeds), spread(s.peaks),
+           f"{faster:.2f}× {verdict(faster >= work.speed_wanted, f'≥ {work.speed_wanted}')}", ""]
+    if work.memory_wanted:
+        row[4] = f"{peak / their_peak:.2f}× {verdict(peak / their_peak <= work.memory_wanted, f'≤ {work.memory_wanted}')}"
+    return row
 
 
 def table(work, series, limit):
-    """The Markdown table of one work; malmoi stands first and the ratios are against each peer."""
-    ours = series[0]
-    rows = [f"| | {work.unit} | peak MiB | speed of malmoi against it | memory of malmoi against it |",
-            "|---|---|---|---|---|"]
-    for s in series:
-        if s.stopped:
-            rows.append(f"| {s.contestant.name} | {work.when_stopped(limit)} | | | |")
-            continue
-        cells = [s.contestant.name, spread(s.speeds), spread(s.peaks), "", ""]
-        if s is not ours and ours.speeds:
-            a, b = statistics.median(ours.speeds), statistics.median(s.speeds)
-            cells[3] = ratio_cell(*((a, b) if work.more_is_better else (b, a)), work.speed_wanted, True)
-            if work.memory_wanted:
-                cells[4] = ratio_cell(statistics.median(ours.peaks), statistics.median(s.peaks),
-                                      work.memory_wanted, False)
-        rows.append("| " + " | ".join(cells) + " |")
-    if ours.speeds:
-        rows += [""] + work.remarks(statistics.median(ours.speeds), statistics.median(ours.peaks))
-    return rows
+    """The Markdown table of one work; malmoi stands first and is held against each peer."""
+    ours, *peers = series
+    if ours.stopped:
+        return [f"malmoi was stopped after {limit} s: LOST."]
+    rows = [["", work.unit, "peak MiB", "speed of malmoi against it", "memory of malmoi against it"], ["---"] * 5,
+            [ours.contestant.name, spread(ours.speeds), spread(ours.peaks), "", ""]]
+    for s in peers:
+        rows.append(stopped_row(work, s, ours.medians()[0], limit) if s.stopped else peer_row(work, s, ours.medians()))
+    return ["| " + " | ".join(row) + " |" for row in rows] + ["", *work.remarks(*ours.medians())]
 
 
 def machine():
@@ -129,7 +140,7 @@ def main():
     parser = argparse.ArgumentParser(prog="bench/run")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", type=lambda text: text.split(","), default=list(works), help=",".join(works))
-    parser.add_argument("--limit", type=int, default=900, help="seconds after which a process is stopped")
+    parser.add_argument("--limit", type=int, default=240, help="seconds after which a process is stopped")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "docs/benchmarks.md")
     arguments = parser.parse_args()
 
@@ -141,7 +152,7 @@ def main():
                 print(f"{work.key}: round {i + 1} of {arguments.rounds}, {s.contestant.name}", file=sys.stderr)
                 s.measure(arguments.limit)
         section = [f"## {work.title}", "", *table(work, series, arguments.limit), "", "```",
-                   *(" ".join(map(str, c.command)).replace(f"{ROOT}/", "") for c in work.contestants), "```", ""]
+                   *(shlex.join(map(str, c.command)).replace(f"{ROOT}/", "") for c in work.contestants), "```", ""]
         print("\n".join(section), flush=True)
         report += section
     arguments.out.parent.mkdir(exist_ok=True)

@@ -3,7 +3,8 @@
     inputs.py FOLDER
 
 gpt2/ and llama/ have the shapes of shapes.py and a byte-level tokenizer that is filled up to the
-model's vocabulary, so that every id has a text; text.jsonl holds rows that fill a block each.  Nothing is written where the folder already has it.
+model's vocabulary, so that every id has a text; text.jsonl holds rows that fill a block each.  A
+model that stands there already is kept.
 """
 import json
 import pathlib
