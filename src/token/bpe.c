@@ -6,6 +6,7 @@
  * (neighbours fused with fuse_unk), else nothing, as in the Hugging Face library.
  *
  * Left out: dropout, which makes encoding random; a file that sets it is refused. */
+#define _GNU_SOURCE
 #include "token/bpe.h"
 #include "token/pipeline.h"
 #include "token/unicode.h"
@@ -13,6 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static const char mark[] = "\xE2\x96\x81";               /* U+2581, the front of a word */
+enum { MARK = 3 };
 
 typedef struct bpe {
     lm_merges merges;
@@ -23,6 +27,7 @@ typedef struct bpe {
     int32_t unk;                     /* or -1 */
     lm_span prefix, suffix;          /* continuing_subword_prefix, end_of_word_suffix */
     bool byte_level, byte_fallback, fuse_unk, ignore_merges;
+    bool divides;                    /* no token reaches across the front of a word (see divide) */
     char *affixes;                   /* memory of the two */
 } bpe;
 
@@ -115,6 +120,23 @@ static void find_words(bpe *m)
     lm_str_free(&bytes);
 }
 
+/* Whether U+2581 is a token and stands in every token only in front. */
+static bool marks_begin_words(const lm_vocab *vocab)
+{
+    if (lm_vocab_id(vocab, lm_span_of(mark, MARK)) < 0) return false;
+    for (int id = 0; id < vocab->n; id++) {
+        lm_span text = vocab->texts[id];
+        bool word = false;           /* something else than a mark came before */
+        for (size_t i = 0; i < text.len;) {
+            bool here = text.len - i >= MARK && !memcmp(text.data + i, mark, MARK);
+            if (here && word) return false;
+            word |= !here;
+            i += here ? MARK : 1;
+        }
+    }
+    return true;
+}
+
 static void release(void *state)
 {
     bpe *m = state;
@@ -164,6 +186,7 @@ static lm_status load(void **state, const lm_step_source *source, lm_err *err)
     LM_TRY(read_merges(m, lm_json_get(source->json, "merges"), source->name, err));
     find_bytes(m);
     if (m->ignore_merges && m->byte_level) find_words(m);
+    m->divides = !m->byte_level && !m->ignore_merges && !m->prefix.len && !m->suffix.len && marks_begin_words(m->vocab);
     return LM_OK;
 }
 
@@ -249,6 +272,18 @@ static void encode(const void *state, void **work, lm_ids *out, lm_span piece)
     lm_ids_append(out, w->merge.id, lm_merge_all(&m->merges, &w->merge, w->n));
 }
 
+/* A text without pre-tokeniser is one piece.  Where no token has a mark behind another character, none
+ * is merged across the front of a word, and words can be encoded one by one. */
+static size_t divide(const void *state, lm_span piece)
+{
+    const bpe *m = state;
+    if (!m->divides) return piece.len;
+    size_t at = 0;
+    while (piece.len - at >= MARK && !memcmp(piece.data + at, mark, MARK)) at += MARK;
+    const char *next = piece.len > at ? memmem(piece.data + at, piece.len - at, mark, MARK) : NULL;
+    return next ? (size_t)(next - piece.data) : piece.len;
+}
+
 static void work_free(void *work)
 {
     bpe_work *w = work;
@@ -266,4 +301,5 @@ const lm_token_model lm_token_model_bpe = {
     .work_free = work_free,
     .free = release,
     .cache = true,
+    .divide = divide,
 };

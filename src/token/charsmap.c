@@ -14,8 +14,8 @@ static uint32_t u32_at(const char *p)
 lm_status lm_charsmap_read(lm_charsmap *map, lm_span bytes, const char *name, lm_err *err)
 {
     *map = (lm_charsmap){0};
-    size_t size = bytes.len >= 4 ? u32_at(bytes.data) : SIZE_MAX;
-    if (size > bytes.len - 4 || size % 4 || !size)
+    size_t size = bytes.len >= 4 ? u32_at(bytes.data) : 0;
+    if (bytes.len < 4 || size > bytes.len - 4 || size % 4 || !size)
         return lm_fail(err, LM_E_FORMAT, "%s: precompiled_charsmap: %zu bytes do not hold the trie that they announce", name, bytes.len);
     map->n = size / 4;
     map->trie = lm_malloc(size);

@@ -96,13 +96,9 @@ void lm_encoder_free(lm_encoder *e)
 
 /* ---- one piece ------------------------------------------------------------------------------- */
 
-static void run_model(lm_encoder *e, lm_span piece)
+static void encode_word(lm_encoder *e, lm_span piece)
 {
     const lm_tokenizer *tk = e->tk;
-    if (e->sink) {
-        e->sink(e->sink_context, piece);
-        return;
-    }
     if (!e->cache || piece.len > CACHE_BYTES) {
         tk->model->encode(tk->model_state, &e->work, e->out, piece);
         return;
@@ -120,6 +116,20 @@ static void run_model(lm_encoder *e, lm_span piece)
     slot->n = (uint8_t)n;
     memcpy(slot->word, piece.data, piece.len);
     if (n) memcpy(slot->ids, e->out->data + before, n * sizeof *slot->ids);
+}
+
+static void run_model(lm_encoder *e, lm_span piece)
+{
+    const lm_token_model *model = e->tk->model;
+    if (e->sink) {
+        e->sink(e->sink_context, piece);
+        return;
+    }
+    while (piece.len) {
+        size_t n = model->divide ? model->divide(e->tk->model_state, piece) : piece.len;
+        encode_word(e, lm_span_of(piece.data, n));
+        piece = lm_span_of(piece.data + n, piece.len - n);
+    }
 }
 
 lm_str *lm_pieces_scratch(lm_pieces *e) { return &e->scratch[e->step - 1]; }

@@ -38,8 +38,8 @@ static lm_status read_pieces(lm_piece **pieces, int *n, lm_str *texts, const uin
     size_t at = 4, cap = 0, *offsets = NULL;
     lm_status status = LM_OK;
     while (at < size && !status) {
-        size_t length = size - at >= 8 ? u32_at(p + at + 4) : SIZE_MAX;
-        if (length > size - at - 8 || *n >= LM_MAX_TOKENS) {
+        size_t length = size - at >= 8 ? u32_at(p + at + 4) : 0;
+        if (size - at < 8 || length > size - at - 8 || *n >= LM_MAX_TOKENS) {
             status = lm_fail(err, LM_E_FORMAT, "%s: token %d at byte %zu: expected a score, a length and that many bytes, %zu bytes remain", path, *n, at, size - at);
             break;
         }

@@ -99,6 +99,8 @@ typedef struct lm_token_model {
     /* Reads "vocab" into the vocabulary, before anything else is read. */
     lm_status (*vocab)(lm_vocab *vocab, const lm_json *json, const char *name, lm_err *err);
     bool cache;                      /* pieces are words that repeat: worth remembering */
+    /* How much of the front of a piece may be encoded by itself without changing any id; NULL: all. */
+    size_t (*divide)(const void *state, lm_span piece);
 } lm_token_model;
 extern const lm_token_model *const lm_token_model_registry[];
 
