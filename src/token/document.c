@@ -177,6 +177,7 @@ static lm_json *normaliser(const lm_sentencepiece *s)
         json_array_append_new(list, prepend);
     }
     json_array_append_new(list, replace_node("String", " ", mark));
+    if (s->squeeze) json_array_append_new(list, replace_node("Regex", "\xE2\x96\x81+\\z", ""));   /* also those that were typed */
     return lm_document_sequence("normalizers", list);
 }
 

@@ -6,8 +6,9 @@
  *     3 normalizer           2 precompiled_charsmap, 3 add_dummy_prefix, 4 remove_extra_whitespaces,
  *                            5 escape_whitespaces
  *
- * Left out: WORD and CHAR models, white space as a suffix, unescaped white space and unused pieces, which
- * are refused. */
+ * Left out: WORD and CHAR models, white space as a suffix, unescaped white space unused pieces, and
+ * user-defined pieces whose neighbours' white space would have to be known: these are refused. */
+#define _GNU_SOURCE
 #include "base/file.h"
 #include "token/charsmap.h"
 #include "token/document.h"
@@ -162,6 +163,9 @@ static lm_status check(const model *m, const char *path, lm_err *err)
     for (int i = 0; i < m->n; i++) {
         lm_span text = m->pieces[i].text;
         if (m->pieces[i].type == LM_PIECE_UNUSED) return lm_fail(err, LM_E_UNSUPPORTED, "%s: piece %d: unused pieces are not supported", path, i);
+        bool spaced = text.len >= 3 && memmem(text.data, text.len, "\xE2\x96\x81", 3);
+        if (m->pieces[i].type == LM_PIECE_USER && (spaced || m->remove_extra_whitespaces))
+            return lm_fail(err, LM_E_UNSUPPORTED, "%s: piece %d: user-defined pieces with white space, or beside remove_extra_whitespaces, are not supported", path, i);
         if (!text.len || lm_utf8_valid(text.data, text.len) < text.len || memchr(text.data, 0, text.len))
             return lm_fail(err, LM_E_FORMAT, "%s: piece %d: expected a text in UTF-8", path, i);
     }
