@@ -323,8 +323,10 @@ static lm_status enter(lm_run *r, const char *description, const char *log, lm_e
     if (status == LM_OK && was) status = restore(r, err);
     if (status == LM_OK && was) status = refuse_other_rates(r, was, err);
     if (status == LM_OK && was && json_is_true(json_object_get(was, "finished")) &&
-        json_equal(json_object_get(was, "steps"), json_object_get(r->description, "steps")))
+        json_equal(json_object_get(was, "steps"), json_object_get(r->description, "steps"))) {
         json_object_set_new(r->description, "finished", json_true());
+        status = read_state(&r->t->at, json_object_get(was, "state"), err);      /* of its end, past the last checkpoint */
+    }
     lm_json_free(was);
     LM_TRY(status);
     if (lm_run_finished(r)) return LM_OK;
