@@ -70,13 +70,13 @@ static lm_status run(lm_call *call, lm_err *err)
     const lm_command *c = call->command;
     if (c->options) call->values = lm_call_add(call, NULL, c->options, c->values_size);
     if (c->prepare && !c->commands) LM_TRY(c->prepare(call, err));
+    lm_shell_common(call);
     if (call->help) {
         print_help(call);
         return LM_OK;
     }
     if (c->commands) return lm_fail(err, LM_E_USAGE, "%s: expected a command, found '%s'", c->name, call->argv[0]);
 
-    lm_shell_common(call);
     LM_TRY(lm_options_parse(call->sets, call->argc, call->argv, &call->args, err));
     LM_TRY(lm_options_check(call->sets, err));
     lm_shell_log(&call->common);

@@ -76,10 +76,8 @@ void lm_shell_help(lm_str *out, const lm_call *call)
         lm_str_putc(out, '\n');
         c->topics(out);
     }
-    lm_call with_common = *call;
-    lm_shell_common(&with_common);
     lm_str_putc(out, '\n');
-    lm_options_help(with_common.sets, out);
+    lm_options_help(call->sets, out);
     if (c->notes) lm_str_printf(out, "\n%s%s", c->notes, lm_ends_with(c->notes, "\n") ? "" : "\n");
 }
 
