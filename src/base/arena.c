@@ -21,6 +21,8 @@ lm_status lm_arena_init(lm_arena *arena, const char *name, size_t size, lm_arena
     return LM_OK;
 }
 
+void lm_arena_small_pages(lm_arena *arena) { madvise(arena->base, arena->size, MADV_NOHUGEPAGE); }
+
 void lm_arena_free(lm_arena *arena)
 {
     if (!arena || !arena->base) return;

@@ -11,6 +11,7 @@ lm_status lm_kv_init(lm_kv *kv, const lm_model *model, int64_t rows, lm_dtype dt
     size_t layer = (size_t)(shape[0] * shape[1]) * lm_dtype_size(dtype) + LM_ALIGN;
     *kv = (lm_kv){ .n_layers = c->n_layers, .rows = rows };
     LM_TRY(lm_arena_init(&kv->arena, "cache", 2 * layer * (size_t)c->n_layers, kind, err));
+    lm_arena_small_pages(&kv->arena);
     kv->k = lm_calloc((size_t)c->n_layers, sizeof *kv->k);
     kv->v = lm_calloc((size_t)c->n_layers, sizeof *kv->v);
     for (int64_t i = 0; i < c->n_layers; i++) {
