@@ -23,8 +23,8 @@ static lm_status run(lm_call *call, lm_err *err)
 
 const lm_command lm_command_plan = {
     .name = "plan", .group = "training", .summary = "memory, steps and tokens of a training run before any work",
-    .usage = "[train] OBJECTIVE --model FOLDER --data FILE --out FOLDER [options of train]",
-    .example = "malmoi plan train clm --model MODEL --adapter lora --data text.txt --out tuned",
+    .usage = "[train] OBJECTIVE --model FOLDER --data FILE [options of train]",
+    .example = "malmoi plan train clm --model MODEL --adapter lora --data text.txt",
     .notes = "Takes the command line of a run as it stands.  The data is read; nothing is computed or written.",
     .options = lm_train_option_table, .values_size = sizeof(lm_train_options),
     .prepare = prepare, .topics = lm_training_topics, .run = run,

@@ -59,7 +59,10 @@ static lm_status run(lm_call *call, lm_err *err)
     LM_TRY(lm_call_args(call, 0, 0, "no argument but the objective", err));
     LM_TRY(lm_call_kernels(call, &training->kernels, err));
     training->config.progress = call->common.quiet ? NULL : stderr;
-    if (!training->config.o->dry_run) return train(training, err);
+    if (!training->config.o->dry_run) {
+        if (!training->config.o->out) return lm_fail(err, LM_E_USAGE, "missing: --out (only --dry-run writes nothing)");
+        return train(training, err);
+    }
     lm_plan plan;
     LM_TRY(lm_plan_make(&plan, &training->config, err));
     lm_print_plan(&plan, training->config.o->json);
