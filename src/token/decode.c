@@ -2,8 +2,8 @@
  *
  * The Hugging Face library decodes a whole list of tokens step by step; here each token runs through
  * all steps as it arrives, and a step that needs what follows holds its text back. */
-#include "token/pattern.h"
 #include "token/pipeline.h"
+#include "token/replace.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -57,48 +57,14 @@ const lm_token_decoder lm_token_decoder_fuse = { .name = "Fuse", .push = fuse };
 
 /* ---- Replace: in each token ------------------------------------------------------------------------------ */
 
-typedef struct replacement {
-    lm_pattern *pattern;
-    char *content;
-} replacement;
-
-static void replace_free(void *state)
-{
-    replacement *r = state;
-    if (!r) return;
-    lm_pattern_free(r->pattern);
-    free(r->content);
-    free(r);
-}
-
-static lm_status replace_load(void **state, const lm_step_source *source, lm_err *err)
-{
-    replacement *r = lm_calloc(1, sizeof *r);
-    *state = r;
-    const char *content;
-    LM_TRY(lm_json_need_str(source->json, "content", source->name, &content, err));
-    r->content = lm_strdup(content);
-    return lm_pattern_read(&r->pattern, lm_json_get(source->json, "pattern"), source->name, err);
-}
-
 static void replace(const void *state, lm_decoder *decoder, lm_decode_state *at, lm_span token)
 {
-    const replacement *r = state;
-    size_t done = 0;
-    lm_match match;
-    lm_matcher matcher = lm_matcher_start(r->pattern, token);
     lm_str_clear(&at->held);
-    while (lm_matcher_next(&matcher, &match)) {
-        lm_str_append(&at->held, token.data + done, match.begin - done);
-        lm_str_puts(&at->held, r->content);
-        done = match.end;
-    }
-    lm_str_append(&at->held, token.data + done, token.len - done);
-    lm_matcher_end(&matcher, NULL);
+    lm_replace(state, &at->held, token, NULL);
     lm_decode_next(decoder, at, lm_span_of(at->held.data, at->held.len));
 }
 
-const lm_token_decoder lm_token_decoder_replace = { .name = "Replace", .load = replace_load, .push = replace, .free = replace_free };
+const lm_token_decoder lm_token_decoder_replace = { .name = "Replace", .load = lm_replace_load, .push = replace, .free = lm_replace_free };
 
 /* ---- Strip: some characters at the ends of the text, or of each token ---------------------------------------- */
 

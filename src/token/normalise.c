@@ -1,6 +1,6 @@
 /* Normalisers: text to text, before anything looks for tokens. */
-#include "token/pattern.h"
 #include "token/pipeline.h"
+#include "token/replace.h"
 #include "token/unicode.h"
 
 #include <stdlib.h>
@@ -144,47 +144,13 @@ const lm_normaliser lm_normaliser_strip = { .name = "Strip", .load = strip_load,
 
 /* ---- Replace: every match of a pattern ------------------------------------------------------ */
 
-typedef struct replacement {
-    lm_pattern *pattern;
-    char *content;
-} replacement;
-
-static void replace_free(void *state)
-{
-    replacement *r = state;
-    if (!r) return;
-    lm_pattern_free(r->pattern);
-    free(r->content);
-    free(r);
-}
-
-static lm_status replace_load(void **state, const lm_step_source *source, lm_err *err)
-{
-    replacement *r = lm_calloc(1, sizeof *r);
-    *state = r;
-    const char *content;
-    LM_TRY(lm_json_need_str(source->json, "content", source->name, &content, err));
-    r->content = lm_strdup(content);
-    return lm_pattern_read(&r->pattern, lm_json_get(source->json, "pattern"), source->name, err);
-}
-
 static lm_status replace(const void *state, lm_str *out, lm_span text, bool first, lm_err *err)
 {
     (void)first;
-    const replacement *r = state;
-    size_t done = 0;
-    lm_match match;
-    lm_matcher matcher = lm_matcher_start(r->pattern, text);
-    while (lm_matcher_next(&matcher, &match)) {
-        lm_str_append(out, text.data + done, match.begin - done);
-        lm_str_puts(out, r->content);
-        done = match.end;
-    }
-    lm_str_append(out, text.data + done, text.len - done);
-    return lm_matcher_end(&matcher, err);
+    return lm_replace(state, out, text, err);
 }
 
-const lm_normaliser lm_normaliser_replace = { .name = "Replace", .load = replace_load, .apply = replace, .free = replace_free };
+const lm_normaliser lm_normaliser_replace = { .name = "Replace", .load = lm_replace_load, .apply = replace, .free = lm_replace_free };
 
 /* ---- BertNormalizer: clean, set Chinese characters apart, strip accents, lower case -------------- */
 
