@@ -1,0 +1,88 @@
+/* malmoi tokenizer train: a vocabulary from text. */
+#include "app/tokenizer.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "token/train.h"
+
+typedef struct train_values {
+    const char *kind, *out, *pattern, *normalizer;
+    lm_strings data, special;
+    int64_t vocab_size, min_frequency, max_token_length, limit_alphabet;
+    bool initial_alphabet, add_prefix_space;
+} train_values;
+
+static const lm_option options[] = {
+    LM_OPTION(STRING, train_values, kind, "kind", .fallback = "bpe", .help = "the method of training"),
+    LM_OPTION(LIST, train_values, data, "data", .metavar = "FILE,...", .help = "text files, plain or gzip or zstd", .required = true),
+    LM_OPTION(STRING, train_values, out, "out", .metavar = "FOLDER", .help = "where tokenizer.json goes", .required = true),
+    LM_OPTION(INT, train_values, vocab_size, "vocab-size", .fallback = "32000", .help = "tokens in all", .min = 1, .max = 1 << 24),
+    LM_OPTION(INT, train_values, min_frequency, "min-frequency", .fallback = "2", .help = "of a pair that is merged", .min = 0, .max = 1e15),
+    LM_OPTION(INT, train_values, max_token_length, "max-token-length", .fallback = "0", .help = "in characters; 0: any", .min = 0, .max = 1e6),
+    LM_OPTION(INT, train_values, limit_alphabet, "limit-alphabet", .fallback = "0", .help = "single characters that are kept; 0: all", .min = 0, .max = 1e6),
+    LM_OPTION(LIST, train_values, special, "special", .metavar = "TOKEN,...", .fallback = "<|endoftext|>", .help = "special tokens; they take the first ids"),
+    LM_OPTION(STRING, train_values, pattern, "pattern", .metavar = "REGEX", .help = "how text is cut before: gpt2 (the default), llama3, qwen2, cl100k, o200k, or an expression"),
+    LM_OPTION(STRING, train_values, normalizer, "normalizer", .metavar = "FORM", .help = "nfc, nfd, nfkc or nfkd first"),
+    LM_OPTION(FLAG, train_values, initial_alphabet, "initial-alphabet", .fallback = "true", .help = "all 256 bytes, also those that do not occur"),
+    LM_OPTION(FLAG, train_values, add_prefix_space, "add-prefix-space", .help = "a space in front of every text"),
+    { 0 },
+};
+
+static void train_topics(lm_str *out)
+{
+    lm_str_puts(out, "kinds\n");
+    for (const lm_token_trainer *const *t = lm_token_trainer_registry; *t; t++) lm_help_entry(out, (*t)->name, (*t)->summary);
+}
+
+static void train_progress(void *context, const char *stage, int64_t done, int64_t of)
+{
+    char a[24], b[24];
+    lm_format_count(a, (double)done);
+    if (of) lm_progress_draw(context, false, "%s %s of %s", stage, a, lm_format_count(b, (double)of));
+    else lm_progress_draw(context, false, "%s %s", stage, a);
+}
+
+static lm_status train_on(lm_tokenizer **tk, const train_values *o, const lm_token_trainer *method, lm_progress *line, lm_err *err)
+{
+    lm_vocab_options settings = {
+        .vocab_size = o->vocab_size, .min_frequency = o->min_frequency, .max_token_length = o->max_token_length,
+        .limit_alphabet = o->limit_alphabet, .specials = o->special, .pattern = o->pattern, .normalizer = o->normalizer,
+        .no_initial_alphabet = !o->initial_alphabet, .add_prefix_space = o->add_prefix_space,
+        .progress = train_progress, .context = line,
+    };
+    lm_vocab_trainer *trainer;
+    LM_TRY(lm_vocab_trainer_new(&trainer, method, &settings, err));
+    lm_status status = LM_OK;
+    for (int i = 0; i < o->data.n && !status; i++) status = lm_vocab_trainer_feed_file(trainer, o->data.items[i], err);
+    if (!status) status = lm_vocab_trainer_finish(trainer, tk, err);
+    lm_vocab_trainer_free(trainer);
+    return status;
+}
+
+static lm_status run(lm_call *call, lm_err *err)
+{
+    const train_values *o = call->values;
+    LM_TRY(lm_call_args(call, 0, 0, "no arguments, only options", err));
+    const lm_token_trainer *method = lm_token_trainer_find(o->kind);
+    if (!method) return lm_fail(err, LM_E_USAGE, "--kind %s: no such method; see `malmoi tokenizer train --help`", o->kind);
+    lm_tokenizer *tk = NULL;
+    lm_progress line = lm_progress_start(call->common.quiet ? NULL : stderr, 10);
+    lm_status status = train_on(&tk, o, method, &line, err);
+    lm_progress_end(&line);
+    if (!status) status = lm_make_dirs(o->out, err);
+    if (!status) status = lm_tokenizer_save(tk, o->out, err);
+    if (!status) printf("%s: %d tokens\n", o->out, lm_tokenizer_vocab_size(tk));
+    lm_tokenizer_free(tk);
+    return status;
+}
+
+const lm_command lm_tokenizer_train = {
+    .name = "train",
+    .summary = "learn a vocabulary from text",
+    .usage = "--data FILE,... --out FOLDER [options]",
+    .example = "malmoi tokenizer train --data text.txt --vocab-size 8000 --out tokenizer",
+    .options = options,
+    .values_size = sizeof(train_values),
+    .topics = train_topics,
+    .run = run,
+};
