@@ -44,11 +44,14 @@ static int by_spelling(const void *a, const void *b)
 static int alphabet(letter letters[256], const lm_words *words, const lm_vocab_options *options)
 {
     int64_t counts[256] = {0};
+    bool initial[256] = {0};
+    for (int i = 0; i < options->initial_alphabet.n; i++)
+        for (const char *c = options->initial_alphabet.items[i]; *c; c++) initial[(uint8_t)*c] = true;
     for (size_t i = 0; i <= words->mask; i++)
         for (uint32_t j = 0; words->slots[i].data && j < words->slots[i].len; j++) counts[(uint8_t)words->slots[i].data[j]] += words->slots[i].count;
     int n = 0;
     for (int byte = 0; byte < 256; byte++) {
-        if (!options->no_initial_alphabet) counts[byte] = INT64_MAX;
+        if (!options->no_initial_alphabet || initial[byte]) counts[byte] = INT64_MAX;
         if (counts[byte]) letters[n++] = (letter){ byte, counts[byte] };
     }
     if (options->limit_alphabet && n > options->limit_alphabet) {
@@ -85,19 +88,15 @@ static lm_status add_alphabet(lm_vocab *vocab, int32_t ids[256], const lm_words 
 static void make_corpus(lm_corpus *corpus, const lm_words *words, const int32_t ids[256])
 {
     lm_word *sorted = lm_words_sorted(words);
-    corpus->words = lm_malloc(words->n * sizeof *corpus->words);
     for (size_t i = 0; i < words->n; i++) {
-        size_t begin = corpus->n_symbols;
+        lm_corpus_word(corpus, sorted[i].count);
         for (uint32_t j = 0; j < sorted[i].len; j++)
             if (ids[(uint8_t)sorted[i].data[j]] >= 0) lm_corpus_push(corpus, ids[(uint8_t)sorted[i].data[j]]);
-        corpus->words[corpus->n_words].begin = begin;
-        corpus->words[corpus->n_words].n = (uint32_t)(corpus->n_symbols - begin);
-        corpus->words[corpus->n_words++].count = sorted[i].count;
     }
     free(sorted);
 }
 
-static lm_status learn(lm_json *document, const lm_words *words, const lm_vocab_options *options, lm_err *err)
+static lm_status learn(lm_json *document, lm_words *words, const lm_vocab_options *options, lm_err *err)
 {
     lm_vocab vocab = {0};
     lm_corpus corpus = {0};
@@ -105,8 +104,10 @@ static lm_status learn(lm_json *document, const lm_words *words, const lm_vocab_
     int32_t ids[256];
     lm_status status = lm_train_specials(document, &vocab, options, err);
     if (!status) status = add_alphabet(&vocab, ids, words, options, err);
+    if (!status) status = lm_train_room(vocab.n, options->specials.n, options, err);
     if (!status) {
         make_corpus(&corpus, words, ids);
+        lm_words_free(words);
         lm_learn_merges(&learned, &vocab, &corpus, 0, options);
         lm_train_store(json_object_get(document, "model"), &vocab, &learned);
     }
@@ -116,9 +117,12 @@ static lm_status learn(lm_json *document, const lm_words *words, const lm_vocab_
     return status;
 }
 
+static const char *const specials[] = { "<|endoftext|>", NULL };
+
 const lm_token_trainer lm_token_trainer_bpe = {
     .name = "bpe",
     .summary = "byte-level byte-pair encoding (GPT-2, LLaMA-3, Qwen)",
+    .specials = specials,
     .pipeline = pipeline,
     .learn = learn,
 };

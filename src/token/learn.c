@@ -57,6 +57,16 @@ static uint64_t key(int32_t left, int32_t right) { return (uint64_t)(uint32_t)le
 
 /* ---- corpus --------------------------------------------------------------------------------- */
 
+void lm_corpus_word(lm_corpus *c, int64_t count)
+{
+    if (c->n_words && c->words[c->n_words - 1].n < 2) c->n_symbols = c->words[--c->n_words].begin;
+    if (c->n_words == c->cap_words) {
+        c->cap_words = c->cap_words ? c->cap_words + c->cap_words / 2 : 1 << 14;
+        c->words = lm_realloc(c->words, c->cap_words * sizeof *c->words);
+    }
+    c->words[c->n_words++] = (struct lm_corpus_word){ .begin = c->n_symbols, .count = count };
+}
+
 void lm_corpus_push(lm_corpus *c, int32_t symbol)
 {
     if (c->n_symbols == c->cap) {
@@ -64,6 +74,7 @@ void lm_corpus_push(lm_corpus *c, int32_t symbol)
         c->symbols = lm_realloc(c->symbols, c->cap * sizeof *c->symbols);
     }
     c->symbols[c->n_symbols++] = symbol;
+    c->words[c->n_words - 1].n++;
 }
 
 void lm_corpus_free(lm_corpus *c)

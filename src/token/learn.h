@@ -15,10 +15,11 @@ typedef struct lm_corpus {
         uint32_t n;
         int64_t count;
     } *words;
-    size_t n_words;
+    size_t n_words, cap_words;
 } lm_corpus;
 
-void lm_corpus_push(lm_corpus *corpus, int32_t symbol);
+void lm_corpus_word(lm_corpus *corpus, int64_t count);   /* begins a word; of fewer than 2 symbols it is forgotten */
+void lm_corpus_push(lm_corpus *corpus, int32_t symbol);  /* appends to the word begun last */
 void lm_corpus_free(lm_corpus *corpus);
 
 typedef struct lm_learned {
@@ -36,13 +37,19 @@ void lm_learn_merges(lm_learned *learned, lm_vocab *vocab, lm_corpus *corpus, si
 /* Refuses settings that no training can follow. */
 lm_status lm_train_check(const lm_vocab_options *options, lm_err *err);
 
+/* The id that a special token will have: its place in options->specials, or -1. */
+int lm_train_special(const lm_vocab_options *options, const char *text);
+
+/* LM_E_USAGE unless `needed` tokens, `specials` of them special, fit into the vocabulary. */
+lm_status lm_train_room(int64_t needed, int specials, const lm_vocab_options *options, lm_err *err);
+
 /* The normaliser that the options name, or null. */
 lm_json *lm_train_normaliser(const lm_vocab_options *options);
 
 /* Adds the special tokens to the vocabulary (first) and to the document's added tokens. */
 lm_status lm_train_specials(lm_json *document, lm_vocab *vocab, const lm_vocab_options *options, lm_err *err);
 
-/* Writes "vocab" and "merges" into a model's object. */
+/* Writes "vocab" and, unless NULL, "merges" into a model's object. */
 void lm_train_store(lm_json *model, const lm_vocab *vocab, const lm_learned *learned);
 
 #endif

@@ -14,16 +14,22 @@
 
 typedef struct lm_vocab_options {
     int64_t vocab_size;
-    int64_t min_frequency;           /* of a pair that is merged */
-    int64_t max_token_length;        /* in characters; 0: any */
+    int64_t min_frequency;           /* of a pair that is merged, or of a substring that is a first guess */
+    int64_t max_token_length;        /* in characters; 0: any, for SentencePiece's kinds 16 */
     int64_t limit_alphabet;          /* the most frequent characters that are kept; 0: all */
+    double character_coverage;       /* the share of the text whose characters are kept (SentencePiece's kinds) */
     lm_strings specials;             /* special tokens; they take the first ids */
-    const char *pattern;             /* the pre-tokeniser's expression, or its name (pattern.h); NULL: GPT-2's */
-    const char *normalizer;          /* "nfc", "nfd", "nfkc", "nfkd", or NULL for none */
-    bool no_initial_alphabet;        /* only bytes that occur, instead of all 256 */
-    bool add_prefix_space;
+    lm_strings initial_alphabet;     /* characters that are kept whether they occur or not */
+    const char *pattern;             /* bpe: the pre-tokeniser's expression, or its name (pattern.h); NULL: GPT-2's */
+    const char *normalizer;          /* "none", "nfc", "nfd", "nfkc", "nfkd"; NULL: the method's own */
+    bool no_initial_alphabet;        /* bpe: only bytes that occur, instead of all 256 */
+    bool add_prefix_space;           /* bpe */
+    bool lowercase;                  /* wordpiece: lower case, and accents (Hangul too) taken apart, as BERT has it */
+    bool no_byte_fallback;           /* SentencePiece's kinds: what is not covered is <unk>, not bytes */
+    bool split_digits;               /* SentencePiece's kinds: each digit is a token */
+    bool no_split_scripts;           /* SentencePiece's kinds: tokens may mix scripts, and letters with signs */
 
-    /* Called now and then from one thread; NULL: quiet.  `of` is 0 while the total is not known. */
+/* Called now and then from one thread; NULL: quiet.  `of` is 0 while the total is not known. */
     void (*progress)(void *context, const char *stage, int64_t done, int64_t of);
     void *context;
 } lm_vocab_options;
@@ -38,10 +44,13 @@ struct lm_words;
 typedef struct lm_token_trainer {
     const char *name;                /* "bpe" */
     const char *summary;
+    const char *const *specials;     /* special tokens that are usual, NULL-terminated */
     /* The document whose normaliser and pre-tokeniser cut the text into words. */
     lm_status (*pipeline)(lm_json **document, const lm_vocab_options *options, lm_err *err);
+    /* Counts the words of what the pipeline hands on; NULL: each piece is one. */
+    void (*cut)(struct lm_words *words, lm_span piece, const lm_vocab_options *options);
     /* Completes the document from the counted words. */
-    lm_status (*learn)(lm_json *document, const struct lm_words *words, const lm_vocab_options *options, lm_err *err);
+    lm_status (*learn)(lm_json *document, struct lm_words *words, const lm_vocab_options *options, lm_err *err);
 } lm_token_trainer;
 extern const lm_token_trainer *const lm_token_trainer_registry[];
 

@@ -14,6 +14,7 @@
 enum { BLOCK = 16 << 20, LONGEST = 64 << 20 };
 
 typedef struct worker {
+    const lm_vocab_trainer *trainer;
     lm_encoder *encoder;
     lm_words words;
     lm_span part;
@@ -30,7 +31,7 @@ struct lm_vocab_trainer {
     int64_t bytes;
 };
 
-lm_vocab_options lm_vocab_defaults(void) { return (lm_vocab_options){ .vocab_size = 32000, .min_frequency = 2 }; }
+lm_vocab_options lm_vocab_defaults(void) { return (lm_vocab_options){ .vocab_size = 32000, .min_frequency = 2, .character_coverage = 0.9995 }; }
 
 const lm_token_trainer *lm_token_trainer_find(const char *name)
 {
@@ -53,7 +54,7 @@ lm_status lm_vocab_trainer_new(lm_vocab_trainer **out, const lm_token_trainer *m
     }
     t->n_workers = lm_threads();
     t->workers = lm_calloc((size_t)t->n_workers, sizeof *t->workers);
-    for (int i = 0; i < t->n_workers; i++) t->workers[i].encoder = lm_encoder_new(t->pipeline);
+    for (int i = 0; i < t->n_workers; i++) t->workers[i] = (worker){ .trainer = t, .encoder = lm_encoder_new(t->pipeline) };
     *out = t;
     return LM_OK;
 }
@@ -73,12 +74,17 @@ void lm_vocab_trainer_free(lm_vocab_trainer *t)
 
 /* ---- feeding ---------------------------------------------------------------------------------- */
 
-static void count_word(void *context, lm_span word) { lm_words_add(context, word, 1); }
+static void count_word(void *context, lm_span word)
+{
+    worker *w = context;
+    if (w->trainer->method->cut) w->trainer->method->cut(&w->words, word, w->trainer->options);
+    else lm_words_add(&w->words, word, 1);
+}
 
 lm_status lm_vocab_trainer_feed(lm_vocab_trainer *t, const char *text, size_t n, lm_err *err)
 {
     worker *w = &t->workers[0];
-    return lm_encoder_pieces(w->encoder, text, n, count_word, &w->words, err);
+    return lm_encoder_pieces(w->encoder, text, n, count_word, w, err);
 }
 
 static void count_parts(int64_t begin, int64_t end, void *context)
@@ -88,7 +94,7 @@ static void count_parts(int64_t begin, int64_t end, void *context)
         while (rest.len && !w->err.code) {
             const char *newline = memchr(rest.data, '\n', rest.len);
             size_t n = newline ? (size_t)(newline - rest.data) + 1 : rest.len;
-            lm_encoder_pieces(w->encoder, rest.data, n, count_word, &w->words, &w->err);
+            lm_encoder_pieces(w->encoder, rest.data, n, count_word, w, &w->err);
             rest = lm_span_of(rest.data + n, rest.len - n);
         }
     }
