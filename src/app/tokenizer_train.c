@@ -5,26 +5,36 @@
 #include "base/log.h"
 #include "token/train.h"
 
+#include <string.h>
+
 typedef struct train_values {
-    const char *kind, *out, *pattern, *normalizer;
-    lm_strings data, special;
+    const char *kind, *out, *pattern, *normalizer, *field;
+    lm_strings data, special, alphabet;
     int64_t vocab_size, min_frequency, max_token_length, limit_alphabet;
-    bool initial_alphabet, add_prefix_space;
+    double coverage;
+    bool initial_alphabet, add_prefix_space, lowercase, byte_fallback, split_digits, split_scripts;
 } train_values;
 
 static const lm_option options[] = {
-    LM_OPTION(STRING, train_values, kind, "kind", .fallback = "bpe", .help = "the method of training"),
-    LM_OPTION(LIST, train_values, data, "data", .metavar = "FILE,...", .help = "text files, plain or gzip or zstd", .required = true),
+    LM_OPTION(STRING, train_values, kind, "kind", .fallback = "bpe", .help = "the method of training; see below"),
+    LM_OPTION(LIST, train_values, data, "data", .metavar = "FILE,...", .help = "text, or JSONL (*.jsonl); plain or gzip or zstd", .required = true),
     LM_OPTION(STRING, train_values, out, "out", .metavar = "FOLDER", .help = "where tokenizer.json goes", .required = true),
+    LM_OPTION(STRING, train_values, field, "field", .metavar = "NAME", .fallback = "text", .help = "of a row of JSONL that holds its text"),
     LM_OPTION(INT, train_values, vocab_size, "vocab-size", .fallback = "32000", .help = "tokens in all", .min = 1, .max = 1 << 24),
     LM_OPTION(INT, train_values, min_frequency, "min-frequency", .fallback = "2", .help = "of a pair that is merged", .min = 0, .max = 1e15),
-    LM_OPTION(INT, train_values, max_token_length, "max-token-length", .fallback = "0", .help = "in characters; 0: any", .min = 0, .max = 1e6),
+    LM_OPTION(INT, train_values, max_token_length, "max-token-length", .fallback = "0", .help = "in characters; 0: any, for sentencepiece-bpe and unigram 16", .min = 0, .max = 1e6),
+    LM_OPTION(LIST, train_values, special, "special", .metavar = "TOKEN,...", .help = "special tokens; they take the first ids (default: those usual for the kind)"),
     LM_OPTION(INT, train_values, limit_alphabet, "limit-alphabet", .fallback = "0", .help = "single characters that are kept; 0: all", .min = 0, .max = 1e6),
-    LM_OPTION(LIST, train_values, special, "special", .metavar = "TOKEN,...", .fallback = "<|endoftext|>", .help = "special tokens; they take the first ids"),
-    LM_OPTION(STRING, train_values, pattern, "pattern", .metavar = "REGEX", .help = "how text is cut before: gpt2 (the default), llama3, qwen2, cl100k, o200k, or an expression"),
-    LM_OPTION(STRING, train_values, normalizer, "normalizer", .metavar = "FORM", .help = "nfc, nfd, nfkc or nfkd first"),
-    LM_OPTION(FLAG, train_values, initial_alphabet, "initial-alphabet", .fallback = "true", .help = "all 256 bytes, also those that do not occur"),
-    LM_OPTION(FLAG, train_values, add_prefix_space, "add-prefix-space", .help = "a space in front of every text"),
+    LM_OPTION(REAL, train_values, coverage, "character-coverage", .fallback = "0.9995", .help = "sentencepiece-bpe, unigram: the share of the text whose characters are kept", .min = 0, .max = 1),
+    LM_OPTION(LIST, train_values, alphabet, "alphabet", .metavar = "LETTERS,...", .help = "characters that are kept whether they occur or not"),
+    LM_OPTION(FLAG, train_values, initial_alphabet, "initial-alphabet", .fallback = "true", .help = "bpe: all 256 bytes, also those that do not occur"),
+    LM_OPTION(STRING, train_values, normalizer, "normalizer", .metavar = "FORM", .help = "none, nfc, nfd, nfkc or nfkd first"),
+    LM_OPTION(STRING, train_values, pattern, "pattern", .metavar = "REGEX", .help = "bpe: how text is cut before: gpt2 (the default), llama3, qwen2, cl100k, o200k, or an expression"),
+    LM_OPTION(FLAG, train_values, add_prefix_space, "add-prefix-space", .help = "bpe: a space in front of every text"),
+    LM_OPTION(FLAG, train_values, lowercase, "lowercase", .help = "wordpiece: lower case without accents, which takes Hangul apart too"),
+    LM_OPTION(FLAG, train_values, byte_fallback, "byte-fallback", .fallback = "true", .help = "sentencepiece-bpe, unigram: tokens for bytes, of which rare characters are made"),
+    LM_OPTION(FLAG, train_values, split_digits, "split-digits", .help = "sentencepiece-bpe, unigram: each digit is a token"),
+    LM_OPTION(FLAG, train_values, split_scripts, "split-scripts", .fallback = "true", .help = "sentencepiece-bpe, unigram: no token mixes scripts, or letters with signs"),
     { 0 },
 };
 
@@ -42,18 +52,30 @@ static void train_progress(void *context, const char *stage, int64_t done, int64
     else lm_progress_draw(context, false, "%s %s", stage, a);
 }
 
+static lm_strings usual_specials(const lm_token_trainer *method)
+{
+    lm_strings list = { .items = (char **)method->specials };
+    while (list.items[list.n]) list.n++;
+    return list;
+}
+
 static lm_status train_on(lm_tokenizer **tk, const train_values *o, const lm_token_trainer *method, lm_progress *line, lm_err *err)
 {
     lm_vocab_options settings = {
         .vocab_size = o->vocab_size, .min_frequency = o->min_frequency, .max_token_length = o->max_token_length,
-        .limit_alphabet = o->limit_alphabet, .specials = o->special, .pattern = o->pattern, .normalizer = o->normalizer,
-        .no_initial_alphabet = !o->initial_alphabet, .add_prefix_space = o->add_prefix_space,
-        .progress = train_progress, .context = line,
+        .limit_alphabet = o->limit_alphabet, .character_coverage = o->coverage, .initial_alphabet = o->alphabet,
+        .specials = o->special, .pattern = o->pattern, .normalizer = o->normalizer, .no_initial_alphabet = !o->initial_alphabet,
+        .add_prefix_space = o->add_prefix_space, .lowercase = o->lowercase, .no_byte_fallback = !o->byte_fallback,
+        .split_digits = o->split_digits, .no_split_scripts = !o->split_scripts, .progress = train_progress, .context = line,
     };
+    if (!o->special.n) settings.specials = usual_specials(method);
     lm_vocab_trainer *trainer;
     LM_TRY(lm_vocab_trainer_new(&trainer, method, &settings, err));
     lm_status status = LM_OK;
-    for (int i = 0; i < o->data.n && !status; i++) status = lm_vocab_trainer_feed_file(trainer, o->data.items[i], err);
+    for (int i = 0; i < o->data.n && !status; i++) {
+        const char *path = o->data.items[i];
+        status = lm_vocab_trainer_feed_file(trainer, path, strstr(lm_path_name(path), ".jsonl") ? o->field : NULL, err);
+    }
     if (!status) status = lm_vocab_trainer_finish(trainer, tk, err);
     lm_vocab_trainer_free(trainer);
     return status;

@@ -23,6 +23,11 @@ static void count_word(int64_t *counts, lm_span word, int64_t times)
     }
 }
 
+static void ask_for(int64_t *counts, const char *text)
+{
+    for (uint32_t rune; *text; counts[rune] = INT64_MAX) text += lm_rune_at(text, strlen(text), &rune);
+}
+
 void lm_letters_count(lm_letters *letters, const lm_words *words, const lm_vocab_options *options)
 {
     int64_t *counts = lm_calloc(RUNES, sizeof *counts);
@@ -31,12 +36,7 @@ void lm_letters_count(lm_letters *letters, const lm_words *words, const lm_vocab
         if (words->slots[i].data) count_word(counts, lm_span_of(words->slots[i].data, words->slots[i].len), words->slots[i].count);
     counts[0] = 0;
     for (int i = 0; i < RUNES; i++) letters->total += counts[i];
-    for (int i = 0; i < options->initial_alphabet.n; i++) {
-        uint32_t rune;
-        const char *text = options->initial_alphabet.items[i];
-        lm_rune_at(text, strlen(text), &rune);
-        counts[rune] = INT64_MAX;
-    }
+    for (int i = 0; i < options->initial_alphabet.n; i++) ask_for(counts, options->initial_alphabet.items[i]);
     for (int i = 0; i < RUNES; i++) letters->n += counts[i] != 0;
     letters->items = lm_malloc((size_t)letters->n * sizeof *letters->items);
     int n = 0;

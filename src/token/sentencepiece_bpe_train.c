@@ -73,6 +73,7 @@ const lm_token_trainer lm_token_trainer_sentencepiece_bpe = {
     .name = "sentencepiece-bpe",
     .summary = "byte-pair encoding of SentencePiece, with bytes for rare characters (LLaMA-2, Mistral)",
     .specials = specials,
+    .lines = true,
     .pipeline = lm_sentence_bpe_pipeline,
     .cut = lm_sentence_cut,
     .learn = learn,

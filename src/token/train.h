@@ -19,7 +19,7 @@ typedef struct lm_vocab_options {
     int64_t limit_alphabet;          /* the most frequent characters that are kept; 0: all */
     double character_coverage;       /* the share of the text whose characters are kept (SentencePiece's kinds) */
     lm_strings specials;             /* special tokens; they take the first ids */
-    lm_strings initial_alphabet;     /* characters that are kept whether they occur or not */
+    lm_strings initial_alphabet;     /* texts whose characters are kept whether they occur or not */
     const char *pattern;             /* bpe: the pre-tokeniser's expression, or its name (pattern.h); NULL: GPT-2's */
     const char *normalizer;          /* "none", "nfc", "nfd", "nfkc", "nfkd"; NULL: the method's own */
     bool no_initial_alphabet;        /* bpe: only bytes that occur, instead of all 256 */
@@ -45,6 +45,7 @@ typedef struct lm_token_trainer {
     const char *name;                /* "bpe" */
     const char *summary;
     const char *const *specials;     /* special tokens that are usual, NULL-terminated */
+    bool lines;                      /* sequences are lines, and their ends are no part of them */
     /* The document whose normaliser and pre-tokeniser cut the text into words. */
     lm_status (*pipeline)(lm_json **document, const lm_vocab_options *options, lm_err *err);
     /* Counts the words of what the pipeline hands on; NULL: each piece is one. */
@@ -63,8 +64,9 @@ void lm_vocab_trainer_free(lm_vocab_trainer *trainer);               /* takes NU
 /* Counts the words of one sequence. */
 lm_status lm_vocab_trainer_feed(lm_vocab_trainer *trainer, const char *text, size_t n, lm_err *err);
 
-/* Counts the words of a file (plain, gzip, zstd), line by line, on all threads. */
-lm_status lm_vocab_trainer_feed_file(lm_vocab_trainer *trainer, const char *path, lm_err *err);
+/* Counts the words of a file (plain, gzip, zstd) on all threads.  Each line with its end is a sequence; with
+ * `field`, lines are JSON objects and the text in that field is one. */
+lm_status lm_vocab_trainer_feed_file(lm_vocab_trainer *trainer, const char *path, const char *field, lm_err *err);
 
 /* Learns the vocabulary.  The caller frees *out. */
 lm_status lm_vocab_trainer_finish(lm_vocab_trainer *trainer, lm_tokenizer **out, lm_err *err);

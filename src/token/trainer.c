@@ -1,6 +1,7 @@
 /* Counting words, and the course of a training. */
 #define _GNU_SOURCE
 #include "token/train.h"
+#include "base/log.h"
 #include "base/thread.h"
 #include "io/stream.h"
 #include "token/pipeline.h"
@@ -9,15 +10,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Text is read in blocks, each cut at line ends into one part for each thread.  A line longer than
- * LONGEST is cut at its last space before that, so that memory stays bounded. */
-enum { BLOCK = 16 << 20, LONGEST = 64 << 20 };
+/* Text is read in blocks, each cut at line ends into one part for each thread.  A line of text longer than
+ * LONGEST is cut at its last space before that, a row of JSONL longer than LONGEST_ROW is refused.
+ *
+ * After every MERGE_EVERY blocks the threads' words come together, and of more than MOST_WORDS different ones
+ * the rarest are dropped and counted: so memory is bounded, and what is dropped does not depend on the
+ * number of threads. */
+enum { BLOCK = 16 << 20, LONGEST = 64 << 20, LONGEST_ROW = 1 << 30, MERGE_EVERY = 8, MOST_WORDS = 1 << 25 };
 
 typedef struct worker {
     const lm_vocab_trainer *trainer;
     lm_encoder *encoder;
     lm_words words;
     lm_span part;
+    int64_t lines;                   /* of the part, read so far */
     lm_err err;
 } worker;
 
@@ -27,8 +33,9 @@ struct lm_vocab_trainer {
     lm_json *document;
     lm_tokenizer *pipeline;
     worker *workers;
-    int n_workers;
-    int64_t bytes;
+    int n_workers, n_blocks;
+    const char *field;               /* of the file at hand: rows are JSON; or NULL */
+    int64_t bytes, lines, dropped;   /* read so far; words dropped */
 };
 
 lm_vocab_options lm_vocab_defaults(void) { return (lm_vocab_options){ .vocab_size = 32000, .min_frequency = 2, .character_coverage = 0.9995 }; }
@@ -74,27 +81,60 @@ void lm_vocab_trainer_free(lm_vocab_trainer *t)
 
 /* ---- feeding ---------------------------------------------------------------------------------- */
 
-static void count_word(void *context, lm_span word)
+static void count_piece(void *context, lm_span word)
 {
     worker *w = context;
     if (w->trainer->method->cut) w->trainer->method->cut(&w->words, word, w->trainer->options);
     else lm_words_add(&w->words, word, 1);
 }
 
+/* One text: a sequence, or one for each of its lines. */
+static lm_status count_text(worker *w, lm_span text, lm_err *err)
+{
+    while (text.len) {
+        size_t n = text.len, used = n;
+        const char *newline = w->trainer->method->lines ? memchr(text.data, '\n', n) : NULL;
+        if (newline) n = (size_t)(newline - text.data), used = n + 1;
+        LM_TRY(lm_encoder_pieces(w->encoder, text.data, n, count_piece, w, err));
+        text = lm_span_of(text.data + used, text.len - used);
+    }
+    return LM_OK;
+}
+
 lm_status lm_vocab_trainer_feed(lm_vocab_trainer *t, const char *text, size_t n, lm_err *err)
 {
-    worker *w = &t->workers[0];
-    return lm_encoder_pieces(w->encoder, text, n, count_word, w, err);
+    return count_text(&t->workers[0], lm_span_of(text, n), err);
+}
+
+static bool is_blank(lm_span line)
+{
+    size_t i = 0;
+    while (i < line.len && (line.data[i] == ' ' || (line.data[i] >= 9 && line.data[i] <= 13))) i++;
+    return i == line.len;
+}
+
+/* A line of JSONL. */
+static lm_status count_row(worker *w, lm_span line)
+{
+    if (is_blank(line)) return LM_OK;
+    lm_json *row = lm_json_parse(line.data, line.len, "a row", &w->err);
+    if (!row) return LM_E_FORMAT;
+    const lm_json *text = lm_json_get(row, w->trainer->field);
+    lm_status status = json_is_string(text) ? count_text(w, lm_span_of(json_string_value(text), json_string_length(text)), &w->err)
+                                            : lm_fail(&w->err, LM_E_FORMAT, "expected an object with a text in \"%s\"", w->trainer->field);
+    lm_json_free(row);
+    return status;
 }
 
 static void count_parts(int64_t begin, int64_t end, void *context)
 {
     for (worker *w = (worker *)context + begin; w < (worker *)context + end; w++) {
         lm_span rest = w->part;
-        while (rest.len && !w->err.code) {
+        for (w->lines = 0; rest.len && !w->err.code; w->lines++) {
             const char *newline = memchr(rest.data, '\n', rest.len);
             size_t n = newline ? (size_t)(newline - rest.data) + 1 : rest.len;
-            lm_encoder_pieces(w->encoder, rest.data, n, count_word, w, &w->err);
+            if (w->trainer->field) count_row(w, lm_span_of(rest.data, n));
+            else count_text(w, lm_span_of(rest.data, n), &w->err);
             rest = lm_span_of(rest.data + n, rest.len - n);
         }
     }
@@ -106,6 +146,15 @@ static size_t line_start(lm_span text, size_t from)
     if (from == 0 || from >= text.len) return from < text.len ? from : text.len;
     const char *newline = memchr(text.data + from - 1, '\n', text.len - from + 1);
     return newline ? (size_t)(newline - text.data) + 1 : text.len;
+}
+
+/* All words into the first worker's table. */
+static lm_words *gather(lm_vocab_trainer *t)
+{
+    lm_words *words = &t->workers[0].words;
+    for (int i = 1; i < t->n_workers; i++) lm_words_merge(words, &t->workers[i].words);
+    t->dropped += (int64_t)lm_words_prune(words, MOST_WORDS);
+    return words;
 }
 
 static lm_status count_block(lm_vocab_trainer *t, lm_span text, lm_err *err)
@@ -121,25 +170,27 @@ static lm_status count_block(lm_vocab_trainer *t, lm_span text, lm_err *err)
     lm_parallel(t->n_workers, 1, count_parts, t->workers);
     t->bytes += (int64_t)text.len;
     if (t->options->progress) t->options->progress(t->options->context, "bytes", t->bytes, 0);
-    for (int i = 0; i < t->n_workers; i++)
-        if (t->workers[i].err.code) return lm_fail(err, t->workers[i].err.code, "%s", t->workers[i].err.message);
+    for (int i = 0; i < t->n_workers; i++) {
+        worker *w = &t->workers[i];
+        t->lines += w->lines;
+        if (w->err.code) return lm_fail(err, w->err.code, "line %lld: %s", (long long)t->lines, w->err.message);
+    }
+    if (++t->n_blocks % MERGE_EVERY == 0) gather(t);
     return LM_OK;
 }
 
-/* How much of text is whole lines; where a line is too long, up to a space. */
-static size_t complete(lm_span text)
+/* How much of text is whole lines; where a line of text is too long, up to a space. */
+static size_t complete(lm_span text, bool rows)
 {
     const char *newline = memrchr(text.data, '\n', text.len);
     if (newline) return (size_t)(newline - text.data) + 1;
-    if (text.len < LONGEST) return 0;
+    if (rows || text.len < LONGEST) return 0;
     const char *space = memrchr(text.data, ' ', text.len);
     return space && space > text.data ? (size_t)(space - text.data) : text.len;
 }
 
-lm_status lm_vocab_trainer_feed_file(lm_vocab_trainer *t, const char *path, lm_err *err)
+static lm_status feed_stream(lm_vocab_trainer *t, lm_stream *stream, lm_err *err)
 {
-    lm_stream *stream;
-    LM_TRY(lm_stream_open(&stream, path, err));
     lm_str text = {0};
     lm_status status = LM_OK;
     for (bool end = false; !end && !status;) {
@@ -149,14 +200,25 @@ lm_status lm_vocab_trainer_feed_file(lm_vocab_trainer *t, const char *path, lm_e
         if (status) break;
         text.len += got;
         end = got < BLOCK;
-        size_t ready = end ? text.len : complete(lm_span_of(text.data, text.len));
+        size_t ready = end ? text.len : complete(lm_span_of(text.data, text.len), t->field);
+        if (!ready && text.len > LONGEST_ROW) status = lm_fail(err, LM_E_FORMAT, "line %lld: a row of more than %d bytes", (long long)t->lines + 1, LONGEST_ROW);
         if (!ready) continue;
         status = count_block(t, lm_span_of(text.data, ready), err);
-        if (status) lm_context(err, "%s", path);
         memmove(text.data, text.data + ready, text.len - ready);
         text.len -= ready;
     }
     lm_str_free(&text);
+    return status;
+}
+
+lm_status lm_vocab_trainer_feed_file(lm_vocab_trainer *t, const char *path, const char *field, lm_err *err)
+{
+    lm_stream *stream;
+    LM_TRY(lm_stream_open(&stream, path, err));
+    t->field = field;
+    t->lines = 0;
+    lm_status status = feed_stream(t, stream, err);
+    if (status) lm_context(err, "%s", path);
     lm_stream_close(stream);
     return status;
 }
@@ -166,8 +228,8 @@ lm_status lm_vocab_trainer_feed_file(lm_vocab_trainer *t, const char *path, lm_e
 lm_status lm_vocab_trainer_finish(lm_vocab_trainer *t, lm_tokenizer **out, lm_err *err)
 {
     *out = NULL;
-    lm_words *words = &t->workers[0].words;
-    for (int i = 1; i < t->n_workers; i++) lm_words_merge(words, &t->workers[i].words);
+    lm_words *words = gather(t);
+    if (t->dropped) lm_log(LM_LOG_WARN, "%lld of the rarest words were dropped to bound memory", (long long)t->dropped);
     if (!words->n) return lm_fail(err, LM_E_FORMAT, "there is no text to train a tokenizer on");
     LM_TRY(t->method->learn(t->document, words, t->options, err));
     lm_json *document = t->document;

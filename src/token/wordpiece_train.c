@@ -31,8 +31,10 @@ static lm_status pipeline(lm_json **document, const lm_vocab_options *o, lm_err 
     json_object_set_new(*document, "normalizer", normaliser(o));
     json_object_set_new(*document, "pre_tokenizer", json_pack("{s:s}", "type", "BertPreTokenizer"));
     json_object_set_new(*document, "decoder", json_pack("{s:s, s:s, s:b}", "type", "WordPiece", "prefix", prefix, "cleanup", 1));
-    json_object_set_new(*document, "model", json_pack("{s:s, s:s, s:s, s:i, s:{s:i}}", "type", "WordPiece", "unk_token", "[UNK]",
-                                                      "continuing_subword_prefix", prefix, "max_input_chars_per_word", 100, "vocab", "[UNK]", 0));
+    lm_json *vocab = json_object();
+    for (int i = 0; i < o->specials.n; i++) json_object_set_new(vocab, o->specials.items[i], json_integer(i));
+    json_object_set_new(*document, "model", json_pack("{s:s, s:s, s:s, s:i, s:o}", "type", "WordPiece", "unk_token", "[UNK]",
+                                                      "continuing_subword_prefix", prefix, "max_input_chars_per_word", 100, "vocab", vocab));
     int cls = lm_train_special(o, "[CLS]"), sep = lm_train_special(o, "[SEP]");
     if (cls >= 0 && sep >= 0) json_object_set_new(*document, "post_processor", lm_document_template_pair("[CLS]", cls, "[SEP]", sep));
     return LM_OK;

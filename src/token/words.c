@@ -60,6 +60,31 @@ void lm_words_merge(lm_words *into, lm_words *from)
     lm_words_free(from);
 }
 
+static int64_t least_that_stays(const lm_words *w, size_t most)
+{
+    enum { COUNTS = 1 << 16 };                           /* at COUNTS occurrences and more a word stays */
+    size_t *having = lm_calloc(COUNTS, sizeof *having), staying = w->n;
+    for (size_t i = 0; i <= w->mask; i++)
+        if (w->slots[i].data && w->slots[i].count < COUNTS) having[w->slots[i].count]++;
+    int64_t least = 0;
+    while (staying > most && least < COUNTS) staying -= having[least++];
+    free(having);
+    return least;
+}
+
+size_t lm_words_prune(lm_words *w, size_t most)
+{
+    if (w->n <= most) return 0;
+    int64_t least = least_that_stays(w, most);
+    lm_words kept = {0};
+    for (size_t i = 0; i <= w->mask; i++)
+        if (w->slots[i].data && w->slots[i].count >= least) lm_words_add(&kept, lm_span_of(w->slots[i].data, w->slots[i].len), w->slots[i].count);
+    size_t dropped = w->n - kept.n;
+    lm_words_free(w);
+    *w = kept;
+    return dropped;
+}
+
 void lm_words_free(lm_words *w)
 {
     for (size_t i = 0; i < w->n_blocks; i++) free(w->blocks[i]);

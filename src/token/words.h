@@ -23,6 +23,9 @@ typedef struct lm_words {
 
 void lm_words_add(lm_words *words, lm_span word, int64_t count);
 void lm_words_merge(lm_words *into, lm_words *from);     /* empties `from` */
+/* Drops the rarest words, all that occur as often as one that goes, so that at most `most` stay; gives how
+ * many went.  What stays depends on nothing but the counts. */
+size_t lm_words_prune(lm_words *words, size_t most);
 void lm_words_free(lm_words *words);
 
 /* The words sorted by their bytes; the caller frees the array, the texts stay the table's. */

@@ -114,7 +114,7 @@ static void threads_do_not_matter(void **state)
         options.vocab_size = 500;
         lm_vocab_trainer *trainer = NULL;
         assert_int_equal(lm_vocab_trainer_new(&trainer, lm_token_trainer_find("bpe"), &options, &err), LM_OK);
-        assert_int_equal(lm_vocab_trainer_feed_file(trainer, path, &err), LM_OK);
+        assert_int_equal(lm_vocab_trainer_feed_file(trainer, path, NULL, &err), LM_OK);
         assert_int_equal(lm_vocab_trainer_finish(trainer, &made[i], &err), LM_OK);
         lm_vocab_trainer_free(trainer);
     }
