@@ -15,7 +15,7 @@ CC       ?= cc
 VERSION  := 0.1.0
 ONEDNN   ?= $(shell printf '\#include <dnnl.h>\n' | $(CC) -E - >/dev/null 2>&1 && echo 1 || echo 0)
 
-PACKAGES := jansson yaml-0.1 libutf8proc libpcre2-8 zlib libzstd libxxhash
+PACKAGES := jansson yaml-0.1 libutf8proc libpcre2-8 zlib libzstd libxxhash libdivsufsort
 WARNINGS := -Wall -Wextra -Wshadow -Wpedantic
 OPTIMISE ?= -O2 -g
 SANITIZE ?=
