@@ -1,10 +1,6 @@
-/* Two habits of files in the wild are met here:
- *   a byte order mark in front is skipped;
- *   an integer that does not fit 64 bits (tokenizer_config.json says model_max_length:
- *   1000000000000000019884624838656) is read as a real number.
- * Nesting is limited by jansson (2048 levels). */
 #include "base/json.h"
 #include "base/file.h"
+#include "base/json_reader.h"
 
 #include <float.h>
 #include <inttypes.h>
@@ -16,64 +12,14 @@ static const size_t read_limit = (size_t)1 << 30;
 
 /* ---- parsing ----------------------------------------------------------------- */
 
-/* A copy of the text where an integer too large for int64_t ends in ".0", which makes it a real. */
-static lm_str widen_integers(const char *text, size_t n)
-{
-    lm_str out = {0};
-    lm_str_reserve(&out, n + 64);
-    bool quoted = false;
-    for (size_t i = 0; i < n; ) {
-        char c = text[i];
-        bool digit = c >= '0' && c <= '9';
-        if (quoted || !digit) {
-            if (c == '"') quoted = !quoted;
-            size_t step = quoted && c == '\\' && i + 1 < n ? 2 : 1;
-            lm_str_append(&out, text + i, step);
-            i += step;
-            continue;
-        }
-        size_t end = i;
-        while (end < n && text[end] >= '0' && text[end] <= '9') end++;
-        bool alone = (end == n || !strchr(".eE", text[end])) && (i == 0 || !strchr(".eE+", text[i - 1]));
-        bool exponent = i > 1 && text[i - 1] == '-' && strchr("eE", text[i - 2]);
-        lm_str_append(&out, text + i, end - i);
-        if (end - i > 18 && alone && !exponent) lm_str_puts(&out, ".0");
-        i = end;
-    }
-    return out;
-}
-
-/* jansson quotes the text near an error: show it on one line and as valid UTF-8. */
-static void make_printable(char *text)
-{
-    size_t n = strlen(text);
-    for (size_t i = 0; i < n; ) {
-        uint32_t rune;
-        int len = lm_utf8_decode(text + i, n - i, &rune);
-        if (len == 0 || rune < 0x20 || rune == 0x7F) {
-            text[i] = len == 0 ? '?' : ' ';
-            len = 1;
-        }
-        i += (size_t)len;
-    }
-}
-
 lm_json *lm_json_parse(const char *text, size_t n, const char *name, lm_err *err)
 {
-    const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL;
-    if (n >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) text += 3, n -= 3;
-    json_error_t where;
-    lm_json *doc = json_loadb(n ? text : "", n, flags, &where);
-    if (!doc && json_error_code(&where) == json_error_numeric_overflow) {
-        lm_str wide = widen_integers(text, n);
-        doc = json_loadb(wide.data, wide.len, flags, &where);
-        lm_str_free(&wide);
-    }
-    if (!doc) {
-        make_printable(where.text);
-        lm_fail(err, LM_E_FORMAT, "%s: line %d, column %d: not JSON: %s", name, where.line, where.column, where.text);
-    }
-    return doc;
+    lm_json_reader r;
+    lm_json_reader_init(&r, lm_span_of(text, n), name, err);
+    lm_json *doc = lm_json_take(&r);
+    if (lm_json_reader_end(&r) == LM_OK) return doc;
+    lm_json_free(doc);
+    return NULL;
 }
 
 lm_json *lm_json_read(const char *path, lm_err *err)

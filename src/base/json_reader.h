@@ -1,0 +1,66 @@
+/* JSON as it is read: a cursor over text that makes no document.
+ *
+ * For lists of a hundred thousand entries, which go straight into the caller's own tables; lm_json_parse
+ * makes documents with the same reader, so both accept the same text: UTF-8 without lone surrogates, no
+ * text behind the value, at most 2048 levels; a byte order mark in front is skipped.  Keys that stand
+ * twice in an object are refused by lm_json_take; who walks an object himself looks for them himself.
+ *
+ *     lm_json_reader r;
+ *     lm_json_reader_init(&r, text, "tokenizer.json", err);
+ *     lm_json_open(&r, '{');
+ *     while (lm_json_key(&r, &buffer, &key) && lm_json_integer(&r, &id)) ...
+ *     return lm_json_reader_end(&r);
+ *
+ * The first failure sticks: it stands in err with the line and column, every later call does nothing and
+ * returns false.  A walk therefore needs no checks but those that end its loops. */
+#ifndef LM_BASE_JSON_READER_H
+#define LM_BASE_JSON_READER_H
+
+#include "base/err.h"
+#include "base/json.h"
+#include "base/str.h"
+
+typedef struct lm_json_reader {
+    const char *begin, *at, *end;    /* all of the text, and what is left of it */
+    const char *name;                /* heads messages */
+    int depth;                       /* lists that are open */
+    bool fresh;                      /* the innermost one was opened just now */
+    lm_status status;
+    lm_err *err;
+} lm_json_reader;
+
+/* Borrows text and name. */
+void lm_json_reader_init(lm_json_reader *r, lm_span text, const char *name, lm_err *err);
+
+/* The first byte of the next value: { [ " - 0..9 t f n for one that is well-formed; 0 at the end. */
+char lm_json_peek(lm_json_reader *r);
+
+/* Enters an object '{' or an array '['. */
+bool lm_json_open(lm_json_reader *r, char bracket);
+
+/* Goes to the next member of the object, or item of the array, that was opened last; false when there
+ * is none, which leaves the list. */
+bool lm_json_key(lm_json_reader *r, lm_str *buffer, lm_span *key);
+bool lm_json_item(lm_json_reader *r);
+
+/* A string: a part of the text, or of *buffer where it is written with escapes. */
+bool lm_json_string(lm_json_reader *r, lm_str *buffer, lm_span *out);
+bool lm_json_integer(lm_json_reader *r, int64_t *out);
+bool lm_json_number(lm_json_reader *r, double *out);     /* a real number or an integer */
+
+/* The text of the next value, whatever it is; {NULL, 0} where it is not well-formed. */
+lm_span lm_json_skip(lm_json_reader *r);
+
+/* The next value as a document that the caller frees, or NULL. */
+lm_json *lm_json_take(lm_json_reader *r);
+
+/* The next value becomes a member of an object; a key that stands there already is an error. */
+bool lm_json_take_member(lm_json_reader *r, lm_json *object, lm_span key);
+
+/* Nothing may follow; gives how it all went. */
+lm_status lm_json_reader_end(lm_json_reader *r);
+
+/* Records "name: line 3, column 7: not JSON: ..." for the place where the reader stands; returns false. */
+bool lm_json_wrong(lm_json_reader *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif
