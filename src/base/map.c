@@ -36,11 +36,11 @@ uint64_t lm_hash(const void *bytes, size_t n, uint64_t seed)
     return XXH3_64bits_withSeed(n ? bytes : "", n, seed);
 }
 
-static uint64_t fresh_seed(const lm_map *map)
+uint64_t lm_hash_seed(void)
 {
     uint64_t seed;
     if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) == (ssize_t)sizeof seed) return seed;
-    return (uint64_t)(uintptr_t)map ^ (uint64_t)time(NULL) << 20;
+    return (uint64_t)(uintptr_t)&seed ^ (uint64_t)time(NULL) << 20;
 }
 
 lm_map *lm_map_new(size_t expected)
@@ -51,7 +51,7 @@ lm_map *lm_map_new(size_t expected)
     lm_map *map = lm_calloc(1, sizeof *map);
     map->slots = lm_calloc(slots, sizeof *map->slots);
     map->mask = slots - 1;
-    map->seed = fresh_seed(map);
+    map->seed = lm_hash_seed();
     return map;
 }
 

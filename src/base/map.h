@@ -21,4 +21,7 @@ size_t lm_map_count(const lm_map *map);
 /* XXH3 of some bytes, for tables that are not lm_map and for fingerprints. */
 uint64_t lm_hash(const void *bytes, size_t n, uint64_t seed);
 
+/* A seed that nobody can foresee, for such a table. */
+uint64_t lm_hash_seed(void);
+
 #endif

@@ -8,6 +8,7 @@
  * Left out: dropout, which makes encoding random; a file that sets it is refused. */
 #define _GNU_SOURCE
 #include "token/bpe.h"
+#include "base/json_reader.h"
 #include "token/pipeline.h"
 #include "token/unicode.h"
 
@@ -39,58 +40,91 @@ typedef struct bpe_work {
 
 /* ---- reading --------------------------------------------------------------------- */
 
-static lm_status read_vocab(lm_vocab *vocab, const lm_json *json, const char *name, lm_err *err)
-{
-    return lm_vocab_read(vocab, lm_json_get(json, "vocab"), name, err);
-}
+/* The merges as they are listed. */
+typedef struct merge_list {
+    struct { int32_t left, right, id; } *items;
+    size_t n, cap;
+} merge_list;
 
-/* The two sides of merge i, which is written "left right" or ["left", "right"]. */
-static bool merge_sides(const lm_json *entry, lm_span *left, lm_span *right)
+/* The two sides of a merge, which is written "left right" or ["left", "right"]. */
+static bool take_sides(lm_json_reader *r, lm_str buffers[2], lm_span *left, lm_span *right)
 {
-    if (json_is_array(entry) && json_array_size(entry) == 2) {
-        const lm_json *a = json_array_get(entry, 0), *b = json_array_get(entry, 1);
-        if (!json_is_string(a) || !json_is_string(b)) return false;
-        *left = lm_span_of(json_string_value(a), json_string_length(a));
-        *right = lm_span_of(json_string_value(b), json_string_length(b));
-        return true;
-    }
-    if (!json_is_string(entry)) return false;
-    const char *text = json_string_value(entry), *space = strchr(text, ' ');
-    size_t len = json_string_length(entry);
-    if (!space || memchr(space + 1, ' ', len - (size_t)(space + 1 - text))) return false;
-    *left = lm_span_of(text, (size_t)(space - text));
-    *right = lm_span_of(space + 1, len - left->len - 1);
+    if (lm_json_peek(r) == '[')
+        return lm_json_open(r, '[') && lm_json_item(r) && lm_json_string(r, &buffers[0], left) &&
+               lm_json_item(r) && lm_json_string(r, &buffers[1], right) && !lm_json_item(r) && !r->status;
+    lm_span both;
+    if (!lm_json_string(r, &buffers[0], &both)) return false;
+    const char *space = memchr(both.data, ' ', both.len), *end = both.data + both.len;
+    if (!space || memchr(space + 1, ' ', (size_t)(end - space - 1))) return false;
+    *left = lm_span_of(both.data, (size_t)(space - both.data));
+    *right = lm_span_of(space + 1, (size_t)(end - space - 1));
     return true;
 }
 
-static lm_status read_merges(bpe *m, const lm_json *list, const char *name, lm_err *err)
+static bool joins(const lm_vocab *vocab, int32_t id, lm_span left, lm_span right)
 {
-    if (!json_is_array(list)) return lm_fail(err, LM_E_FORMAT, "%s: model.merges: expected an array", name);
-    size_t n = json_array_size(list);
-    lm_merges_init(&m->merges, n);
-    lm_str joined = {0};
+    if (id >= vocab->n) return false;
+    lm_span text = vocab->texts[id];
+    return text.len == left.len + right.len && !memcmp(text.data, left.data, left.len) && !memcmp(text.data + left.len, right.data, right.len);
+}
+
+/* What two sides make, in `joined` where it is not found: mostly the token of the merge before (another way
+ * to make it), or the one behind that. */
+static int32_t find_joined(const bpe *m, int32_t before, lm_span left, lm_span right, lm_str *joined)
+{
+    size_t skip = right.len >= m->prefix.len ? m->prefix.len : 0;
+    right = lm_span_of(right.data + skip, right.len - skip);
+    if (joins(m->vocab, before, left, right)) return before;
+    if (joins(m->vocab, before + 1, left, right)) return before + 1;
+    lm_str_clear(joined);
+    lm_str_append(joined, left.data, left.len);
+    lm_str_append(joined, right.data, right.len);
+    return lm_vocab_id(m->vocab, lm_span_of(joined->data, joined->len));
+}
+
+static lm_status read_merge_list(merge_list *list, const bpe *m, lm_span text, const char *name, lm_err *err)
+{
+    lm_json_reader r;
+    lm_str buffers[2] = {0}, joined = {0};
     lm_status status = LM_OK;
-    for (size_t i = 0; i < n && !status; i++) {
+    int32_t id = 0;
+    lm_json_reader_init(&r, text, name, NULL);
+    lm_json_open(&r, '[');
+    while (!status && lm_json_item(&r)) {
         lm_span left, right;
-        if (!merge_sides(json_array_get(list, i), &left, &right)) {
-            status = lm_fail(err, LM_E_FORMAT, "%s: model.merges: entry %zu: expected two tokens", name, i);
+        if (!take_sides(&r, buffers, &left, &right)) {
+            status = lm_fail(err, LM_E_FORMAT, "%s: model.merges: entry %zu: expected two tokens", name, list->n);
             break;
         }
         int32_t a = lm_vocab_id(m->vocab, left), b = lm_vocab_id(m->vocab, right);
-        lm_str_clear(&joined);
-        lm_str_append(&joined, left.data, left.len);
-        size_t skip = right.len >= m->prefix.len ? m->prefix.len : 0;
-        lm_str_append(&joined, right.data + skip, right.len - skip);
-        int32_t id = lm_vocab_id(m->vocab, lm_span_of(joined.data, joined.len));
+        id = find_joined(m, id, left, right, &joined);
         if (a < 0 || b < 0 || id < 0) {
             lm_span missing = a < 0 ? left : b < 0 ? right : lm_span_of(joined.data, joined.len);
             status = lm_fail(err, LM_E_FORMAT, "%s: model.merges: entry %zu: token \"%.*s\" is not in the vocabulary",
-                             name, i, (int)(missing.len < 60 ? missing.len : 60), missing.data);
-        } else {
-            lm_merges_put(&m->merges, a, b, (int32_t)i, id);
+                             name, list->n, (int)(missing.len < 60 ? missing.len : 60), missing.data);
+            break;
         }
+        if (list->n == list->cap) {
+            list->cap = list->cap ? list->cap * 2 : 1 << 15;
+            list->items = lm_realloc(list->items, list->cap * sizeof *list->items);
+        }
+        list->items[list->n].left = a, list->items[list->n].right = b, list->items[list->n].id = id;
+        list->n++;
     }
-    lm_str_free(&joined);
+    LM_ASSERT(status || !r.status);                          /* the document's text is well-formed */
+    lm_str_free(&buffers[0]), lm_str_free(&buffers[1]), lm_str_free(&joined);
+    return status;
+}
+
+static lm_status read_merges(bpe *m, lm_span text, const char *name, lm_err *err)
+{
+    if (!text.data || *text.data != '[') return lm_fail(err, LM_E_FORMAT, "%s: model.merges: expected an array", name);
+    merge_list list = {0};
+    lm_status status = read_merge_list(&list, m, text, name, err);
+    lm_merges_init(&m->merges, list.n);
+    for (size_t i = 0; i < list.n && !status; i++)
+        lm_merges_put(&m->merges, list.items[i].left, list.items[i].right, (int32_t)i, list.items[i].id);
+    free(list.items);
     return status;
 }
 
@@ -183,7 +217,7 @@ static lm_status load(void **state, const lm_step_source *source, lm_err *err)
     LM_TRY(read_settings(m, source, err));
     m->byte_level = source->tk->byte_level && !m->prefix.len && !m->suffix.len && !m->byte_fallback;
     source->tk->byte_level = m->byte_level;
-    LM_TRY(read_merges(m, lm_json_get(source->json, "merges"), source->name, err));
+    LM_TRY(read_merges(m, source->tk->document.merges, source->name, err));
     find_bytes(m);
     if (m->ignore_merges && m->byte_level) find_words(m);
     m->divides = !m->byte_level && !m->ignore_merges && !m->prefix.len && !m->suffix.len && marks_begin_words(m->vocab);
@@ -295,7 +329,7 @@ static void work_free(void *work)
 
 const lm_token_model lm_token_model_bpe = {
     .name = "BPE",
-    .vocab = read_vocab,
+    .vocab = lm_vocab_read,
     .load = load,
     .encode = encode,
     .work_free = work_free,

@@ -56,13 +56,14 @@ static lm_status read_steps(const step_list *list, const lm_json *json, const ch
 
 /* ---- vocabulary --------------------------------------------------------------------------- */
 
-static const lm_token_model *find_model(const lm_json *json, const char *name, lm_err *err)
+static const lm_token_model *find_model(const lm_token_document *d, const char *name, lm_err *err)
 {
+    const lm_json *json = lm_json_get(d->json, "model");
     const char *type = NULL;
     if (lm_json_opt_str(json, "type", name, &type, err)) return NULL;
     if (!type)                       /* files of before 2021 do not say */
-        type = lm_json_get(json, "merges") ? "BPE"
-             : json_is_array(lm_json_get(json, "vocab")) ? "Unigram"
+        type = d->merges.data ? "BPE"
+             : d->vocab.data && *d->vocab.data == '[' ? "Unigram"
              : lm_json_get(json, "max_input_chars_per_word") ? "WordPiece" : "WordLevel";
     for (const lm_token_model *const *kind = lm_token_model_registry; *kind; kind++)
         if (!strcmp((*kind)->name, type)) return *kind;
@@ -91,13 +92,13 @@ static lm_status read_added(lm_tokenizer *tk, const lm_json *entry, const char *
     return LM_OK;
 }
 
-static lm_status read_vocabulary(lm_tokenizer *tk, const lm_json *document, const char *name, lm_err *err)
+static lm_status read_vocabulary(lm_tokenizer *tk, const char *name, lm_err *err)
 {
-    const lm_json *model = lm_json_get(document, "model"), *added = lm_json_get(document, "added_tokens");
+    const lm_json *model = lm_json_get(tk->document.json, "model"), *added = lm_json_get(tk->document.json, "added_tokens");
     if (!json_is_object(model)) return lm_fail(err, LM_E_FORMAT, "%s: expected an object \"model\"", name);
-    tk->model = find_model(model, name, err);
+    tk->model = find_model(&tk->document, name, err);
     if (!tk->model) return err ? err->code : LM_E_UNSUPPORTED;
-    LM_TRY(tk->model->vocab(&tk->vocab, model, name, err));
+    LM_TRY(tk->model->vocab(&tk->vocab, &tk->document, name, err));
     size_t n = json_array_size(added);
     tk->added = lm_calloc(n, sizeof *tk->added);
     for (size_t i = 0; i < n; i++) LM_TRY(read_added(tk, json_array_get(added, i), name, err));
@@ -201,9 +202,10 @@ static lm_status read_post(lm_tokenizer *tk, const lm_json *json, const char *na
 
 /* ---- all -------------------------------------------------------------------------------------------- */
 
-static lm_status fill(lm_tokenizer *tk, const lm_json *document, const char *name, lm_err *err)
+static lm_status fill(lm_tokenizer *tk, const char *name, lm_err *err)
 {
-    LM_TRY(read_vocabulary(tk, document, name, err));
+    const lm_json *document = tk->document.json;
+    LM_TRY(read_vocabulary(tk, name, err));
     step_list normalisers = { "normalizer", "normalizers", (const step_head *const *)lm_normaliser_registry, &tk->normalisers };
     step_list pretokenisers = { "pre_tokenizer", "pretokenizers", (const step_head *const *)lm_pretokeniser_registry, &tk->pretokenisers };
     step_list decoders = { "decoder", "decoders", (const step_head *const *)lm_token_decoder_registry, &tk->decoders };
@@ -217,11 +219,13 @@ static lm_status fill(lm_tokenizer *tk, const lm_json *document, const char *nam
     return read_post(tk, lm_json_get(document, "post_processor"), name, 0, err);
 }
 
-lm_status lm_tokenizer_build(lm_tokenizer **out, const lm_json *document, const char *name, lm_err *err)
+lm_status lm_tokenizer_build(lm_tokenizer **out, lm_token_document *document, const char *name, lm_err *err)
 {
     lm_tokenizer *tk = *out = lm_calloc(1, sizeof *tk);
+    tk->document = *document;
+    *document = (lm_token_document){0};
     tk->bos = tk->eos = tk->unk = tk->pad = -1;
-    lm_status status = fill(tk, document, name, err);
+    lm_status status = fill(tk, name, err);
     if (status) {
         lm_tokenizer_free(tk);
         *out = NULL;
@@ -267,8 +271,7 @@ void lm_tokenizer_free(lm_tokenizer *tk)
     lm_ids_free(&tk->before);
     lm_ids_free(&tk->after);
     lm_vocab_free(&tk->vocab);
-    lm_str_free(&tk->source);
-    lm_json_free(tk->document);
+    lm_token_document_free(&tk->document);
     free(tk->chat_template);
     free(tk);
 }

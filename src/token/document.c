@@ -243,25 +243,3 @@ lm_json *lm_document_specials(const lm_sentencepiece *s, int pad)
         if (ids[i] >= 0) json_object_set_new(config, keys[i], lm_document_text(s->pieces[ids[i]].text));
     return config;
 }
-
-static void drop_private(lm_json *node)
-{
-    const char *key;
-    lm_json *value;
-    size_t i;
-    if (json_is_array(node)) {
-        json_array_foreach(node, i, value) drop_private(value);
-    } else if (json_is_object(node)) {
-        json_object_del(node, "exact");
-        json_object_foreach(node, key, value) drop_private(value);
-    }
-}
-
-/* Vocabularies may hold a token "exact" and are left alone. */
-lm_json *lm_document_public(const lm_json *document)
-{
-    lm_json *copy = must(json_deep_copy(document)), *model = json_object_get(copy, "model");
-    json_object_del(model, "exact");
-    drop_private(json_object_get(copy, "normalizer"));
-    return copy;
-}

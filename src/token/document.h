@@ -69,7 +69,4 @@ lm_json *lm_document_unigram(const lm_sentencepiece *s);
 /* Settings in the schema of tokenizer_config.json that name the special tokens. */
 lm_json *lm_document_specials(const lm_sentencepiece *s, int pad);
 
-/* Some members only mean something here ("exact", see precompiled.c); this is a copy without them. */
-lm_json *lm_document_public(const lm_json *document);
-
 #endif

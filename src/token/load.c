@@ -14,32 +14,37 @@ static const size_t json_limit = (size_t)1 << 30;
 
 /* ---- one file -------------------------------------------------------------------------------- */
 
-/* What was read: the document, the text it came from (tokenizer.json only), and settings. */
+/* What was read: the document, and settings. */
 typedef struct reading {
-    lm_json *document;
-    lm_str source;
+    lm_token_document document;
     lm_json *config, *map, *generation;   /* tokenizer_config, special_tokens_map, generation_config or config; any may be NULL */
 } reading;
 
 static void reading_free(reading *r)
 {
-    lm_json_free(r->document), lm_json_free(r->config), lm_json_free(r->map), lm_json_free(r->generation);
-    lm_str_free(&r->source);
+    lm_token_document_free(&r->document);
+    lm_json_free(r->config), lm_json_free(r->map), lm_json_free(r->generation);
+}
+
+/* The document that a reader of another format made; takes it. */
+static void keep_document(reading *r, lm_json *document)
+{
+    lm_token_document_free(&r->document);
+    if (document) lm_token_document_of(&r->document, document);
+    lm_json_free(document);
 }
 
 /* JSON is tokenizer.json, or vocab.json: an object of tokens and ids. */
 static lm_status read_json(reading *r, const char *path, lm_err *err)
 {
-    LM_TRY(lm_file_read(&r->source, path, json_limit, err));
-    r->document = lm_json_parse(r->source.data ? r->source.data : "", r->source.len, path, err);
-    if (!r->document) return err ? err->code : LM_E_FORMAT;
-    if (json_is_object(lm_json_get(r->document, "model"))) return LM_OK;
-    lm_str_clear(&r->source);
-    lm_json *vocab = r->document;
-    r->document = NULL;
-    lm_status status = lm_read_vocab_merges(&r->document, vocab, path, err);
-    lm_json_free(vocab);
-    return status;
+    lm_str text;
+    LM_TRY(lm_file_read(&text, path, json_limit, err));
+    LM_TRY(lm_token_document_read(&r->document, &text, path, err));
+    if (json_is_object(lm_json_get(r->document.json, "model"))) return LM_OK;
+    lm_json *document = NULL;
+    LM_TRY(lm_read_vocab_merges(&document, r->document.json, path, err));
+    keep_document(r, document);
+    return LM_OK;
 }
 
 static lm_status read_file(reading *r, const char *path, lm_err *err)
@@ -55,8 +60,11 @@ static lm_status read_file(reading *r, const char *path, lm_err *err)
         if ((*format)->is(head, file.size) && (!found || (*format)->order < found->order)) found = *format;
     lm_mapping_free(&file);
     if (json) return read_json(r, path, err);
-    if (found) return found->read(&r->document, &r->config, path, err);
-    return lm_fail(err, LM_E_FORMAT, "%s: no tokenizer format is recognised in its content", path);
+    if (!found) return lm_fail(err, LM_E_FORMAT, "%s: no tokenizer format is recognised in its content", path);
+    lm_json *document = NULL;
+    lm_status status = found->read(&document, &r->config, path, err);
+    keep_document(r, document);
+    return status;
 }
 
 /* ---- a folder ----------------------------------------------------------------------------------- */
@@ -208,29 +216,22 @@ static lm_status read_folder(reading *r, const char *folder, lm_err *err)
     return r->generation ? LM_OK : read_settings(&r->generation, folder, "config.json", err);
 }
 
-static lm_status finish(lm_tokenizer *tk, reading *r, const char *folder, lm_err *err)
+static lm_status finish(lm_tokenizer *tk, const reading *r, const char *folder, lm_err *err)
 {
     find_specials(tk, r);
     LM_TRY(find_chat_template(tk, r, folder, err));
     lm_json *post;
     LM_TRY(adjust_template(tk, r, &post, err));
     if (post) {
-        json_object_set_new(r->document, "post_processor", post);
-        lm_str_clear(&r->source);
-    }
-    if (r->source.len) {
-        tk->source = r->source;
-        r->source = (lm_str){0};
-    } else {
-        tk->document = r->document;
-        r->document = NULL;
+        json_object_set_new(tk->document.json, "post_processor", post);
+        tk->document.whole = false;
     }
     return LM_OK;
 }
 
 static lm_status build(lm_tokenizer **out, reading *r, const char *name, const char *folder, lm_err *err)
 {
-    lm_status status = lm_tokenizer_build(out, r->document, name, err);
+    lm_status status = lm_tokenizer_build(out, &r->document, name, err);
     if (!status) status = finish(*out, r, folder, err);
     if (status) {
         lm_tokenizer_free(*out);
@@ -241,7 +242,8 @@ static lm_status build(lm_tokenizer **out, reading *r, const char *name, const c
 
 lm_status lm_tokenizer_adopt(lm_tokenizer **out, lm_json *document, const char *name, lm_err *err)
 {
-    reading r = { .document = document };
+    reading r = {0};
+    keep_document(&r, document);
     lm_status status = build(out, &r, name, NULL, err);
     reading_free(&r);
     return status;

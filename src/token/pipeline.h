@@ -20,24 +20,31 @@
 #include "base/json.h"
 #include "base/map.h"
 #include "base/str.h"
+#include "token/document_text.h"
 #include "token/tokenizer.h"
 
 /* ---- vocabulary ---------------------------------------------------------------- */
 
 enum { LM_MAX_TOKENS = 1 << 24 };    /* ids are below this; larger ones are refused */
 
-/* Token texts by id, and ids by text.  Holes have data == NULL. */
+/* Token texts by id, and ids by text.  {0} is empty.  Texts end in a NUL byte and keep their place; holes
+ * have data == NULL. */
 typedef struct lm_vocab {
-    lm_map *ids;
     lm_span *texts;
     int n, cap;
+    double *scores;                  /* Unigram's, of the ids below n_scores */
+    int n_scores;
+    struct lm_vocab_slot *slots;     /* ids by text, see vocab.c */
+    size_t mask, count;
+    uint64_t seed;
+    struct lm_vocab_block *blocks;   /* memory of the texts */
 } lm_vocab;
 
 /* Adds one token; `where` heads the message.  LM_E_FORMAT for an id out of range, or taken, or a text
  * that has another id. */
 lm_status lm_vocab_add(lm_vocab *vocab, lm_span text, int64_t id, const char *where, lm_err *err);
-/* Adds {"token": id, ...}. */
-lm_status lm_vocab_read(lm_vocab *vocab, const lm_json *object, const char *name, lm_err *err);
+/* Adds what "vocab" of a document says: {"token": id, ...}. */
+lm_status lm_vocab_read(lm_vocab *vocab, const lm_token_document *document, const char *name, lm_err *err);
 int32_t lm_vocab_id(const lm_vocab *vocab, lm_span text);   /* or -1 */
 void lm_vocab_free(lm_vocab *vocab);
 
@@ -59,7 +66,7 @@ bool lm_bytes_unspell(lm_str *out, lm_span text);
 typedef struct lm_step_source {
     const lm_json *json;
     const char *name;
-    lm_tokenizer *tk;
+    lm_tokenizer *tk;                /* its document is complete too */
 } lm_step_source;
 
 typedef struct lm_normaliser {
@@ -97,7 +104,7 @@ typedef struct lm_token_model {
     void (*work_free)(void *work);
     void (*free)(void *state);
     /* Reads "vocab" into the vocabulary, before anything else is read. */
-    lm_status (*vocab)(lm_vocab *vocab, const lm_json *json, const char *name, lm_err *err);
+    lm_status (*vocab)(lm_vocab *vocab, const lm_token_document *document, const char *name, lm_err *err);
     bool cache;                      /* pieces are words that repeat: worth remembering */
     /* How much of the front of a piece may be encoded by itself without changing any id; NULL: all. */
     size_t (*divide)(const void *state, lm_span piece);
@@ -173,19 +180,18 @@ struct lm_tokenizer {
     lm_ids before, after;            /* what the post-processor puts around a text */
     int32_t bos, eos, unk, pad;
 
-    lm_str source;                   /* the text of tokenizer.json; empty when built from another format */
-    lm_json *document;               /* the same as a document, where it was built here */
+    lm_token_document document;      /* what it was built from, for saving */
     char *chat_template;
 };
 
 /* Runs every normaliser over text and appends the result. */
 lm_status lm_normalise(const lm_tokenizer *tk, lm_str *out, lm_span text, bool first, lm_err *err);
 
-/* Builds a tokenizer from a document in the schema of tokenizer.json.  `name` heads messages. */
-lm_status lm_tokenizer_build(lm_tokenizer **out, const lm_json *document, const char *name, lm_err *err);
+/* Builds a tokenizer from a document, which it takes, also on failure.  `name` heads messages. */
+lm_status lm_tokenizer_build(lm_tokenizer **out, lm_token_document *document, const char *name, lm_err *err);
 
-/* The same, with the special tokens guessed by their usual names, and the document kept for saving.
- * Takes the document, also on failure. */
+/* The same from a document in the schema of tokenizer.json, with the special tokens guessed by their usual
+ * names.  Takes the document, also on failure. */
 lm_status lm_tokenizer_adopt(lm_tokenizer **out, lm_json *document, const char *name, lm_err *err);
 
 /* Runs text up to the model and hands each piece to `sink` instead; added tokens are not sought. */

@@ -1,6 +1,5 @@
 /* Writing a tokenizer into a model folder, for malmoi and for transformers. */
 #include "base/file.h"
-#include "token/document.h"
 #include "token/pipeline.h"
 
 #include <stdlib.h>
@@ -24,10 +23,10 @@ static lm_json *make_config(const lm_tokenizer *tk)
 
 static lm_status save_document(const lm_tokenizer *tk, const char *path, lm_err *err)
 {
-    if (tk->source.len) return lm_file_write(path, tk->source.data, tk->source.len, err);
-    lm_json *document = lm_document_public(tk->document);
-    lm_status status = lm_json_write(document, path, err);
-    lm_json_free(document);
+    lm_str text = {0};
+    lm_token_document_text(&text, &tk->document);
+    lm_status status = lm_file_write(path, text.data, text.len, err);
+    lm_str_free(&text);
     return status;
 }
 

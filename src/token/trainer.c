@@ -54,7 +54,9 @@ lm_status lm_vocab_trainer_new(lm_vocab_trainer **out, const lm_token_trainer *m
     t->method = method;
     t->options = options;
     lm_status status = method->pipeline(&t->document, options, err);
-    if (!status) status = lm_tokenizer_build(&t->pipeline, t->document, "the tokenizer to train", err);
+    lm_token_document document = {0};
+    if (!status) lm_token_document_of(&document, t->document);
+    if (!status) status = lm_tokenizer_build(&t->pipeline, &document, "the tokenizer to train", err);
     if (status) {
         lm_vocab_trainer_free(t);
         return status;

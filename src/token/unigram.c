@@ -7,6 +7,7 @@
  * unknown token, or with byte_fallback the tokens of their bytes.  Scores are added in double precision,
  * as the Hugging Face library does, or in single precision for a SentencePiece model ("exact"), so that
  * near ties fall the same way. */
+#include "base/json_reader.h"
 #include "token/pipeline.h"
 #include "token/trie.h"
 #include "token/unicode.h"
@@ -43,17 +44,43 @@ typedef struct unigram_work {
 
 /* ---- reading ------------------------------------------------------------------------------------ */
 
-static lm_status read_vocab(lm_vocab *vocab, const lm_json *json, const char *name, lm_err *err)
+/* [piece, score], and perhaps more. */
+static bool take_piece(lm_json_reader *r, lm_str *buffer, lm_span *text, double *score)
 {
-    const lm_json *list = lm_json_get(json, "vocab");
-    if (!json_is_array(list)) return lm_fail(err, LM_E_FORMAT, "%s: model.vocab: expected an array of [piece, score]", name);
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const lm_json *entry = json_array_get(list, i), *text = json_array_get(entry, 0);
-        if (!json_is_string(text) || !json_is_number(json_array_get(entry, 1)))
-            return lm_fail(err, LM_E_FORMAT, "%s: model.vocab: entry %zu: expected [piece, score]", name, i);
-        LM_TRY(lm_vocab_add(vocab, lm_span_of(json_string_value(text), json_string_length(text)), (int64_t)i, name, err));
+    if (!lm_json_open(r, '[') || !lm_json_item(r) || !lm_json_string(r, buffer, text)) return false;
+    if (!lm_json_item(r) || !lm_json_number(r, score)) return false;
+    while (lm_json_item(r)) lm_json_skip(r);
+    return !r->status;
+}
+
+static lm_status read_vocab(lm_vocab *vocab, const lm_token_document *document, const char *name, lm_err *err)
+{
+    if (!document->vocab.data || *document->vocab.data != '[')
+        return lm_fail(err, LM_E_FORMAT, "%s: model.vocab: expected an array of [piece, score]", name);
+    lm_json_reader r;
+    lm_str buffer = {0};
+    lm_status status = LM_OK;
+    int cap = 0;
+    lm_json_reader_init(&r, document->vocab, name, NULL);
+    lm_json_open(&r, '[');
+    while (!status && lm_json_item(&r)) {
+        lm_span text;
+        double score;
+        if (!take_piece(&r, &buffer, &text, &score)) {
+            status = lm_fail(err, LM_E_FORMAT, "%s: model.vocab: entry %d: expected [piece, score]", name, vocab->n_scores);
+            break;
+        }
+        if (vocab->n_scores == cap) {
+            cap = cap ? cap * 2 : 1 << 15;
+            vocab->scores = lm_realloc(vocab->scores, (size_t)cap * sizeof *vocab->scores);
+        }
+        vocab->scores[vocab->n_scores] = score;
+        status = lm_vocab_add(vocab, text, vocab->n_scores, name, err);
+        vocab->n_scores++;
     }
-    return LM_OK;
+    LM_ASSERT(status || !r.status);                          /* the document's text is well-formed */
+    lm_str_free(&buffer);
+    return status;
 }
 
 static void release(void *state)
@@ -83,16 +110,15 @@ static bool is_byte(const unigram *m, int32_t id)
 
 /* Special tokens are no text: a user who types one gets its characters.  SentencePiece looks for the
  * lowest score among normal pieces only. */
-static void build_trie(unigram *m, const lm_tokenizer *tk, const lm_json *list)
+static void build_trie(unigram *m, const lm_tokenizer *tk)
 {
-    size_t n = json_array_size(list);
+    size_t n = (size_t)tk->vocab.n_scores;
     lm_span *keys = lm_malloc(n * sizeof *keys);
     int32_t *values = lm_malloc(n * sizeof *values), kept = 0;
     double lowest = DBL_MAX;
     m->scores = lm_malloc(n * sizeof *m->scores);
     for (size_t i = 0; i < n; i++) {
-        m->scores[i] = json_number_value(json_array_get(json_array_get(list, i), 1));
-        if (m->single) m->scores[i] = (float)m->scores[i];
+        m->scores[i] = m->single ? (float)tk->vocab.scores[i] : tk->vocab.scores[i];
         bool hidden = tk->special[i] || (m->single && is_byte(m, (int32_t)i));
         if (!m->single || !hidden) lowest = fmin(lowest, m->scores[i]);
         if (hidden) continue;
@@ -114,14 +140,13 @@ static lm_status load(void **state, const lm_step_source *source, lm_err *err)
     LM_TRY(lm_json_opt_int(source->json, "unk_id", source->name, &unk, err));
     LM_TRY(lm_json_opt_bool(source->json, "byte_fallback", source->name, &m->byte_fallback, err));
     LM_TRY(lm_json_opt_str(source->json, "exact", source->name, &exact, err));
-    const lm_json *list = lm_json_get(source->json, "vocab");
-    if (unk >= (int64_t)json_array_size(list))
-        return lm_fail(err, LM_E_FORMAT, "%s: model.unk_id %lld: the vocabulary has %zu pieces", source->name, (long long)unk, json_array_size(list));
+    int n = source->tk->vocab.n_scores;
+    if (unk >= n) return lm_fail(err, LM_E_FORMAT, "%s: model.unk_id %lld: the vocabulary has %d pieces", source->name, (long long)unk, n);
     m->single = exact && !strcmp(exact, "sentencepiece");
     m->unk = unk < 0 ? -1 : (int32_t)unk;
     source->tk->unk = m->unk;
     find_bytes(m, &source->tk->vocab);
-    build_trie(m, source->tk, list);
+    build_trie(m, source->tk);
     return LM_OK;
 }
 

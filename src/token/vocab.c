@@ -1,11 +1,128 @@
 /* The vocabulary, and the spelling of bytes as characters.
  *
+ * Ids by text: open addressing with linear probing over a power of two of slots, at most half full.  Most
+ * tokens have at most eight bytes; those stand in their slots, so that finding one touches one line of the
+ * cache.  Of a longer one the slot has the hash.  Either is seeded, so that a hostile vocabulary cannot be
+ * made to collide.
+ *
  * Byte-level BPE (Radford et al. 2019, GPT-2) spells each byte as a printable character: those of
  * Latin-1 that print as themselves, the other 68 as U+0100 and up, in order. */
 #include "token/pipeline.h"
+#include "base/json_reader.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+/* ---- ids by text ------------------------------------------------------------------------ */
+
+enum { SHORT = 8 };
+
+typedef struct lm_vocab_slot {
+    uint64_t key;                    /* the bytes of a text of at most SHORT, else its hash */
+    uint32_t len;
+    int32_t id;                      /* and 1; 0: free */
+} slot;
+
+static inline uint32_t four_bytes(const char *p)
+{
+    uint32_t bytes;
+    memcpy(&bytes, p, sizeof bytes);
+    return bytes;
+}
+
+/* Up to eight bytes as a number.  Reads overlap, and agree where they do. */
+static inline uint64_t pack(lm_span text)
+{
+    const uint8_t *p = (const uint8_t *)text.data;
+    size_t n = text.len;
+    if (n >= 4) return four_bytes(text.data) | (uint64_t)four_bytes(text.data + n - 4) << (8 * (n - 4));
+    if (n == 0) return 0;
+    return p[0] | (uint64_t)p[n / 2] << (8 * (n / 2)) | (uint64_t)p[n - 1] << (8 * (n - 1));
+}
+
+/* Both halves of a product of 128 bits. */
+static inline uint64_t mix(uint64_t a, uint64_t b)
+{
+    __extension__ unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static inline uint64_t key_of(const lm_vocab *vocab, lm_span text)
+{
+    return text.len <= SHORT ? pack(text) : lm_hash(text.data, text.len, vocab->seed);
+}
+
+static inline size_t place_of(const lm_vocab *vocab, uint64_t key, size_t len)
+{
+    return mix(key ^ vocab->seed, 0x9E3779B97F4A7C15u + 2 * (uint64_t)len) & vocab->mask;
+}
+
+/* The slot of a text, or the free one where it belongs. */
+static inline slot *find_slot(const lm_vocab *vocab, uint64_t key, lm_span text)
+{
+    for (size_t i = place_of(vocab, key, text.len);; i = (i + 1) & vocab->mask) {
+        slot *s = &vocab->slots[i];
+        if (!s->id) return s;
+        if (s->key != key || s->len != text.len) continue;
+        if (text.len <= SHORT || !memcmp(vocab->texts[s->id - 1].data, text.data, text.len)) return s;
+    }
+}
+
+static void resize(lm_vocab *vocab, size_t size)
+{
+    slot *old = vocab->slots;
+    size_t n = old ? vocab->mask + 1 : 0;
+    if (!old) vocab->seed = lm_hash_seed();
+    vocab->slots = lm_calloc(size, sizeof *vocab->slots);
+    vocab->mask = size - 1;
+    for (size_t i = 0; i < n; i++) {
+        if (!old[i].id) continue;
+        size_t j = place_of(vocab, old[i].key, old[i].len);
+        while (vocab->slots[j].id) j = (j + 1) & vocab->mask;
+        vocab->slots[j] = old[i];
+    }
+    free(old);
+}
+
+int32_t lm_vocab_id(const lm_vocab *vocab, lm_span text)
+{
+    return vocab->slots ? find_slot(vocab, key_of(vocab, text), text)->id - 1 : -1;
+}
+
+/* ---- texts -------------------------------------------------------------------------------- */
+
+typedef struct lm_vocab_block {
+    struct lm_vocab_block *next;
+    size_t used, size;
+    char bytes[];
+} block;
+
+enum { BLOCK = 1 << 18 };
+
+static lm_span keep_text(lm_vocab *vocab, lm_span text)
+{
+    block *b = vocab->blocks;
+    if (!b || b->size - b->used <= text.len) {
+        size_t size = text.len < BLOCK ? BLOCK : text.len + 1;
+        b = lm_malloc(sizeof *b + size);
+        *b = (block){ .next = vocab->blocks, .size = size };
+        vocab->blocks = b;
+    }
+    char *copy = b->bytes + b->used;
+    memcpy(copy, text.data, text.len);
+    copy[text.len] = '\0';
+    b->used += text.len + 1;
+    return lm_span_of(copy, text.len);
+}
+
+static void reserve_ids(lm_vocab *vocab, int n)
+{
+    if (n <= vocab->cap) return;
+    int cap = vocab->cap * 2 > n ? vocab->cap * 2 : n < 1024 ? 1024 : n;
+    vocab->texts = lm_realloc(vocab->texts, (size_t)cap * sizeof *vocab->texts);
+    memset(vocab->texts + vocab->cap, 0, (size_t)(cap - vocab->cap) * sizeof *vocab->texts);
+    vocab->cap = cap;
+}
 
 /* ---- vocabulary ---------------------------------------------------------------------- */
 
@@ -14,52 +131,51 @@ lm_status lm_vocab_add(lm_vocab *vocab, lm_span text, int64_t id, const char *wh
     int shown = (int)(text.len < 60 ? text.len : 60);
     if (id < 0 || id >= LM_MAX_TOKENS)
         return lm_fail(err, LM_E_FORMAT, "%s: token \"%.*s\": id %lld is outside 0..%d", where, shown, text.data, (long long)id, LM_MAX_TOKENS - 1);
-    if (!vocab->ids) vocab->ids = lm_map_new(1024);
-    if (id >= vocab->cap) {
-        int cap = vocab->cap * 2 > (int)id + 1 ? vocab->cap * 2 : (int)id + 1;
-        vocab->texts = lm_realloc(vocab->texts, (size_t)cap * sizeof *vocab->texts);
-        memset(vocab->texts + vocab->cap, 0, (size_t)(cap - vocab->cap) * sizeof *vocab->texts);
-        vocab->cap = cap;
-    }
-    lm_span *slot = &vocab->texts[id];
-    if (slot->data)
+    if (text.len > INT32_MAX) return lm_fail(err, LM_E_FORMAT, "%s: token \"%.*s\" of %zu bytes", where, shown, text.data, text.len);
+    reserve_ids(vocab, (int)id + 1);
+    lm_span *taken = &vocab->texts[id];
+    if (taken->data)
         return lm_fail(err, LM_E_FORMAT, "%s: id %d is both \"%.*s\" and \"%.*s\"", where, (int)id,
-                       (int)(slot->len < 60 ? slot->len : 60), slot->data, shown, text.data);
-    if (!lm_map_put(vocab->ids, text.data, text.len, id))
-        return lm_fail(err, LM_E_FORMAT, "%s: token \"%.*s\" has the ids %lld and %lld", where, shown, text.data,
-                       (long long)lm_map_get(vocab->ids, text.data, text.len, -1), (long long)id);
-    char *copy = lm_malloc(text.len + 1);
-    memcpy(copy, text.data, text.len);
-    copy[text.len] = '\0';
-    *slot = lm_span_of(copy, text.len);
+                       (int)(taken->len < 60 ? taken->len : 60), taken->data, shown, text.data);
+    if (2 * (vocab->count + 1) > vocab->mask) resize(vocab, vocab->slots ? 2 * (vocab->mask + 1) : 2048);
+    uint64_t key = key_of(vocab, text);
+    slot *s = find_slot(vocab, key, text);
+    if (s->id) return lm_fail(err, LM_E_FORMAT, "%s: token \"%.*s\" has the ids %d and %lld", where, shown, text.data, s->id - 1, (long long)id);
+    *s = (slot){ .key = key, .len = (uint32_t)text.len, .id = (int32_t)id + 1 };
+    vocab->count++;
+    *taken = keep_text(vocab, text);
     if (id >= vocab->n) vocab->n = (int)id + 1;
     return LM_OK;
 }
 
-lm_status lm_vocab_read(lm_vocab *vocab, const lm_json *object, const char *name, lm_err *err)
+lm_status lm_vocab_read(lm_vocab *vocab, const lm_token_document *document, const char *name, lm_err *err)
 {
-    if (!json_is_object(object)) return lm_fail(err, LM_E_FORMAT, "%s: model.vocab: expected an object", name);
-    const char *key;
-    size_t len;
-    lm_json *value;
-    json_object_keylen_foreach((lm_json *)object, key, len, value) {
-        if (!json_is_integer(value))
-            return lm_fail(err, LM_E_FORMAT, "%s: model.vocab: token \"%.60s\": expected an integer id", name, key);
-        LM_TRY(lm_vocab_add(vocab, lm_span_of(key, len), json_integer_value(value), name, err));
+    lm_span list = document->vocab, token;
+    if (!list.data || *list.data != '{') return lm_fail(err, LM_E_FORMAT, "%s: model.vocab: expected an object", name);
+    lm_json_reader r;
+    lm_str buffer = {0};
+    lm_status status = LM_OK;
+    lm_json_reader_init(&r, list, name, NULL);
+    lm_json_open(&r, '{');
+    while (!status && lm_json_key(&r, &buffer, &token)) {
+        int64_t id;
+        if (lm_json_integer(&r, &id)) status = lm_vocab_add(vocab, token, id, name, err);
+        else status = lm_fail(err, LM_E_FORMAT, "%s: model.vocab: token \"%.*s\": expected an integer id", name, (int)(token.len < 60 ? token.len : 60), token.data);
     }
-    return LM_OK;
-}
-
-int32_t lm_vocab_id(const lm_vocab *vocab, lm_span text)
-{
-    return vocab->ids ? (int32_t)lm_map_get(vocab->ids, text.data, text.len, -1) : -1;
+    LM_ASSERT(status || !r.status);                          /* the document's text is well-formed */
+    lm_str_free(&buffer);
+    return status;
 }
 
 void lm_vocab_free(lm_vocab *vocab)
 {
-    for (int i = 0; i < vocab->n; i++) free((char *)vocab->texts[i].data);
+    for (block *b = vocab->blocks, *next; b; b = next) {
+        next = b->next;
+        free(b);
+    }
     free(vocab->texts);
-    lm_map_free(vocab->ids);
+    free(vocab->scores);
+    free(vocab->slots);
     *vocab = (lm_vocab){0};
 }
 

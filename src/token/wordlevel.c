@@ -9,11 +9,6 @@ typedef struct wordlevel {
     int32_t unk;
 } wordlevel;
 
-static lm_status read_vocab(lm_vocab *vocab, const lm_json *json, const char *name, lm_err *err)
-{
-    return lm_vocab_read(vocab, lm_json_get(json, "vocab"), name, err);
-}
-
 static lm_status load(void **state, const lm_step_source *source, lm_err *err)
 {
     wordlevel *m = lm_calloc(1, sizeof *m);
@@ -37,7 +32,7 @@ static void encode(const void *state, void **work, lm_ids *out, lm_span piece)
 
 const lm_token_model lm_token_model_wordlevel = {
     .name = "WordLevel",
-    .vocab = read_vocab,
+    .vocab = lm_vocab_read,
     .load = load,
     .encode = encode,
     .free = free,

@@ -19,11 +19,6 @@ typedef struct wordpiece_work {
     lm_str text;                     /* prefix and what follows */
 } wordpiece_work;
 
-static lm_status read_vocab(lm_vocab *vocab, const lm_json *json, const char *name, lm_err *err)
-{
-    return lm_vocab_read(vocab, lm_json_get(json, "vocab"), name, err);
-}
-
 static lm_status load(void **state, const lm_step_source *source, lm_err *err)
 {
     wordpiece *m = lm_calloc(1, sizeof *m);
@@ -110,7 +105,7 @@ static void work_free(void *work)
 
 const lm_token_model lm_token_model_wordpiece = {
     .name = "WordPiece",
-    .vocab = read_vocab,
+    .vocab = lm_vocab_read,
     .load = load,
     .encode = encode,
     .work_free = work_free,
