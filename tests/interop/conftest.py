@@ -21,6 +21,10 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")      # tiny models on a shared machine: do not spin
 
 
+def pytest_addoption(parser):
+    parser.addoption("--full", action="store_true", help="tokenizers: 50 MB of text instead of a sample")
+
+
 def pytest_configure(config):
     config.addinivalue_line("filterwarnings", "ignore::FutureWarning:transformers")
 
