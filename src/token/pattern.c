@@ -1,12 +1,8 @@
-/* Regular expressions through PCRE2.
- *
- * The expressions of published tokenizers are written for Oniguruma.  What PCRE2 understands differently
- * is rewritten: \s (PCRE2 adds U+180E), \w (it leaves out marks), \h (a hexadecimal digit there), and a
- * class inside a class, which is their union.  Intersections (&&) are refused.  Categories are those
- * of the Unicode version of the system's PCRE2. */
+/* Regular expressions through PCRE2, translated from Oniguruma's syntax (expression.c). */
 #define _GNU_SOURCE
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "token/pattern.h"
+#include "token/expression.h"
 #include "token/unicode.h"
 
 #include <pcre2.h>
@@ -24,58 +20,15 @@ struct lm_pattern {
 
 /* ---- compiling ----------------------------------------------------------------------- */
 
-#define SPACES "\\p{Z}\\x{09}-\\x{0d}\\x{85}"
-#define WORDS "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}\\x{24b6}-\\x{24e9}" \
-              "\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"
-
-/* The members of a class that a letter behind a backslash stands for, or NULL. */
-static const char *class_of(char letter)
-{
-    switch (letter | 0x20) {
-    case 's': return SPACES;
-    case 'w': return WORDS;
-    case 'h': return "0-9A-Fa-f";
-    default: return NULL;
-    }
-}
-
-/* False for what has no counterpart. */
-static bool rewrite(lm_str *out, const char *expression)
-{
-    int depth = 0;                   /* of character classes */
-    for (const char *p = expression; *p; p++) {
-        if (*p == '\\' && p[1]) {
-            p++;
-            const char *members = class_of(*p);
-            bool negated = members && *p < 'a';
-            if (negated && depth) return false;
-            if (members && depth) lm_str_puts(out, members);
-            else if (members) lm_str_printf(out, "[%s%s]", negated ? "^" : "", members);
-            else lm_str_putc(out, '\\'), lm_str_putc(out, *p);
-        } else if (depth && p[0] == '&' && p[1] == '&') {
-            return false;
-        } else if (*p == '[' && depth && p[1] != ':') {
-            if (p[1] == '^') return false;
-            depth++;
-        } else if (*p == ']' && depth > 1) {
-            depth--;
-        } else {
-            if (*p == '[' && !depth) depth = 1;
-            else if (*p == ']' && depth) depth = 0;
-            lm_str_putc(out, *p);
-            if (depth && p[0] == '[' && p[1] == ':')       /* a POSIX name, up to its own bracket */
-                while (p[1] && !(p[0] == ':' && p[1] == ']')) lm_str_putc(out, *++p);
-            if (depth && p[0] == ':' && p[1] == ']') lm_str_putc(out, *++p);
-        }
-    }
-    return true;
-}
-
-static lm_status compile(lm_pattern *pattern, const lm_str *rewritten, const char *expression, const char *name, lm_err *err)
+static lm_status compile(lm_pattern *pattern, const lm_str *translated, const char *expression, const char *name, lm_err *err)
 {
     int code;
     PCRE2_SIZE offset;
-    pattern->code = pcre2_compile((PCRE2_SPTR)(rewritten->data ? rewritten->data : ""), rewritten->len, PCRE2_UTF | PCRE2_UCP, &code, &offset, NULL);
+    pcre2_compile_context *context = pcre2_compile_context_create(NULL);
+    LM_ASSERT(context);
+    pcre2_set_newline(context, PCRE2_NEWLINE_LF);
+    pattern->code = pcre2_compile((PCRE2_SPTR)(translated->data ? translated->data : ""), translated->len, PCRE2_UTF | PCRE2_UCP, &code, &offset, context);
+    pcre2_compile_context_free(context);
     if (!pattern->code) {
         PCRE2_UCHAR reason[120];
         pcre2_get_error_message(code, reason, sizeof reason);
@@ -91,11 +44,10 @@ static lm_status compile(lm_pattern *pattern, const lm_str *rewritten, const cha
 lm_status lm_pattern_compile(lm_pattern **out, const char *expression, const char *name, lm_err *err)
 {
     *out = lm_calloc(1, sizeof **out);
-    lm_str rewritten = {0};
-    lm_status status = rewrite(&rewritten, expression)
-                           ? compile(*out, &rewritten, expression, name, err)
-                           : lm_fail(err, LM_E_UNSUPPORTED, "%s: pattern \"%.200s\": this use of nested classes is not supported", name, expression);
-    lm_str_free(&rewritten);
+    lm_str translated = {0};
+    lm_status status = lm_expression_translate(&translated, expression, name, err);
+    if (!status) status = compile(*out, &translated, expression, name, err);
+    lm_str_free(&translated);
     return status;
 }
 

@@ -234,7 +234,7 @@ static const struct {
     { "gpt2", lm_gpt2_expression, scan_gpt2 },
     { "llama3", CONTRACTIONS "|" PREFIX "\\p{L}+|\\p{N}{1,3}|" BEHIND, scan_llama3 },
     { "qwen2", CONTRACTIONS "|" PREFIX "\\p{L}+|\\p{N}|" BEHIND, scan_qwen2 },
-    { "cl100k", "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}++|\\p{N}{1,3}+| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*+|\\s++$|\\s*[\\r\\n]|\\s+(?!\\S)|\\s",
+    { "cl100k", "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}++|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*+|\\s++$|\\s*[\\r\\n]|\\s+(?!\\S)|\\s",
       scan_cl100k },
     { "o200k", PREFIX CAPITAL "*" SMALL "+" CONTRACTIONS "?|" PREFIX CAPITAL "+" SMALL "*" CONTRACTIONS
       "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+", scan_o200k },

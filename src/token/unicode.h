@@ -44,6 +44,13 @@ typedef struct lm_lower_range {
 extern const lm_lower_range lm_unicode_lower_ranges[];
 extern const int lm_unicode_lower_count;
 
+/* The scripts that expressions ask for, by their names in lower case; the last entry has none. */
+typedef struct lm_script_range {
+    const char *script;
+    uint32_t first, last;
+} lm_script_range;
+extern const lm_script_range lm_unicode_scripts[];
+
 /* rune <= 0x10FFFF */
 static inline lm_rune_kind lm_rune_kind_of(uint32_t rune)
 {

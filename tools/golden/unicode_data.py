@@ -112,3 +112,25 @@ for i in range(0, len(lower), 5):
     print("    " + " ".join("{ %d, %d, %d, %d }," % tuple(r) for r in lower[i:i + 5]))
 print("};")
 print("const int lm_unicode_lower_count = %d;" % len(lower))
+
+SCRIPTS = ["Arabic", "Armenian", "Bengali", "Cyrillic", "Devanagari", "Georgian", "Greek", "Han", "Hangul", "Hebrew", "Hiragana", "Katakana", "Latin",
+           "Tamil", "Telugu", "Thai"]
+
+
+def ranges(members):
+    """[first, last] of each run."""
+    out = []
+    for c in sorted(members):
+        if out and out[-1][1] == c - 1:
+            out[-1][1] = c
+        else:
+            out.append([c, c])
+    return out
+
+
+print("\nconst lm_script_range lm_unicode_scripts[] = {")
+for script in SCRIPTS:
+    runs = ranges(matched(r"\p{%s}" % script))
+    for i in range(0, len(runs), 4):
+        print("    " + " ".join('{ "%s", 0x%X, 0x%X },' % (script.lower(), *run) for run in runs[i:i + 4]))
+print("    { 0 },\n};")
