@@ -5,6 +5,7 @@
  * the whole grapheme.  tokenizer.json means the latter; a reader of .model files asks for the former by
  * "exact": "sentencepiece", which is never saved. */
 #include "token/charsmap.h"
+#include "token/grapheme.h"
 #include "token/pipeline.h"
 #include "token/unicode.h"
 

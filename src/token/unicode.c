@@ -84,20 +84,6 @@ void lm_unicode_lower(lm_str *out, lm_span text)
     }
 }
 
-size_t lm_grapheme_length(lm_span text)
-{
-    uint32_t before, rune;
-    utf8proc_int32_t state = 0;
-    size_t n = (size_t)lm_rune_at(text.data, text.len, &before);
-    while (n < text.len) {
-        size_t length = (size_t)lm_rune_at(text.data + n, text.len - n, &rune);
-        if (utf8proc_grapheme_break_stateful((utf8proc_int32_t)before, (utf8proc_int32_t)rune, &state)) break;
-        before = rune;
-        n += length;
-    }
-    return n;
-}
-
 size_t lm_unicode_repair(lm_str *out, lm_span text)
 {
     size_t replaced = 0;

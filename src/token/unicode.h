@@ -96,9 +96,6 @@ uint32_t lm_rune_lower(uint32_t rune);
 /* Appends the lower case of text, one character at a time. */
 void lm_unicode_lower(lm_str *out, lm_span text);
 
-/* Bytes of the first grapheme cluster (what a reader takes for one character) of text; text.len > 0. */
-size_t lm_grapheme_length(lm_span text);
-
 /* Appends text with U+FFFD for each byte that is no part of a UTF-8 character; returns how many. */
 size_t lm_unicode_repair(lm_str *out, lm_span text);
 
