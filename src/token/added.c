@@ -16,6 +16,8 @@ struct lm_added {
     size_t *lengths;                 /* distinct, descending */
     int n_lengths;
     bool starts[256];                /* first bytes */
+    int only_start;                  /* the one there is, or -1 */
+    int n_plain;                     /* tokens that are not special */
 };
 
 lm_added *lm_added_new(void)
@@ -50,7 +52,10 @@ void lm_added_put(lm_added *added, lm_span pattern, const lm_added_token *token)
     if (!pattern.len || !lm_map_put(added->patterns, pattern.data, pattern.len, added->n)) return;
     added->tokens = lm_realloc(added->tokens, (size_t)(added->n + 1) * sizeof *added->tokens);
     added->tokens[added->n++] = *token;
-    added->starts[(uint8_t)pattern.data[0]] = true;
+    uint8_t start = (uint8_t)pattern.data[0];
+    added->only_start = added->n == 1 || added->only_start == start ? start : -1;
+    added->starts[start] = true;
+    added->n_plain += !token->special;
     note_length(added, pattern.len);
 }
 
@@ -113,11 +118,23 @@ static const lm_added_token *match_at(const lm_added *added, lm_span text, size_
     return NULL;
 }
 
+/* The next place where a pattern may begin, or the end. */
+static size_t next_start(const lm_added *added, lm_span text, size_t at)
+{
+    if (added->only_start >= 0) {
+        const char *found = memchr(text.data + at, added->only_start, text.len - at);
+        return found ? (size_t)(found - text.data) : text.len;
+    }
+    while (at < text.len && !added->starts[(uint8_t)text.data[at]]) at++;
+    return at;
+}
+
 bool lm_added_find(const lm_added *added, lm_span text, size_t from, bool specials, lm_added_match *match)
 {
-    for (size_t at = from; at < text.len;) {
+    if (!(specials ? added->n : added->n_plain)) return false;
+    for (size_t at = from; (at = next_start(added, text, at)) < text.len;) {
         size_t end;
-        const lm_added_token *token = added->starts[(uint8_t)text.data[at]] ? match_at(added, text, at, &end) : NULL;
+        const lm_added_token *token = match_at(added, text, at, &end);
         if (!token) {
             at++;
             continue;

@@ -128,6 +128,12 @@ static lm_status index_added(lm_tokenizer *tk, lm_err *err)
     return status;
 }
 
+static void free_pretokeniser(const lm_step *step)
+{
+    const lm_pretokeniser *kind = step->kind;
+    if (kind->free) kind->free(step->state);
+}
+
 /* ---- bytes ------------------------------------------------------------------------------------ */
 
 static void note_byte_level(lm_tokenizer *tk)
@@ -142,6 +148,21 @@ static void note_byte_level(lm_tokenizer *tk)
     for (int i = 0; i < tk->normalisers.n; i++) {
         const lm_normaliser *kind = tk->normalisers.items[i].kind;
         if (!strcmp(kind->name, "ByteLevel")) tk->keeps_bytes = true;
+    }
+}
+
+/* Steps that pass text as it is only cost time. */
+static void drop_idle(lm_tokenizer *tk)
+{
+    lm_steps *steps = &tk->pretokenisers;
+    for (int i = steps->n - 1; i >= 0; i--) {
+        const lm_step *step = &steps->items[i];
+        const lm_pretokeniser *kind = step->kind;
+        if (!kind->idle || !kind->idle(step->state)) continue;
+        free_pretokeniser(step);
+        memmove(steps->items + i, steps->items + i + 1, (size_t)(steps->n - i - 1) * sizeof *steps->items);
+        steps->n--;
+        if (tk->spell_at > i) tk->spell_at--;
     }
 }
 
@@ -212,6 +233,7 @@ static lm_status fill(lm_tokenizer *tk, const char *name, lm_err *err)
     LM_TRY(read_steps(&normalisers, lm_json_get(document, "normalizer"), name, tk, 0, err));
     LM_TRY(read_steps(&pretokenisers, lm_json_get(document, "pre_tokenizer"), name, tk, 0, err));
     note_byte_level(tk);
+    drop_idle(tk);
     LM_TRY(index_added(tk, err));
     lm_step_source source = { .json = lm_json_get(document, "model"), .name = name, .tk = tk };
     LM_TRY(tk->model->load(&tk->model_state, &source, err));
@@ -242,12 +264,6 @@ static void free_steps(lm_steps *steps, void (*release)(const lm_step *step))
 static void free_normaliser(const lm_step *step)
 {
     const lm_normaliser *kind = step->kind;
-    if (kind->free) kind->free(step->state);
-}
-
-static void free_pretokeniser(const lm_step *step)
-{
-    const lm_pretokeniser *kind = step->kind;
     if (kind->free) kind->free(step->state);
 }
 

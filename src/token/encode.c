@@ -1,27 +1,14 @@
-/* Text to ids: the pipeline at work.
- *
- * Words repeat, so an encoder remembers the ids of the pieces that it has seen: a table of fixed size,
- * where a new word takes the place of the one that hashed to the same slot. */
+/* Text to ids: the pipeline at work. */
+#include "token/cache.h"
 #include "token/pipeline.h"
 #include "token/unicode.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    CACHE_SLOTS = 1 << 15,
-    CACHE_BYTES = 24,                /* longest word that is remembered */
-    CACHE_IDS = 8,                   /* and the most ids */
-    CACHE_FROM = 4096,               /* one text shorter than this does not pay for a table */
-};
+enum { CACHE_FROM = 4096 };          /* one text shorter than this does not pay for a cache */
 
 static const size_t longest_text = (size_t)256 << 20;   /* models count places in 32 bits */
-
-typedef struct cached {
-    uint8_t bytes, n;                /* bytes == 0: free */
-    char word[CACHE_BYTES];
-    int32_t ids[CACHE_IDS];
-} cached;
 
 struct lm_encoder {
     const lm_tokenizer *tk;
@@ -31,7 +18,7 @@ struct lm_encoder {
     lm_str *scratch;                 /* one for each */
     lm_str spelled, normal, repaired;
     void *work;                      /* the model's */
-    cached *cache;
+    lm_cache *cache;
     lm_added *specials;              /* special tokens as they are written, once asked for */
     bool keeps;                      /* the encoder outlives one text */
     void (*sink)(void *context, lm_span piece);   /* takes the pieces in the model's place, when set */
@@ -76,7 +63,7 @@ static void encoder_release(lm_encoder *e)
     lm_str_free(&e->spelled), lm_str_free(&e->normal), lm_str_free(&e->repaired);
     if (e->tk->model->work_free) e->tk->model->work_free(e->work);
     lm_added_free(e->specials);
-    free(e->cache);
+    lm_cache_free(e->cache);
 }
 
 lm_encoder *lm_encoder_new(const lm_tokenizer *tk)
@@ -99,23 +86,15 @@ void lm_encoder_free(lm_encoder *e)
 static void encode_word(lm_encoder *e, lm_span piece)
 {
     const lm_tokenizer *tk = e->tk;
-    if (!e->cache || piece.len > CACHE_BYTES) {
+    if (!e->cache || piece.len > LM_CACHE_WORD) {
         tk->model->encode(tk->model_state, &e->work, e->out, piece);
         return;
     }
-    cached *slot = &e->cache[lm_hash(piece.data, piece.len, 0) & (CACHE_SLOTS - 1)];
-    if (slot->bytes == piece.len && !memcmp(slot->word, piece.data, piece.len)) {
-        lm_ids_append(e->out, slot->ids, slot->n);
-        return;
-    }
+    lm_cache_key key = lm_cache_key_of(e->cache, piece);
+    if (lm_cache_get(e->cache, &key, e->out)) return;
     size_t before = e->out->len;
     tk->model->encode(tk->model_state, &e->work, e->out, piece);
-    size_t n = e->out->len - before;
-    if (n > CACHE_IDS) return;
-    slot->bytes = (uint8_t)piece.len;
-    slot->n = (uint8_t)n;
-    memcpy(slot->word, piece.data, piece.len);
-    if (n) memcpy(slot->ids, e->out->data + before, n * sizeof *slot->ids);
+    lm_cache_put(e->cache, &key, e->out->data + before, e->out->len - before);
 }
 
 static void run_model(lm_encoder *e, lm_span piece)
@@ -123,6 +102,10 @@ static void run_model(lm_encoder *e, lm_span piece)
     const lm_token_model *model = e->tk->model;
     if (e->sink) {
         e->sink(e->sink_context, piece);
+        return;
+    }
+    if (e->tk->byte_level) {
+        encode_word(e, piece);
         return;
     }
     while (piece.len) {
@@ -232,7 +215,8 @@ static void begin(lm_encoder *e, lm_ids *out, size_t n, lm_err *err)
     e->out = out;
     e->err = err;
     e->step = 0;
-    if (!e->cache && e->tk->model->cache && (e->keeps || n >= CACHE_FROM)) e->cache = lm_calloc(CACHE_SLOTS, sizeof *e->cache);
+    if (!e->cache && e->tk->model->cache && (e->keeps || n >= CACHE_FROM)) 
+        e->cache = lm_cache_new(e->keeps ? SIZE_MAX : n / 4);
 }
 
 lm_status lm_encoder_section(lm_encoder *e, lm_ids *out, lm_span text, bool first, lm_err *err)

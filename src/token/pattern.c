@@ -79,6 +79,8 @@ lm_status lm_pattern_read(lm_pattern **out, const lm_json *json, const char *nam
     return lm_fail(err, LM_E_FORMAT, "%s: pattern: expected {\"String\": ...} or {\"Regex\": ...}", name);
 }
 
+lm_scanner lm_pattern_scanner(const lm_pattern *pattern) { return pattern->scan; }
+
 void lm_pattern_free(lm_pattern *pattern)
 {
     if (!pattern) return;

@@ -47,6 +47,9 @@ const char *lm_expression_named(const char *name);
 /* End of the match that begins at text[at], or `at` when none does. */
 typedef size_t (*lm_scanner)(lm_span text, size_t at);
 
+/* The scanner behind a pattern, or NULL. */
+lm_scanner lm_pattern_scanner(const lm_pattern *pattern);
+
 /* The scanner for exactly this expression, or NULL. */
 lm_scanner lm_scanner_for(const char *expression);
 

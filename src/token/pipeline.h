@@ -85,6 +85,7 @@ typedef struct lm_pretokeniser {
     lm_status (*load)(void **state, const lm_step_source *source, lm_err *err);
     /* Calls lm_pieces_next for each piece of text, in order.  `first`: text starts the input. */
     lm_status (*split)(const void *state, lm_pieces *pieces, lm_span text, bool first);
+    bool (*idle)(const void *state); /* with these settings text passes as it is; NULL: never */
     void (*free)(void *state);
 } lm_pretokeniser;
 extern const lm_pretokeniser *const lm_pretokeniser_registry[];

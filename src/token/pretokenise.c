@@ -84,6 +84,24 @@ static lm_status cut_by_pattern(cut *c, const lm_pattern *pattern, bool invert)
     return cut_end(c);
 }
 
+/* What a scanner matches and what it passes over, both as pieces. */
+static lm_status cut_by_scanner(lm_pieces *pieces, lm_span text, bool first, lm_scanner scan)
+{
+    size_t begin = 0;                /* of what is not handed on yet */
+    for (size_t at = 0; at < text.len;) {
+        size_t end = scan(text, at);
+        if (end == at) {
+            uint32_t rune;
+            at += (size_t)lm_rune_at(text.data + at, text.len - at, &rune);
+            continue;
+        }
+        if (begin < at) LM_TRY(lm_pieces_next(pieces, lm_span_of(text.data + begin, at - begin), first && begin == 0));
+        LM_TRY(lm_pieces_next(pieces, lm_span_of(text.data + at, end - at), first && at == 0));
+        begin = at = end;
+    }
+    return lm_pieces_next(pieces, lm_span_of(text.data + begin, text.len - begin), first && begin == 0);
+}
+
 static lm_status cut_by_rune(cut *c, bool (*matches)(uint32_t rune))
 {
     for (size_t i = 0; i < c->text.len && !c->status;) {
@@ -134,6 +152,8 @@ static lm_status split_load(void **state, const lm_step_source *source, lm_err *
 static lm_status split(const void *state, lm_pieces *pieces, lm_span text, bool first)
 {
     const splitter *s = state;
+    lm_scanner scan = lm_pattern_scanner(s->pattern);
+    if (scan && s->behaviour == ISOLATED) return cut_by_scanner(pieces, text, first, scan);
     cut c = { .pieces = pieces, .text = text, .behaviour = s->behaviour, .first = first };
     return cut_by_pattern(&c, s->pattern, s->invert);
 }
@@ -175,13 +195,18 @@ static lm_status byte_level(const void *state, lm_pieces *pieces, lm_span text, 
         lm_str_append(spaced, text.data, text.len);
         text = lm_span_of(spaced->data, spaced->len);
     }
-    if (!s->pattern) return lm_pieces_next(pieces, text, first);
-    cut c = { .pieces = pieces, .text = text, .behaviour = ISOLATED, .first = first };
-    return cut_by_pattern(&c, s->pattern, false);
+    return s->pattern ? cut_by_scanner(pieces, text, first, lm_pattern_scanner(s->pattern)) : lm_pieces_next(pieces, text, first);
+}
+
+static bool byte_level_idle(const void *state)
+{
+    const byte_splitter *s = state;
+    return !s->pattern && !s->add_prefix_space;
 }
 
 const lm_pretokeniser lm_pretokeniser_byte_level = {
     .name = "ByteLevel",
+    .idle = byte_level_idle,
     .load = byte_level_load,
     .split = byte_level,
     .free = byte_level_free,

@@ -22,17 +22,60 @@ enum {
     SYMBOL = LM_CATEGORY(LM_SM) | LM_CATEGORY(LM_SC) | LM_CATEGORY(LM_SK) | LM_CATEGORY(LM_SO),
 };
 
-/* What the character at `at` is, as a set of bits, and its length.  Invalid bytes count as U+FFFD. */
-static inline unsigned set_at(lm_span text, size_t at, size_t *length)
+/* The sets of ASCII, which is most of most text. */
+#define C LM_CATEGORY(LM_CC)
+#define T (LM_CATEGORY(LM_CC) | WHITE)
+#define N (LM_CATEGORY(LM_CC) | WHITE | NEWLINE)
+#define Z (LM_CATEGORY(LM_ZS) | WHITE)
+#define O LM_CATEGORY(LM_PO)
+#define S LM_CATEGORY(LM_PS)
+#define E LM_CATEGORY(LM_PE)
+#define D LM_CATEGORY(LM_PD)
+#define P LM_CATEGORY(LM_PC)
+#define M LM_CATEGORY(LM_SM)
+#define M_ LM_CATEGORY(LM_SC)
+#define K LM_CATEGORY(LM_SK)
+#define U LM_CATEGORY(LM_LU)
+#define L LM_CATEGORY(LM_LL)
+#define X LM_CATEGORY(LM_ND)
+static const uint32_t ascii[128] = {
+    C, C, C, C, C, C, C, C, C, T, N, T, T, N, C, C,    C, C, C, C, C, C, C, C, C, C, C, C, C, C, C, C,
+    Z, O, O, O, M_, O, O, O, S, E, O, M, O, D, O, O,   X, X, X, X, X, X, X, X, X, X, O, O, M, M, M, O,
+    O, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U,    U, U, U, U, U, U, U, U, U, U, U, S, O, E, K, P,
+    K, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L,    L, L, L, L, L, L, L, L, L, L, L, S, M, E, M, C,
+};
+#undef C
+#undef T
+#undef N
+#undef Z
+#undef O
+#undef S
+#undef E
+#undef D
+#undef P
+#undef M
+#undef M_
+#undef K
+#undef U
+#undef L
+#undef X
+
+static unsigned set_of_rune(lm_span text, size_t at, size_t *length)
 {
     uint32_t rune;
     *length = (size_t)lm_rune_at(text.data + at, text.len - at, &rune);
     unsigned set = LM_CATEGORY(lm_rune_kind_of(rune).category);
-    if (rune < 0x80) {
-        if (rune == '\n' || rune == '\r') return set | WHITE | NEWLINE;
-        return rune == ' ' || (rune - 9) < 5 ? set | WHITE : set;
-    }
     return rune == 0x85 || (set & LM_SEPARATORS) ? set | WHITE : set;
+}
+
+/* What the character at `at` is, as a set of bits, and its length.  Invalid bytes count as U+FFFD.  The
+ * syllables of Hangul are letters, told by their bytes. */
+static inline unsigned set_at(lm_span text, size_t at, size_t *length)
+{
+    const uint8_t *p = (const uint8_t *)text.data + at;
+    if (p[0] < 0x80) return *length = 1, ascii[p[0]];
+    if (lm_is_syllable((const char *)p, text.len - at)) return *length = 3, LM_CATEGORY(LM_LO);
+    return set_of_rune(text, at, length);
 }
 
 /* The end of a run of characters of a set; of those outside a set. */

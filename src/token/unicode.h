@@ -85,6 +85,15 @@ static inline int lm_rune_at(const char *p, size_t n, uint32_t *rune)
     return 1;
 }
 
+/* Whether a syllable of Hangul (U+AC00..U+D7A3, three bytes) stands at p. */
+static inline bool lm_is_syllable(const char *p, size_t n)
+{
+    const uint8_t *b = (const uint8_t *)p;
+    if (b[0] < 0xEA || b[0] > 0xED || n < 3 || (b[1] & 0xC0) != 0x80 || (b[2] & 0xC0) != 0x80) return false;
+    uint32_t rune = (uint32_t)(b[0] & 15) << 12 | (uint32_t)(b[1] & 63) << 6 | (b[2] & 63);
+    return rune - 0xAC00 <= 0xD7A3 - 0xAC00;
+}
+
 typedef enum lm_normal_form { LM_NFC, LM_NFD, LM_NFKC, LM_NFKD } lm_normal_form;
 
 /* Appends the normal form of text, which is valid UTF-8. */
