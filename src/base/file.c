@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "base/file.h"
+#include "base/memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -45,6 +46,7 @@ lm_status lm_file_read(lm_str *out, const char *path, size_t limit, lm_err *err)
             goto out;
         }
         lm_str_reserve(out, (size_t)st.st_size + 1);   /* one more, to see the end without growing */
+        lm_memory_huge(out->data, (size_t)st.st_size);
     }
     for (;;) {                                        /* a pipe has no size, and a file may grow */
         lm_str_reserve(out, out->len + (out->cap > out->len ? 1 : 65536));

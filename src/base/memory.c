@@ -1,7 +1,15 @@
+#define _GNU_SOURCE
 #include "base/memory.h"
+#include "base/err.h"
+#include "base/str.h"
 
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+static const size_t huge = (size_t)2 << 20;
 
 /* "VmHWM:     1234 kB" of /proc/self/status. */
 static size_t status_line(const char *key)
@@ -18,3 +26,20 @@ static size_t status_line(const char *key)
 
 size_t lm_memory_now(void) { return status_line("VmRSS:"); }
 size_t lm_memory_peak(void) { return status_line("VmHWM:"); }
+
+void lm_memory_huge(void *data, size_t n)
+{
+    uintptr_t begin = ((uintptr_t)data + huge - 1) & ~(huge - 1), end = ((uintptr_t)data + n) & ~(huge - 1);
+    if (begin < end) madvise((void *)begin, end - begin, MADV_HUGEPAGE);   /* a refusal costs nothing but time */
+}
+
+void *lm_memory_table(size_t count, size_t size)
+{
+    if (count < huge / 2 / size) return lm_calloc(count, size);
+    LM_ASSERT(count < SIZE_MAX / 2 / size);
+    size_t bytes = (count * size + huge - 1) & ~(huge - 1);
+    void *table = aligned_alloc(huge, bytes);
+    if (!table) LM_BUG("out of memory: a table of %zu bytes", bytes);
+    lm_memory_huge(table, bytes);
+    return memset(table, 0, bytes);
+}

@@ -1,10 +1,18 @@
-/* Resident memory of this process, as the kernel counts it, in bytes; 0 where /proc does not tell. */
+/* Memory as the system sees it. */
 #ifndef LM_BASE_MEMORY_H
 #define LM_BASE_MEMORY_H
 
 #include <stddef.h>
 
+/* Resident memory of this process, as the kernel counts it, in bytes; 0 where /proc does not tell. */
 size_t lm_memory_now(void);
 size_t lm_memory_peak(void);             /* the highest so far */
+
+/* Asks for huge pages (2 MiB) under `n` bytes that are about to be used, as far as whole ones fit: one page
+ * fault instead of 512, and fewer misses of the address cache.  A table that is read here and there gains most. */
+void lm_memory_huge(void *data, size_t n);
+
+/* Zeroed memory for a table, on huge pages where it is large enough; freed with free().  Not NULL. */
+void *lm_memory_table(size_t count, size_t size);
 
 #endif

@@ -22,7 +22,6 @@ enum { MARK = 3 };
 typedef struct bpe {
     lm_merges merges;
     const lm_vocab *vocab;
-    lm_map *words;                   /* byte level with ignore_merges: whole pieces by their bytes */
     int32_t byte_id[256];            /* byte level: the symbol of each byte */
     int32_t fallback[256];           /* <0xXX> */
     int32_t unk;                     /* or -1 */
@@ -82,37 +81,69 @@ static int32_t find_joined(const bpe *m, int32_t before, lm_span left, lm_span r
     return lm_vocab_id(m->vocab, lm_span_of(joined->data, joined->len));
 }
 
+/* Merges that were read and wait for their ids, which are on the way from memory. */
+enum { BATCH = 32 };
+
+typedef struct merge_batch {
+    struct { lm_str buffers[2]; lm_span left, right; } items[BATCH];
+    int n;
+} merge_batch;
+
+/* Reads up to BATCH merges; false where something else than two tokens stands. */
+static bool take_batch(lm_json_reader *r, merge_batch *batch, const lm_vocab *vocab)
+{
+    for (batch->n = 0; batch->n < BATCH && lm_json_item(r); batch->n++) {
+        lm_span *left = &batch->items[batch->n].left, *right = &batch->items[batch->n].right;
+        if (!take_sides(r, batch->items[batch->n].buffers, left, right)) return false;
+        lm_vocab_expect(vocab, *left);
+        lm_vocab_expect(vocab, *right);
+    }
+    return true;
+}
+
+static lm_status missing(const char *name, size_t entry, lm_span token, lm_err *err)
+{
+    return lm_fail(err, LM_E_FORMAT, "%s: model.merges: entry %zu: token \"%.*s\" is not in the vocabulary", name, entry,
+                   (int)(token.len < 60 ? token.len : 60), token.data);
+}
+
+static lm_status resolve_batch(merge_list *list, const bpe *m, const merge_batch *batch, lm_str *joined, const char *name, lm_err *err)
+{
+    if (list->n + BATCH > list->cap) {
+        list->cap = list->cap ? list->cap * 2 : 1 << 15;
+        list->items = lm_realloc(list->items, list->cap * sizeof *list->items);
+    }
+    int32_t before = list->n ? list->items[list->n - 1].id : 0;
+    for (int i = 0; i < batch->n; i++) {
+        lm_span left = batch->items[i].left, right = batch->items[i].right;
+        int32_t a = lm_vocab_id(m->vocab, left), b = lm_vocab_id(m->vocab, right), id = find_joined(m, before, left, right, joined);
+        if (a < 0) return missing(name, list->n, left, err);
+        if (b < 0) return missing(name, list->n, right, err);
+        if (id < 0) return missing(name, list->n, lm_span_of(joined->data, joined->len), err);
+        list->items[list->n].left = a, list->items[list->n].right = b, list->items[list->n].id = before = id;
+        list->n++;
+    }
+    return LM_OK;
+}
+
 static lm_status read_merge_list(merge_list *list, const bpe *m, lm_span text, const char *name, lm_err *err)
 {
     lm_json_reader r;
-    lm_str buffers[2] = {0}, joined = {0};
+    lm_str joined = {0};
     lm_status status = LM_OK;
-    int32_t id = 0;
+    merge_batch *batch = lm_calloc(1, sizeof *batch);
     lm_json_reader_init(&r, text, name, NULL);
     lm_json_open(&r, '[');
-    while (!status && lm_json_item(&r)) {
-        lm_span left, right;
-        if (!take_sides(&r, buffers, &left, &right)) {
-            status = lm_fail(err, LM_E_FORMAT, "%s: model.merges: entry %zu: expected two tokens", name, list->n);
-            break;
-        }
-        int32_t a = lm_vocab_id(m->vocab, left), b = lm_vocab_id(m->vocab, right);
-        id = find_joined(m, id, left, right, &joined);
-        if (a < 0 || b < 0 || id < 0) {
-            lm_span missing = a < 0 ? left : b < 0 ? right : lm_span_of(joined.data, joined.len);
-            status = lm_fail(err, LM_E_FORMAT, "%s: model.merges: entry %zu: token \"%.*s\" is not in the vocabulary",
-                             name, list->n, (int)(missing.len < 60 ? missing.len : 60), missing.data);
-            break;
-        }
-        if (list->n == list->cap) {
-            list->cap = list->cap ? list->cap * 2 : 1 << 15;
-            list->items = lm_realloc(list->items, list->cap * sizeof *list->items);
-        }
-        list->items[list->n].left = a, list->items[list->n].right = b, list->items[list->n].id = id;
-        list->n++;
-    }
+    bool good;
+    do {
+        good = take_batch(&r, batch, m->vocab);
+        status = resolve_batch(list, m, batch, &joined, name, err);
+    } while (good && !status && batch->n == BATCH);
+    if (!good && !status) status = lm_fail(err, LM_E_FORMAT, "%s: model.merges: entry %zu: expected two tokens", name, list->n);
     LM_ASSERT(status || !r.status);                          /* the document's text is well-formed */
-    lm_str_free(&buffers[0]), lm_str_free(&buffers[1]), lm_str_free(&joined);
+    for (int i = 0; i < BATCH; i++) lm_str_free(&batch->items[i].buffers[0]), lm_str_free(&batch->items[i].buffers[1]);
+    free(batch);
+    lm_str_free(&joined);
     return status;
 }
 
@@ -122,8 +153,10 @@ static lm_status read_merges(bpe *m, lm_span text, const char *name, lm_err *err
     merge_list list = {0};
     lm_status status = read_merge_list(&list, m, text, name, err);
     lm_merges_init(&m->merges, list.n);
-    for (size_t i = 0; i < list.n && !status; i++)
+    for (size_t i = 0; i < list.n && !status; i++) {
+        if (i + BATCH < list.n) lm_merges_expect(&m->merges, list.items[i + BATCH].left, list.items[i + BATCH].right);
         lm_merges_put(&m->merges, list.items[i].left, list.items[i].right, (int32_t)i, list.items[i].id);
+    }
     free(list.items);
     return status;
 }
@@ -139,19 +172,6 @@ static void find_bytes(bpe *m)
         m->byte_id[byte] = lm_vocab_id(m->vocab, lm_span_of(spelled.data, spelled.len));
         lm_str_free(&spelled);
     }
-}
-
-/* With ignore_merges a piece that is a token as a whole is that token; pieces are bytes. */
-static void find_words(bpe *m)
-{
-    m->words = lm_map_new((size_t)m->vocab->n);
-    lm_str bytes = {0};
-    for (int id = 0; id < m->vocab->n; id++) {
-        lm_str_clear(&bytes);
-        if (m->vocab->texts[id].data && lm_bytes_unspell(&bytes, m->vocab->texts[id]))
-            lm_map_put(m->words, bytes.data, bytes.len, id);
-    }
-    lm_str_free(&bytes);
 }
 
 /* Whether U+2581 is a token and stands in every token only in front. */
@@ -176,7 +196,6 @@ static void release(void *state)
     bpe *m = state;
     if (!m) return;
     lm_merges_free(&m->merges);
-    lm_map_free(m->words);
     free(m->affixes);
     free(m);
 }
@@ -219,7 +238,6 @@ static lm_status load(void **state, const lm_step_source *source, lm_err *err)
     source->tk->byte_level = m->byte_level;
     LM_TRY(read_merges(m, source->tk->document.merges, source->name, err));
     find_bytes(m);
-    if (m->ignore_merges && m->byte_level) find_words(m);
     m->divides = !m->byte_level && !m->ignore_merges && !m->prefix.len && !m->suffix.len && marks_begin_words(m->vocab);
     return LM_OK;
 }
@@ -288,13 +306,22 @@ static void add_piece_bytes(const bpe *m, bpe_work *w, lm_span piece)
     if (unknown) add_symbol(w, m->unk);
 }
 
+/* With ignore_merges a piece that is a token as a whole is that token; the vocabulary spells bytes. */
+static int32_t whole_piece(const bpe *m, bpe_work *w, lm_span piece)
+{
+    if (!m->byte_level) return lm_vocab_id(m->vocab, piece);
+    lm_str_clear(&w->text);
+    lm_bytes_spell(&w->text, piece);
+    return lm_vocab_id(m->vocab, lm_span_of(w->text.data, w->text.len));
+}
+
 static void encode(const void *state, void **work, lm_ids *out, lm_span piece)
 {
     const bpe *m = state;
     if (!*work) *work = lm_calloc(1, sizeof(bpe_work));
     bpe_work *w = *work;
     if (m->ignore_merges) {
-        int32_t id = m->words ? (int32_t)lm_map_get(m->words, piece.data, piece.len, -1) : lm_vocab_id(m->vocab, piece);
+        int32_t id = whole_piece(m, w, piece);
         if (id >= 0) {
             lm_ids_push(out, id);
             return;

@@ -9,11 +9,11 @@
 
 /* What a pair of neighbouring symbols merges into. */
 typedef struct lm_merge {
-    uint64_t pair;                   /* left << 32 | right; UINT64_MAX marks a free slot */
+    uint64_t pair;                   /* (left + 1) << 32 | right; 0 marks a free slot */
     int32_t rank, id;
 } lm_merge;
 
-/* Open addressing over a power of two; at most half full. */
+/* Open addressing over a power of two; at most two thirds full. */
 typedef struct lm_merges {
     lm_merge *slots;
     size_t mask, count;
@@ -23,15 +23,24 @@ void lm_merges_init(lm_merges *merges, size_t expected);
 void lm_merges_free(lm_merges *merges);
 void lm_merges_put(lm_merges *merges, int32_t left, int32_t right, int32_t rank, int32_t id);   /* the last one stays */
 
-static inline uint64_t lm_merge_key(int32_t left, int32_t right) { return (uint64_t)(uint32_t)left << 32 | (uint32_t)right; }
+static inline uint64_t lm_merge_key(int32_t left, int32_t right) { return ((uint64_t)(uint32_t)left + 1) << 32 | (uint32_t)right; }
+
+/* Where a pair is, or the first place to look for it. */
+static inline size_t lm_merges_home(const lm_merges *merges, uint64_t pair) { return (pair * 0x9E3779B97F4A7C15u >> 20) & merges->mask; }
+
+/* A pair will be looked for or put: fetch its place. */
+static inline void lm_merges_expect(const lm_merges *merges, int32_t left, int32_t right)
+{
+    __builtin_prefetch(&merges->slots[lm_merges_home(merges, lm_merge_key(left, right))], 1);
+}
 
 static inline const lm_merge *lm_merges_get(const lm_merges *merges, int32_t left, int32_t right)
 {
     uint64_t pair = lm_merge_key(left, right);
-    for (size_t i = (pair * 0x9E3779B97F4A7C15u >> 20) & merges->mask;; i = (i + 1) & merges->mask) {
+    for (size_t i = lm_merges_home(merges, pair);; i = (i + 1) & merges->mask) {
         const lm_merge *slot = &merges->slots[i];
         if (slot->pair == pair) return slot;
-        if (slot->pair == UINT64_MAX) return NULL;
+        if (!slot->pair) return NULL;
     }
 }
 

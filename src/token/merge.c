@@ -8,6 +8,7 @@
  * exactly when one of its two places has changed. */
 #include "token/bpe.h"
 #include "base/err.h"
+#include "base/memory.h"
 #include "base/str.h"
 
 #include <limits.h>
@@ -27,9 +28,8 @@ typedef struct lm_merge_candidate {
 void lm_merges_init(lm_merges *merges, size_t expected)
 {
     size_t size = 64;
-    while (size < expected * 2) size *= 2;
-    merges->slots = lm_malloc(size * sizeof *merges->slots);
-    for (size_t i = 0; i < size; i++) merges->slots[i].pair = UINT64_MAX;
+    while (size / 3 * 2 < expected) size *= 2;
+    merges->slots = lm_memory_table(size, sizeof *merges->slots);
     merges->mask = size - 1;
     merges->count = 0;
 }
@@ -42,23 +42,23 @@ void lm_merges_free(lm_merges *merges)
 
 static lm_merge *slot_of(lm_merges *merges, uint64_t pair)
 {
-    size_t i = (pair * 0x9E3779B97F4A7C15u >> 20) & merges->mask;
-    while (merges->slots[i].pair != UINT64_MAX && merges->slots[i].pair != pair) i = (i + 1) & merges->mask;
+    size_t i = lm_merges_home(merges, pair);
+    while (merges->slots[i].pair && merges->slots[i].pair != pair) i = (i + 1) & merges->mask;
     return &merges->slots[i];
 }
 
 void lm_merges_put(lm_merges *merges, int32_t left, int32_t right, int32_t rank, int32_t id)
 {
-    if ((merges->count + 1) * 2 > merges->mask) {
+    if (merges->count + 1 > merges->mask / 3 * 2) {
         lm_merges old = *merges;
         lm_merges_init(merges, old.mask + 1);
         for (size_t i = 0; i <= old.mask; i++)
-            if (old.slots[i].pair != UINT64_MAX) *slot_of(merges, old.slots[i].pair) = old.slots[i];
+            if (old.slots[i].pair) *slot_of(merges, old.slots[i].pair) = old.slots[i];
         merges->count = old.count;
         free(old.slots);
     }
     lm_merge *slot = slot_of(merges, lm_merge_key(left, right));
-    if (slot->pair == UINT64_MAX) merges->count++;
+    if (!slot->pair) merges->count++;
     *slot = (lm_merge){ .pair = lm_merge_key(left, right), .rank = rank, .id = id };
 }
 

@@ -9,13 +9,17 @@
  * Latin-1 that print as themselves, the other 68 as U+0100 and up, in order. */
 #include "token/pipeline.h"
 #include "base/json_reader.h"
+#include "base/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- ids by text ------------------------------------------------------------------------ */
 
-enum { SHORT = 8 };
+enum {
+    SHORT = 8,
+    AHEAD = 16,                      /* slots that are on their way from memory at once */
+};
 
 typedef struct lm_vocab_slot {
     uint64_t key;                    /* the bytes of a text of at most SHORT, else its hash */
@@ -73,7 +77,7 @@ static void resize(lm_vocab *vocab, size_t size)
     slot *old = vocab->slots;
     size_t n = old ? vocab->mask + 1 : 0;
     if (!old) vocab->seed = lm_hash_seed();
-    vocab->slots = lm_calloc(size, sizeof *vocab->slots);
+    vocab->slots = lm_memory_table(size, sizeof *vocab->slots);
     vocab->mask = size - 1;
     for (size_t i = 0; i < n; i++) {
         if (!old[i].id) continue;
@@ -87,6 +91,11 @@ static void resize(lm_vocab *vocab, size_t size)
 int32_t lm_vocab_id(const lm_vocab *vocab, lm_span text)
 {
     return vocab->slots ? find_slot(vocab, key_of(vocab, text), text)->id - 1 : -1;
+}
+
+void lm_vocab_expect(const lm_vocab *vocab, lm_span text)
+{
+    if (vocab->slots) __builtin_prefetch(&vocab->slots[place_of(vocab, key_of(vocab, text), text.len)]);
 }
 
 /* ---- texts -------------------------------------------------------------------------------- */
@@ -126,45 +135,80 @@ static void reserve_ids(lm_vocab *vocab, int n)
 
 /* ---- vocabulary ---------------------------------------------------------------------- */
 
-lm_status lm_vocab_add(lm_vocab *vocab, lm_span text, int64_t id, const char *where, lm_err *err)
+static int shown(lm_span text) { return text.len < 60 ? (int)text.len : 60; }
+
+/* Keeps the text of an id; finding it is another matter. */
+static lm_status set_text(lm_vocab *vocab, lm_span text, int64_t id, const char *where, lm_err *err)
 {
-    int shown = (int)(text.len < 60 ? text.len : 60);
     if (id < 0 || id >= LM_MAX_TOKENS)
-        return lm_fail(err, LM_E_FORMAT, "%s: token \"%.*s\": id %lld is outside 0..%d", where, shown, text.data, (long long)id, LM_MAX_TOKENS - 1);
-    if (text.len > INT32_MAX) return lm_fail(err, LM_E_FORMAT, "%s: token \"%.*s\" of %zu bytes", where, shown, text.data, text.len);
+        return lm_fail(err, LM_E_FORMAT, "%s: token \"%.*s\": id %lld is outside 0..%d", where, shown(text), text.data, (long long)id, LM_MAX_TOKENS - 1);
+    if (text.len > INT32_MAX) return lm_fail(err, LM_E_FORMAT, "%s: token \"%.*s\" of %zu bytes", where, shown(text), text.data, text.len);
     reserve_ids(vocab, (int)id + 1);
     lm_span *taken = &vocab->texts[id];
     if (taken->data)
-        return lm_fail(err, LM_E_FORMAT, "%s: id %d is both \"%.*s\" and \"%.*s\"", where, (int)id,
-                       (int)(taken->len < 60 ? taken->len : 60), taken->data, shown, text.data);
-    if (2 * (vocab->count + 1) > vocab->mask) resize(vocab, vocab->slots ? 2 * (vocab->mask + 1) : 2048);
-    uint64_t key = key_of(vocab, text);
-    slot *s = find_slot(vocab, key, text);
-    if (s->id) return lm_fail(err, LM_E_FORMAT, "%s: token \"%.*s\" has the ids %d and %lld", where, shown, text.data, s->id - 1, (long long)id);
-    *s = (slot){ .key = key, .len = (uint32_t)text.len, .id = (int32_t)id + 1 };
-    vocab->count++;
+        return lm_fail(err, LM_E_FORMAT, "%s: id %d is both \"%.*s\" and \"%.*s\"", where, (int)id, shown(*taken), taken->data, shown(text), text.data);
     *taken = keep_text(vocab, text);
+    vocab->count++;
     if (id >= vocab->n) vocab->n = (int)id + 1;
     return LM_OK;
 }
 
-lm_status lm_vocab_read(lm_vocab *vocab, const lm_token_document *document, const char *name, lm_err *err)
+/* Makes an id findable by its text. */
+static lm_status index_id(lm_vocab *vocab, int32_t id, const char *where, lm_err *err)
 {
-    lm_span list = document->vocab, token;
-    if (!list.data || *list.data != '{') return lm_fail(err, LM_E_FORMAT, "%s: model.vocab: expected an object", name);
+    lm_span text = vocab->texts[id];
+    uint64_t key = key_of(vocab, text);
+    slot *s = find_slot(vocab, key, text);
+    if (s->id) return lm_fail(err, LM_E_FORMAT, "%s: token \"%.*s\" has the ids %d and %d", where, shown(text), text.data, s->id - 1, id);
+    *s = (slot){ .key = key, .len = (uint32_t)text.len, .id = id + 1 };
+    return LM_OK;
+}
+
+static void reserve_slots(lm_vocab *vocab, size_t n)
+{
+    size_t size = vocab->slots ? vocab->mask + 1 : 2048;
+    while (size < 2 * n) size *= 2;
+    if (!vocab->slots || size > vocab->mask + 1) resize(vocab, size);
+}
+
+lm_status lm_vocab_add(lm_vocab *vocab, lm_span text, int64_t id, const char *where, lm_err *err)
+{
+    LM_TRY(set_text(vocab, text, id, where, err));
+    reserve_slots(vocab, vocab->count);
+    return index_id(vocab, (int32_t)id, where, err);
+}
+
+static lm_status read_texts(lm_vocab *vocab, lm_span list, const char *name, lm_err *err)
+{
     lm_json_reader r;
     lm_str buffer = {0};
+    lm_span token;
     lm_status status = LM_OK;
     lm_json_reader_init(&r, list, name, NULL);
     lm_json_open(&r, '{');
     while (!status && lm_json_key(&r, &buffer, &token)) {
         int64_t id;
-        if (lm_json_integer(&r, &id)) status = lm_vocab_add(vocab, token, id, name, err);
-        else status = lm_fail(err, LM_E_FORMAT, "%s: model.vocab: token \"%.*s\": expected an integer id", name, (int)(token.len < 60 ? token.len : 60), token.data);
+        if (lm_json_integer(&r, &id)) status = set_text(vocab, token, id, name, err);
+        else status = lm_fail(err, LM_E_FORMAT, "%s: model.vocab: token \"%.*s\": expected an integer id", name, shown(token), token.data);
     }
     LM_ASSERT(status || !r.status);                          /* the document's text is well-formed */
     lm_str_free(&buffer);
     return status;
+}
+
+/* All texts first, so that slots can be fetched ahead of their turn. */
+lm_status lm_vocab_read(lm_vocab *vocab, const lm_token_document *document, const char *name, lm_err *err)
+{
+    lm_span list = document->vocab;
+    if (!list.data || *list.data != '{') return lm_fail(err, LM_E_FORMAT, "%s: model.vocab: expected an object", name);
+    LM_ASSERT(!vocab->n);
+    LM_TRY(read_texts(vocab, list, name, err));
+    reserve_slots(vocab, vocab->count);
+    for (int id = 0; id < vocab->n; id++) {
+        if (id + AHEAD < vocab->n && vocab->texts[id + AHEAD].data) lm_vocab_expect(vocab, vocab->texts[id + AHEAD]);
+        if (vocab->texts[id].data) LM_TRY(index_id(vocab, id, name, err));
+    }
+    return LM_OK;
 }
 
 void lm_vocab_free(lm_vocab *vocab)
