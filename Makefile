@@ -22,7 +22,7 @@ SANITIZE ?=
 ALL_CFLAGS = -std=gnu11 $(WARNINGS) $(OPTIMISE) $(SANITIZE) -fPIC -fopenmp -MMD -MP -Isrc \
              -DLM_VERSION='"$(VERSION)"' -DLM_ONEDNN=$(ONEDNN) \
              $(shell pkg-config --cflags $(PACKAGES)) $(CFLAGS)
-LIBS     = $(shell pkg-config --libs $(PACKAGES)) $(if $(filter 1,$(ONEDNN)),-ldnnl) -lm -lpthread -fopenmp $(LDFLAGS)
+LIBS     = $(shell pkg-config --libs $(PACKAGES)) $(if $(filter 1,$(ONEDNN)),-ldl) -lm -lpthread -fopenmp $(LDFLAGS)
 
 # ---- sources -----------------------------------------------------------------
 # *.k.c holds kernels written once and compiled for every activation type (f32,

@@ -157,7 +157,7 @@ static void print_plain(const findings *f)
     if (f->available) printf(", %.1f GiB of it available", (double)f->available / 0x1p30);
     printf("\nbackend    %s, %d thread%s, --dtype auto is %s\n", f->kernels.name, lm_threads(), lm_threads() == 1 ? "" : "s",
            f->kernels.bf16_units ? "bf16" : "f32");
-    printf("library    %s\n", strcmp(lm_onednn_version(), "none") ? lm_onednn_version() : "built without oneDNN");
+    printf("library    %s\n", strcmp(lm_onednn_version(), "none") ? lm_onednn_version() : "without oneDNN");
     if (f->f32_rate > 0) printf("f32        %.1f GFLOP/s in a large product\n", f->f32_rate / 1e9);
     if (f->bf16_rate > 0) printf("bf16       %.1f GFLOP/s in a large product\n", f->bf16_rate / 1e9);
     if (f->read_rate > 0)

@@ -24,6 +24,7 @@
 #include "backend/weight.h"
 #include "base/thread.h"
 
+#include <dlfcn.h>
 #include <dnnl.h>
 #include <omp.h>
 #include <pthread.h>
@@ -31,10 +32,61 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* ---- the library ------------------------------------------------------------------- */
+
+/* oneDNN has 40 MB, and most runs never call it: it is loaded when it is first wanted, which makes every
+ * start shorter by several milliseconds and lets the program run where it is not installed. */
+#define CALLS(X) \
+    X(engine_create) X(memory_create) X(memory_desc_get_size) X(memory_destroy) X(memory_set_data_handle) \
+    X(post_ops_append_eltwise) X(post_ops_append_sum) X(post_ops_create) X(post_ops_destroy) \
+    X(primitive_attr_create) X(primitive_attr_destroy) X(primitive_attr_set_post_ops) \
+    X(primitive_attr_set_scratchpad_mode) X(primitive_create) X(primitive_desc_destroy) \
+    X(primitive_desc_query_md) X(primitive_destroy) X(primitive_execute) X(stream_create) X(stream_wait) \
+    X(version) \
+    CALLS_OF_VERSION(X)
+
+#if DNNL_VERSION_MAJOR >= 3
+#define CALLS_OF_VERSION(X) \
+    X(memory_desc_create_with_strides) X(memory_desc_destroy) X(matmul_primitive_desc_create)
+#else
+#define CALLS_OF_VERSION(X) \
+    X(memory_desc_init_by_strides) X(matmul_desc_init) X(primitive_desc_create)
+#endif
+
+static struct {
+#define X(name) __typeof__(dnnl_##name) *name;
+    CALLS(X)
+#undef X
+} dnn;
+
+#define TEXT_OF(x) #x
+#define SONAME(major) "libdnnl.so." TEXT_OF(major)
+
+static void load(void)
+{
+    void *library = dlopen(SONAME(DNNL_VERSION_MAJOR), RTLD_NOW | RTLD_LOCAL);
+    if (!library) return;
+    bool complete = true;
+#define X(name) complete &= (*(void **)&dnn.name = dlsym(library, "dnnl_" #name)) != NULL;
+    CALLS(X)
+#undef X
+    if (complete) return;
+    memset(&dnn, 0, sizeof dnn);
+    dlclose(library);
+}
+
+static bool loaded(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, load);
+    return dnn.version != NULL;
+}
+
 const char *lm_onednn_version(void)
 {
     static char text[32];                                /* always filled with the same bytes */
-    const dnnl_version_t *v = dnnl_version();
+    if (!loaded()) return "none";
+    const dnnl_version_t *v = dnn.version();
     snprintf(text, sizeof text, "oneDNN %d.%d.%d", v->major, v->minor, v->patch);
     return text;
 }
@@ -48,19 +100,19 @@ typedef const_dnnl_memory_desc_t desc_view;
 
 static dnnl_status_t desc_make(desc *d, const dnnl_dims_t dims, dnnl_data_type_t type, const dnnl_dims_t strides)
 {
-    return dnnl_memory_desc_create_with_strides(d, 2, dims, type, strides);
+    return dnn.memory_desc_create_with_strides(d, 2, dims, type, strides);
 }
 
 static desc_view view(const desc *d) { return *d; }
-static void desc_drop(desc *d) { if (*d) dnnl_memory_desc_destroy(*d); }
+static void desc_drop(desc *d) { if (*d) dnn.memory_desc_destroy(*d); }
 
-static void append_sum(dnnl_post_ops_t ops) { dnnl_post_ops_append_sum(ops, 1, 0, dnnl_data_type_undef); }
-static void append_act(dnnl_post_ops_t ops, dnnl_alg_kind_t act) { dnnl_post_ops_append_eltwise(ops, act, act == dnnl_eltwise_swish, 0); }
+static void append_sum(dnnl_post_ops_t ops) { dnn.post_ops_append_sum(ops, 1, 0, dnnl_data_type_undef); }
+static void append_act(dnnl_post_ops_t ops, dnnl_alg_kind_t act) { dnn.post_ops_append_eltwise(ops, act, act == dnnl_eltwise_swish, 0); }
 
 static dnnl_status_t matmul_make(dnnl_primitive_desc_t *made, dnnl_engine_t engine, const desc *a, const desc *b, const desc *bias,
                                  const desc *c, dnnl_primitive_attr_t attr)
 {
-    return dnnl_matmul_primitive_desc_create(made, engine, *a, *b, bias ? *bias : NULL, *c, attr);
+    return dnn.matmul_primitive_desc_create(made, engine, *a, *b, bias ? *bias : NULL, *c, attr);
 }
 
 #else
@@ -70,21 +122,21 @@ typedef const dnnl_memory_desc_t *desc_view;
 
 static dnnl_status_t desc_make(desc *d, const dnnl_dims_t dims, dnnl_data_type_t type, const dnnl_dims_t strides)
 {
-    return dnnl_memory_desc_init_by_strides(d, 2, dims, type, strides);
+    return dnn.memory_desc_init_by_strides(d, 2, dims, type, strides);
 }
 
 static desc_view view(const desc *d) { return d; }
 static void desc_drop(desc *d) { (void)d; }
 
-static void append_sum(dnnl_post_ops_t ops) { dnnl_post_ops_append_sum(ops, 1); }
-static void append_act(dnnl_post_ops_t ops, dnnl_alg_kind_t act) { dnnl_post_ops_append_eltwise(ops, 1, act, act == dnnl_eltwise_swish, 0); }
+static void append_sum(dnnl_post_ops_t ops) { dnn.post_ops_append_sum(ops, 1); }
+static void append_act(dnnl_post_ops_t ops, dnnl_alg_kind_t act) { dnn.post_ops_append_eltwise(ops, 1, act, act == dnnl_eltwise_swish, 0); }
 
 static dnnl_status_t matmul_make(dnnl_primitive_desc_t *made, dnnl_engine_t engine, const desc *a, const desc *b, const desc *bias,
                                  const desc *c, dnnl_primitive_attr_t attr)
 {
     dnnl_matmul_desc_t op;
-    dnnl_status_t status = dnnl_matmul_desc_init(&op, a, b, bias, c);
-    return status == dnnl_success ? dnnl_primitive_desc_create(made, &op, attr, engine, NULL) : status;
+    dnnl_status_t status = dnn.matmul_desc_init(&op, a, b, bias, c);
+    return status == dnnl_success ? dnn.primitive_desc_create(made, &op, attr, engine, NULL) : status;
 }
 
 #endif
@@ -134,21 +186,21 @@ static dnnl_primitive_attr_t attributes(const form *f)
 {
     dnnl_primitive_attr_t attr = NULL;
     dnnl_post_ops_t ops = NULL;
-    dnnl_primitive_attr_create(&attr);
-    dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
-    dnnl_post_ops_create(&ops);
+    dnn.primitive_attr_create(&attr);
+    dnn.primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
+    dnn.post_ops_create(&ops);
     if (f->add) append_sum(ops);
     if (f->act != LM_ACT_NONE) append_act(ops, act_of(f->act));
-    dnnl_primitive_attr_set_post_ops(attr, ops);
-    dnnl_post_ops_destroy(ops);
+    dnn.primitive_attr_set_post_ops(attr, ops);
+    dnn.post_ops_destroy(ops);
     return attr;
 }
 
 static void entry_drop(entry *e)
 {
     for (int i = 0; i < N_MEMORIES; i++)
-        if (e->memory[i]) dnnl_memory_destroy(e->memory[i]);
-    if (e->primitive) dnnl_primitive_destroy(e->primitive);
+        if (e->memory[i]) dnn.memory_destroy(e->memory[i]);
+    if (e->primitive) dnn.primitive_destroy(e->primitive);
     memset(e, 0, sizeof *e);
 }
 
@@ -156,13 +208,13 @@ static dnnl_status_t memories_make(entry *e, const desc d[DST + 1], const_dnnl_p
 {
     for (int i = 0; i <= DST; i++) {
         if (i == BIAS && e->form.bias_t < 0) continue;
-        dnnl_status_t status = dnnl_memory_create(&e->memory[i], view(&d[i]), shared.engine, DNNL_MEMORY_NONE);
+        dnnl_status_t status = dnn.memory_create(&e->memory[i], view(&d[i]), shared.engine, DNNL_MEMORY_NONE);
         if (status != dnnl_success) return status;
     }
-    desc_view scratch = dnnl_primitive_desc_query_md(made, dnnl_query_scratchpad_md, 0);
-    e->scratch_bytes = scratch ? dnnl_memory_desc_get_size(scratch) : 0;
+    desc_view scratch = dnn.primitive_desc_query_md(made, dnnl_query_scratchpad_md, 0);
+    e->scratch_bytes = scratch ? dnn.memory_desc_get_size(scratch) : 0;
     if (!e->scratch_bytes) return dnnl_success;
-    return dnnl_memory_create(&e->memory[SCRATCH], scratch, shared.engine, DNNL_MEMORY_NONE);
+    return dnn.memory_create(&e->memory[SCRATCH], scratch, shared.engine, DNNL_MEMORY_NONE);
 }
 
 /* Fills e for its form; on failure e->primitive stays NULL, which is remembered as well. */
@@ -185,9 +237,9 @@ static void entry_make(entry *e)
     dnnl_primitive_desc_t made = NULL;
     if (status == dnnl_success) status = matmul_make(&made, shared.engine, &d[SRC], &d[WEIGHTS], biased ? &d[BIAS] : NULL, &d[DST], attr);
     if (status == dnnl_success) status = memories_make(e, d, made);
-    if (status == dnnl_success) status = dnnl_primitive_create(&e->primitive, made);
-    if (made) dnnl_primitive_desc_destroy(made);
-    dnnl_primitive_attr_destroy(attr);
+    if (status == dnnl_success) status = dnn.primitive_create(&e->primitive, made);
+    if (made) dnn.primitive_desc_destroy(made);
+    dnn.primitive_attr_destroy(attr);
     for (int i = 0; i <= DST; i++) desc_drop(&d[i]);
     if (status != dnnl_success) e->primitive = NULL;
 }
@@ -195,8 +247,9 @@ static void entry_make(entry *e)
 static bool engine_ready(void)
 {
     if (shared.stream) return true;
-    if (!shared.engine && dnnl_engine_create(&shared.engine, dnnl_cpu, 0) != dnnl_success) return false;
-    return dnnl_stream_create(&shared.stream, shared.engine, dnnl_stream_default_flags) == dnnl_success;
+    if (!loaded()) return false;
+    if (!shared.engine && dnn.engine_create(&shared.engine, dnnl_cpu, 0) != dnnl_success) return false;
+    return dnn.stream_create(&shared.stream, shared.engine, dnnl_stream_default_flags) == dnnl_success;
 }
 
 static entry *entry_for(const form *f)
@@ -261,11 +314,11 @@ static bool execute(entry *e, const void *const data[SCRATCH])
     int n = 0;
     for (int i = 0; i < N_MEMORIES; i++) {
         if (!e->memory[i]) continue;
-        dnnl_memory_set_data_handle(e->memory[i], i == SCRATCH ? scratch : (void *)data[i]);
+        dnn.memory_set_data_handle(e->memory[i], i == SCRATCH ? scratch : (void *)data[i]);
         args[n++] = (dnnl_exec_arg_t){ argument[i], e->memory[i] };
     }
-    bool done = dnnl_primitive_execute(e->primitive, shared.stream, n, args) == dnnl_success &&
-                dnnl_stream_wait(shared.stream) == dnnl_success;
+    bool done = dnn.primitive_execute(e->primitive, shared.stream, n, args) == dnnl_success &&
+                dnn.stream_wait(shared.stream) == dnnl_success;
     free(scratch);
     return done;
 }
@@ -318,7 +371,7 @@ static void gemm(const lm_gemm *g)
 
 void lm_onednn_install(lm_kernels *k, const lm_cpu *cpu)
 {
-    if (!cpu->amx_bf16 && !cpu->avx512_bf16) return;
+    if ((!cpu->amx_bf16 && !cpu->avx512_bf16) || !loaded()) return;
     k->bf16_units = true;
     k->gemm = gemm;
 }
