@@ -236,5 +236,8 @@ lm_status lm_vocab_trainer_finish(lm_vocab_trainer *t, lm_tokenizer **out, lm_er
     LM_TRY(t->method->learn(t->document, words, t->options, err));
     lm_json *document = t->document;
     t->document = NULL;
-    return lm_tokenizer_adopt(out, document, "the trained tokenizer", err);
+    LM_TRY(lm_tokenizer_adopt(out, document, "the trained tokenizer", err));
+    int made = lm_tokenizer_vocab_size(*out);
+    if (made < t->options->vocab_size) lm_log(LM_LOG_WARN, "this text gave %d tokens, %lld were asked for", made, (long long)t->options->vocab_size);
+    return LM_OK;
 }
