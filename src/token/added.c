@@ -18,6 +18,8 @@ struct lm_added {
     bool starts[256];                /* first bytes */
     int only_start;                  /* the one there is, or -1 */
     int n_plain;                     /* tokens that are not special */
+    lm_str texts;                    /* the patterns, each with a NUL behind it */
+    bool strips;                     /* some token looks at what stands beside it */
 };
 
 lm_added *lm_added_new(void)
@@ -33,6 +35,7 @@ void lm_added_free(lm_added *added)
     lm_map_free(added->patterns);
     free(added->tokens);
     free(added->lengths);
+    lm_str_free(&added->texts);
     free(added);
 }
 
@@ -56,8 +59,25 @@ void lm_added_put(lm_added *added, lm_span pattern, const lm_added_token *token)
     added->only_start = added->n == 1 || added->only_start == start ? start : -1;
     added->starts[start] = true;
     added->n_plain += !token->special;
+    added->strips |= token->lstrip || token->rstrip || token->single_word;
+    lm_str_append(&added->texts, pattern.data, pattern.len);
+    lm_str_putc(&added->texts, '\0');
     note_length(added, pattern.len);
 }
+
+bool lm_added_crosses(const lm_added *added, uint32_t rune)
+{
+    uint32_t before = 0;             /* the NUL in front of a pattern */
+    for (size_t i = 0; i < added->texts.len;) {
+        uint32_t here;
+        i += (size_t)lm_rune_at(added->texts.data + i, added->texts.len - i, &here);
+        if (here == rune && before && before != rune) return true;
+        before = here;
+    }
+    return false;
+}
+
+bool lm_added_strips(const lm_added *added) { return added->strips; }
 
 /* ---- the flags of a token ---------------------------------------------------------- */
 

@@ -174,18 +174,18 @@ static void find_bytes(bpe *m)
     }
 }
 
-/* Whether U+2581 is a token and stands in every token only in front. */
-static bool marks_begin_words(const lm_vocab *vocab)
+/* Whether a character is a token and stands in every token only in front. */
+static bool begins_tokens(const lm_vocab *vocab, lm_span character)
 {
-    if (lm_vocab_id(vocab, lm_span_of(mark, MARK)) < 0) return false;
+    if (lm_vocab_id(vocab, character) < 0) return false;
     for (int id = 0; id < vocab->n; id++) {
         lm_span text = vocab->texts[id];
-        bool word = false;           /* something else than a mark came before */
+        bool behind = false;         /* something else came before */
         for (size_t i = 0; i < text.len;) {
-            bool here = text.len - i >= MARK && !memcmp(text.data + i, mark, MARK);
-            if (here && word) return false;
-            word |= !here;
-            i += here ? MARK : 1;
+            bool here = text.len - i >= character.len && !memcmp(text.data + i, character.data, character.len);
+            if (here && behind) return false;
+            behind |= !here;
+            i += here ? character.len : 1;
         }
     }
     return true;
@@ -238,7 +238,7 @@ static lm_status load(void **state, const lm_step_source *source, lm_err *err)
     source->tk->byte_level = m->byte_level;
     LM_TRY(read_merges(m, source->tk->document.merges, source->name, err));
     find_bytes(m);
-    m->divides = !m->byte_level && !m->ignore_merges && !m->prefix.len && !m->suffix.len && marks_begin_words(m->vocab);
+    m->divides = !m->byte_level && !m->ignore_merges && !m->prefix.len && !m->suffix.len && begins_tokens(m->vocab, lm_span_of(mark, MARK));
     return LM_OK;
 }
 
@@ -345,6 +345,30 @@ static size_t divide(const void *state, lm_span piece)
     return next ? (size_t)(next - piece.data) : piece.len;
 }
 
+static bool is_merged(const bpe *m, int32_t id)
+{
+    for (size_t i = 0; i <= m->merges.mask; i++) {
+        uint64_t pair = m->merges.slots[i].pair;
+        if (pair != UINT64_MAX && ((int32_t)(pair >> 32) == id || (int32_t)pair == id)) return true;
+    }
+    return false;
+}
+
+/* Without pre-tokeniser: a newline is often no token but a byte, and then nothing is merged with it. */
+static bool opens(const void *state, uint32_t rune)
+{
+    const bpe *m = state;
+    if (m->byte_level || m->ignore_merges || m->prefix.len || m->suffix.len) return false;
+    lm_str character = {0};
+    lm_str_put_rune(&character, rune);
+    lm_span text = lm_span_of(character.data, character.len);
+    bool alone = m->byte_fallback && rune < 0x80 && lm_vocab_id(m->vocab, text) < 0 && m->fallback[rune] >= 0 && !is_merged(m, m->fallback[rune]);
+    for (int byte = 0; byte < 256 && alone; byte++) alone = m->fallback[byte] >= 0;      /* else unknown ones beside it might fuse */
+    bool result = alone || begins_tokens(m->vocab, text);
+    lm_str_free(&character);
+    return result;
+}
+
 static void work_free(void *work)
 {
     bpe_work *w = work;
@@ -363,4 +387,5 @@ const lm_token_model lm_token_model_bpe = {
     .free = release,
     .cache = true,
     .divide = divide,
+    .opens = opens,
 };

@@ -121,7 +121,7 @@ static lm_status index_added(lm_tokenizer *tk, lm_err *err)
             continue;
         }
         lm_str_clear(&normal);
-        status = lm_normalise(tk, &normal, token->text, true, err);
+        status = lm_normalise(tk, &normal, token->text, LM_PLACE_FIRST, err);
         lm_added_put(tk->normalised, lm_span_of(normal.data, normal.len), token);
     }
     lm_str_free(&normal);
@@ -237,6 +237,7 @@ static lm_status fill(lm_tokenizer *tk, const char *name, lm_err *err)
     LM_TRY(index_added(tk, err));
     lm_step_source source = { .json = lm_json_get(document, "model"), .name = name, .tk = tk };
     LM_TRY(tk->model->load(&tk->model_state, &source, err));
+    lm_tokenizer_find_cuts(tk);
     LM_TRY(read_steps(&decoders, lm_json_get(document, "decoder"), name, tk, 0, err));
     return read_post(tk, lm_json_get(document, "post_processor"), name, 0, err);
 }

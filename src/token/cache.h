@@ -15,7 +15,7 @@ enum { LM_CACHE_WORD = 32, LM_CACHE_IDS = 7 };
 
 typedef struct lm_cache_slot {
     uint64_t word[4];
-    uint16_t bytes, n;               /* bytes == 0: free; n > LM_CACHE_IDS: ids[0] is an index into the pool */
+    uint16_t bytes, n;               /* bytes: its length, and its kind << 8; 0: free; n > LM_CACHE_IDS: ids[0] is an index into the pool */
     int32_t ids[LM_CACHE_IDS];
 } lm_cache_slot;
 
@@ -60,13 +60,13 @@ static inline uint64_t lm_mix(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-/* word.len is 1 .. LM_CACHE_WORD.  Loads overlap so as not to read past the end; together with the length
+/* word.len is 1 .. LM_CACHE_WORD; words of another `kind` (0 or 1) are other words.  Loads overlap so as not to read past the end; together with the length
  * they are the word. */
-static inline lm_cache_key lm_cache_key_of(const lm_cache *cache, lm_span word)
+static inline lm_cache_key lm_cache_key_of(const lm_cache *cache, lm_span word, unsigned kind)
 {
     const char *p = word.data;
     size_t n = word.len;
-    lm_cache_key key = { .bytes = (uint16_t)n };
+    lm_cache_key key = { .bytes = (uint16_t)(n | kind << 8) };
     if (n >= 8) {
         key.word[0] = lm_load8(p);
         key.word[1] = lm_load8(n > 16 ? p + 8 : p + n - 8);
@@ -77,7 +77,7 @@ static inline lm_cache_key lm_cache_key_of(const lm_cache *cache, lm_span word)
     } else {
         key.word[0] = (uint64_t)(uint8_t)p[0] | (uint64_t)(uint8_t)p[n / 2] << 8 | (uint64_t)(uint8_t)p[n - 1] << 16;
     }
-    uint64_t hash = lm_mix(key.word[0] ^ 0x9E3779B97F4A7C15u, key.word[1] ^ (0xD6E8FEB86659FD93u + n));
+    uint64_t hash = lm_mix(key.word[0] ^ 0x9E3779B97F4A7C15u, key.word[1] ^ (0xD6E8FEB86659FD93u + key.bytes));
     if (n > 16) hash = lm_mix(hash ^ key.word[2], key.word[3] ^ 0xC2B2AE3D27D4EB4Fu);
     key.at = (hash ^ hash >> 32) & cache->mask;
     return key;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 enum { CACHE_FROM = 4096 };          /* one text shorter than this does not pay for a cache */
+enum { PIECE, RAW };                 /* kinds of words in the cache */
 
 static const size_t longest_text = (size_t)256 << 20;   /* models count places in 32 bits */
 
@@ -16,7 +17,7 @@ struct lm_encoder {
     lm_err *err;
     int step;                        /* of the pre-tokenisers, the next to run */
     lm_str *scratch;                 /* one for each */
-    lm_str spelled, normal, repaired;
+    lm_str spelled, normal, repaired, stages[2];
     void *work;                      /* the model's */
     lm_cache *cache;
     lm_added *specials;              /* special tokens as they are written, once asked for */
@@ -61,6 +62,7 @@ static void encoder_release(lm_encoder *e)
     for (int i = 0; i < e->tk->pretokenisers.n; i++) lm_str_free(&e->scratch[i]);
     free(e->scratch);
     lm_str_free(&e->spelled), lm_str_free(&e->normal), lm_str_free(&e->repaired);
+    lm_str_free(&e->stages[0]), lm_str_free(&e->stages[1]);
     if (e->tk->model->work_free) e->tk->model->work_free(e->work);
     lm_added_free(e->specials);
     lm_cache_free(e->cache);
@@ -90,7 +92,7 @@ static void encode_word(lm_encoder *e, lm_span piece)
         tk->model->encode(tk->model_state, &e->work, e->out, piece);
         return;
     }
-    lm_cache_key key = lm_cache_key_of(e->cache, piece);
+    lm_cache_key key = lm_cache_key_of(e->cache, piece, PIECE);
     if (lm_cache_get(e->cache, &key, e->out)) return;
     size_t before = e->out->len;
     tk->model->encode(tk->model_state, &e->work, e->out, piece);
@@ -140,36 +142,43 @@ lm_status lm_pieces_next(lm_pieces *e, lm_span piece, bool first)
 
 /* ---- normalisation ------------------------------------------------------------------------------ */
 
-lm_status lm_normalise(const lm_tokenizer *tk, lm_str *out, lm_span text, bool first, lm_err *err)
+static lm_status normalise(const lm_tokenizer *tk, lm_str stages[2], lm_str *out, lm_span text, lm_place place, lm_err *err)
 {
-    lm_str buffers[2] = { {0}, {0} };
-    lm_status status = LM_OK;
-    for (int i = 0; i < tk->normalisers.n && !status; i++) {
+    for (int i = 0; i < tk->normalisers.n; i++) {
         const lm_step *step = &tk->normalisers.items[i];
         const lm_normaliser *kind = step->kind;
-        lm_str *next = &buffers[i & 1];
-        lm_str_clear(next);
-        status = kind->apply(step->state, next, text, first, err);
+        bool last = i + 1 == tk->normalisers.n;
+        lm_str *next = last ? out : &stages[i & 1];
+        if (!last) lm_str_clear(next);
+        LM_TRY(kind->apply(step->state, next, text, place, err));
         text = lm_span_of(next->data ? next->data : "", next->len);
     }
-    lm_str_append(out, text.data, text.len);
-    lm_str_free(&buffers[0]);
-    lm_str_free(&buffers[1]);
+    return LM_OK;
+}
+
+lm_status lm_normalise(const lm_tokenizer *tk, lm_str *out, lm_span text, lm_place place, lm_err *err)
+{
+    if (!tk->normalisers.n) return lm_str_append(out, text.data, text.len), LM_OK;
+    lm_str stages[2] = { {0}, {0} };
+    lm_status status = normalise(tk, stages, out, text, place, err);
+    lm_str_free(&stages[0]);
+    lm_str_free(&stages[1]);
     return status;
 }
 
-/* Normalises the valid runs and keeps the bytes between them, for tokenizers that keep bytes. */
-static lm_status normalise_around_bytes(lm_encoder *e, lm_span text, bool first)
+/* Normalises the valid runs and keeps the bytes between them, for tokenizers that keep bytes; the others
+ * see no invalid ones here, but from a trainer. */
+static lm_status normalise_around_bytes(lm_encoder *e, lm_span text, lm_place place)
 {
     bool spelled = e->tk->spell_at < 0;
     while (text.len) {
-        size_t valid = lm_utf8_valid(text.data, text.len);
-        if (valid) LM_TRY(lm_normalise(e->tk, &e->normal, lm_span_of(text.data, valid), first, e->err));
+        size_t valid = e->tk->keeps_bytes || e->sink ? lm_utf8_valid(text.data, text.len) : text.len;
+        if (valid) LM_TRY(normalise(e->tk, e->stages, &e->normal, lm_span_of(text.data, valid), place, e->err));
         if (valid == text.len) break;
         if (spelled) lm_bytes_spell(&e->normal, lm_span_of(text.data + valid, 1));
         else lm_str_putc(&e->normal, text.data[valid]);
         text = lm_span_of(text.data + valid + 1, text.len - valid - 1);
-        first = false;
+        place = LM_PLACE_BEHIND;
     }
     return LM_OK;
 }
@@ -186,16 +195,42 @@ static lm_status encode_normalised(lm_encoder *e, lm_span text, bool first, bool
     return lm_pieces_next(e, lm_span_of(text.data + at, text.len - at), first && at == 0);
 }
 
-static lm_status encode_gap(lm_encoder *e, lm_span text, bool first, bool specials)
+static lm_status encode_stretch(lm_encoder *e, lm_span text, lm_place place, bool specials)
 {
-    if (!text.len) return LM_OK;
-    if (!e->tk->normalisers.n) return encode_normalised(e, text, first, specials);
+    if (!e->tk->normalisers.n) return encode_normalised(e, text, place == LM_PLACE_FIRST, specials);
     lm_str_clear(&e->normal);
-    LM_TRY(normalise_around_bytes(e, text, first));
-    return encode_normalised(e, lm_span_of(e->normal.data, e->normal.len), first, specials);
+    LM_TRY(normalise_around_bytes(e, text, place));
+    return encode_normalised(e, lm_span_of(e->normal.data, e->normal.len), place == LM_PLACE_FIRST, specials);
 }
 
-static lm_status encode_text(lm_encoder *e, lm_span text, bool first, bool specials)
+/* A word as it stands in the text, from one division to the next. */
+static lm_status encode_raw_word(lm_encoder *e, lm_span word, bool specials)
+{
+    if (word.len > LM_CACHE_WORD) return encode_stretch(e, word, LM_PLACE_INSIDE, specials);
+    lm_cache_key key = lm_cache_key_of(e->cache, word, RAW);
+    if (lm_cache_get(e->cache, &key, e->out)) return LM_OK;
+    size_t before = e->out->len;
+    LM_TRY(encode_stretch(e, word, LM_PLACE_INSIDE, specials));
+    lm_cache_put(e->cache, &key, e->out->data + before, e->out->len - before);
+    return LM_OK;
+}
+
+/* Text between added tokens.  Special tokens that are sought after normalisation would make the ids of a word
+ * depend on more than its bytes. */
+static lm_status encode_gap(lm_encoder *e, lm_span text, lm_place place, bool specials)
+{
+    if (!text.len) return LM_OK;
+    if (!e->cache || !e->tk->words_are_raw || (specials && e->tk->specials_late)) return encode_stretch(e, text, place, specials);
+    size_t end = place == LM_PLACE_INSIDE ? 0 : lm_next_division(e->tk, text, 0);
+    if (end) LM_TRY(encode_stretch(e, lm_span_of(text.data, end), place, specials));
+    for (size_t at = end; at < text.len; at = end) {
+        end = lm_next_division(e->tk, text, at);
+        LM_TRY(encode_raw_word(e, lm_span_of(text.data + at, end - at), specials));
+    }
+    return LM_OK;
+}
+
+static lm_status encode_text(lm_encoder *e, lm_span text, lm_place place, bool specials)
 {
     if (!e->tk->keeps_bytes && lm_utf8_valid(text.data, text.len) < text.len) {
         lm_str_clear(&e->repaired);
@@ -204,10 +239,10 @@ static lm_status encode_text(lm_encoder *e, lm_span text, bool first, bool speci
     }
     size_t at = 0;
     for (lm_added_match match; lm_added_find(e->tk->raw, text, at, specials, &match); at = match.end) {
-        LM_TRY(encode_gap(e, lm_span_of(text.data + at, match.begin - at), first && at == 0, specials));
+        LM_TRY(encode_gap(e, lm_span_of(text.data + at, match.begin - at), at ? LM_PLACE_BEHIND : place, specials));
         lm_ids_push(e->out, match.token->id);
     }
-    return encode_gap(e, lm_span_of(text.data + at, text.len - at), first && at == 0, specials);
+    return encode_gap(e, lm_span_of(text.data + at, text.len - at), at ? LM_PLACE_BEHIND : place, specials);
 }
 
 static void begin(lm_encoder *e, lm_ids *out, size_t n, lm_err *err)
@@ -222,7 +257,7 @@ static void begin(lm_encoder *e, lm_ids *out, size_t n, lm_err *err)
 lm_status lm_encoder_section(lm_encoder *e, lm_ids *out, lm_span text, bool first, lm_err *err)
 {
     begin(e, out, text.len, err);
-    return text.len ? encode_text(e, text, first, false) : LM_OK;
+    return text.len ? encode_text(e, text, first ? LM_PLACE_FIRST : LM_PLACE_BEHIND, false) : LM_OK;
 }
 
 const lm_added *lm_encoder_specials(lm_encoder *e)
@@ -240,7 +275,7 @@ lm_status lm_encoder_run(lm_encoder *e, lm_ids *out, const char *text, size_t n,
     if (n > longest_text) return lm_fail(err, LM_E_UNSUPPORTED, "a text of %zu bytes: at most %zu are encoded at once", n, longest_text);
     begin(e, out, n, err);
     if (flags & LM_ENCODE_BOS) lm_ids_append(out, tk->before.data, tk->before.len);
-    if (n) LM_TRY(encode_text(e, lm_span_of(text, n), true, flags & LM_ENCODE_ALLOW_SPECIAL));
+    if (n) LM_TRY(encode_text(e, lm_span_of(text, n), LM_PLACE_FIRST, flags & LM_ENCODE_ALLOW_SPECIAL));
     if (flags & LM_ENCODE_EOS) lm_ids_append(out, tk->after.data, tk->after.len);
     return LM_OK;
 }
@@ -253,7 +288,7 @@ lm_status lm_encoder_pieces(lm_encoder *e, const char *text, size_t n, void (*si
     e->step = 0;
     lm_span whole = lm_span_of(text, n);
     lm_str_clear(&e->normal);
-    lm_status status = e->tk->normalisers.n ? normalise_around_bytes(e, whole, true) : LM_OK;
+    lm_status status = e->tk->normalisers.n ? normalise_around_bytes(e, whole, LM_PLACE_FIRST) : LM_OK;
     if (!status) status = lm_pieces_next(e, e->tk->normalisers.n ? lm_span_of(e->normal.data, e->normal.len) : whole, true);
     e->sink = NULL;
     return status;

@@ -8,51 +8,51 @@
 
 /* ---- without settings -------------------------------------------------------------- */
 
-static lm_status nfc(const void *state, lm_str *out, lm_span text, bool first, lm_err *err)
+static lm_status nfc(const void *state, lm_str *out, lm_span text, lm_place place, lm_err *err)
 {
-    (void)state, (void)first, (void)err;
+    (void)state, (void)place, (void)err;
     lm_unicode_normalise(out, text, LM_NFC);
     return LM_OK;
 }
 
-static lm_status nfd(const void *state, lm_str *out, lm_span text, bool first, lm_err *err)
+static lm_status nfd(const void *state, lm_str *out, lm_span text, lm_place place, lm_err *err)
 {
-    (void)state, (void)first, (void)err;
+    (void)state, (void)place, (void)err;
     lm_unicode_normalise(out, text, LM_NFD);
     return LM_OK;
 }
 
-static lm_status nfkc(const void *state, lm_str *out, lm_span text, bool first, lm_err *err)
+static lm_status nfkc(const void *state, lm_str *out, lm_span text, lm_place place, lm_err *err)
 {
-    (void)state, (void)first, (void)err;
+    (void)state, (void)place, (void)err;
     lm_unicode_normalise(out, text, LM_NFKC);
     return LM_OK;
 }
 
-static lm_status nfkd(const void *state, lm_str *out, lm_span text, bool first, lm_err *err)
+static lm_status nfkd(const void *state, lm_str *out, lm_span text, lm_place place, lm_err *err)
 {
-    (void)state, (void)first, (void)err;
+    (void)state, (void)place, (void)err;
     lm_unicode_normalise(out, text, LM_NFKD);
     return LM_OK;
 }
 
-static lm_status lowercase(const void *state, lm_str *out, lm_span text, bool first, lm_err *err)
+static lm_status lowercase(const void *state, lm_str *out, lm_span text, lm_place place, lm_err *err)
 {
-    (void)state, (void)first, (void)err;
+    (void)state, (void)place, (void)err;
     lm_unicode_lower(out, text);
     return LM_OK;
 }
 
-static lm_status byte_level(const void *state, lm_str *out, lm_span text, bool first, lm_err *err)
+static lm_status byte_level(const void *state, lm_str *out, lm_span text, lm_place place, lm_err *err)
 {
-    (void)state, (void)first, (void)err;
+    (void)state, (void)place, (void)err;
     lm_bytes_spell(out, text);
     return LM_OK;
 }
 
-static lm_status strip_accents(const void *state, lm_str *out, lm_span text, bool first, lm_err *err)
+static lm_status strip_accents(const void *state, lm_str *out, lm_span text, lm_place place, lm_err *err)
 {
-    (void)state, (void)first, (void)err;
+    (void)state, (void)place, (void)err;
     for (size_t i = 0; i < text.len;) {
         uint32_t rune;
         size_t length = (size_t)lm_rune_at(text.data + i, text.len - i, &rune);
@@ -62,12 +62,19 @@ static lm_status strip_accents(const void *state, lm_str *out, lm_span text, boo
     return LM_OK;
 }
 
-const lm_normaliser lm_normaliser_nfc = { .name = "NFC", .apply = nfc };
-const lm_normaliser lm_normaliser_nfd = { .name = "NFD", .apply = nfd };
-const lm_normaliser lm_normaliser_nfkc = { .name = "NFKC", .apply = nfkc };
-const lm_normaliser lm_normaliser_nfkd = { .name = "NFKD", .apply = nfkd };
-const lm_normaliser lm_normaliser_lowercase = { .name = "Lowercase", .apply = lowercase };
-const lm_normaliser lm_normaliser_strip_accents = { .name = "StripAccents", .apply = strip_accents };
+/* White characters stay, and nothing composes with one or across it. */
+static bool cut_stays(const void *state, lm_cut *cut)
+{
+    (void)state, (void)cut;
+    return true;
+}
+
+const lm_normaliser lm_normaliser_nfc = { .name = "NFC", .apply = nfc, .cut = cut_stays, .quick = true };
+const lm_normaliser lm_normaliser_nfd = { .name = "NFD", .apply = nfd, .cut = cut_stays, .quick = true };
+const lm_normaliser lm_normaliser_nfkc = { .name = "NFKC", .apply = nfkc, .cut = cut_stays, .quick = true };
+const lm_normaliser lm_normaliser_nfkd = { .name = "NFKD", .apply = nfkd, .cut = cut_stays, .quick = true };
+const lm_normaliser lm_normaliser_lowercase = { .name = "Lowercase", .apply = lowercase, .cut = cut_stays };
+const lm_normaliser lm_normaliser_strip_accents = { .name = "StripAccents", .apply = strip_accents, .cut = cut_stays };
 const lm_normaliser lm_normaliser_byte_level = { .name = "ByteLevel", .apply = byte_level };
 
 /* ---- Prepend: a text before any that is not empty ---------------------------------------- */
@@ -96,16 +103,16 @@ static lm_status prepend_load(void **state, const lm_step_source *source, lm_err
     return LM_OK;
 }
 
-static lm_status prepend(const void *state, lm_str *out, lm_span text, bool first, lm_err *err)
+static lm_status prepend(const void *state, lm_str *out, lm_span text, lm_place place, lm_err *err)
 {
     (void)err;
     const prefix *p = state;
-    if (text.len && (first || !p->once)) lm_str_puts(out, p->text);
+    if (text.len && (place == LM_PLACE_FIRST || (place == LM_PLACE_BEHIND && !p->once))) lm_str_puts(out, p->text);
     lm_str_append(out, text.data, text.len);
     return LM_OK;
 }
 
-const lm_normaliser lm_normaliser_prepend = { .name = "Prepend", .load = prepend_load, .apply = prepend, .free = prepend_free };
+const lm_normaliser lm_normaliser_prepend = { .name = "Prepend", .load = prepend_load, .apply = prepend, .cut = cut_stays, .free = prepend_free };
 
 /* ---- Strip: white space at the ends ------------------------------------------------------- */
 
@@ -121,9 +128,9 @@ static lm_status strip_load(void **state, const lm_step_source *source, lm_err *
     return lm_json_opt_bool(source->json, "strip_right", source->name, &s->right, err);
 }
 
-static lm_status strip(const void *state, lm_str *out, lm_span text, bool first, lm_err *err)
+static lm_status strip(const void *state, lm_str *out, lm_span text, lm_place place, lm_err *err)
 {
-    (void)first, (void)err;
+    (void)place, (void)err;
     const strip_ends *s = state;
     size_t begin = 0, end = 0;       /* end: behind the last character that stays */
     bool leading = s->left;
@@ -144,13 +151,13 @@ const lm_normaliser lm_normaliser_strip = { .name = "Strip", .load = strip_load,
 
 /* ---- Replace: every match of a pattern ------------------------------------------------------ */
 
-static lm_status replace(const void *state, lm_str *out, lm_span text, bool first, lm_err *err)
+static lm_status replace(const void *state, lm_str *out, lm_span text, lm_place place, lm_err *err)
 {
-    (void)first;
+    (void)place;
     return lm_replace(state, out, text, err);
 }
 
-const lm_normaliser lm_normaliser_replace = { .name = "Replace", .load = lm_replace_load, .apply = replace, .free = lm_replace_free };
+const lm_normaliser lm_normaliser_replace = { .name = "Replace", .load = lm_replace_load, .apply = replace, .cut = lm_replace_cut, .free = lm_replace_free };
 
 /* ---- BertNormalizer: clean, set Chinese characters apart, strip accents, lower case -------------- */
 
@@ -209,9 +216,9 @@ static void bert_strip(lm_str *out, lm_span text)
     lm_str_free(&apart);
 }
 
-static lm_status bert_apply(const void *state, lm_str *out, lm_span text, bool first, lm_err *err)
+static lm_status bert_apply(const void *state, lm_str *out, lm_span text, lm_place place, lm_err *err)
 {
-    (void)first, (void)err;
+    (void)place, (void)err;
     const bert *b = state;
     lm_str clean = {0}, bare = {0};
     bert_clean(b, &clean, text);
@@ -227,4 +234,13 @@ static lm_status bert_apply(const void *state, lm_str *out, lm_span text, bool f
     return LM_OK;
 }
 
-const lm_normaliser lm_normaliser_bert = { .name = "BertNormalizer", .load = bert_load, .apply = bert_apply, .free = free };
+/* A space behind a Chinese character is white space before the cut. */
+static bool bert_cut(const void *state, lm_cut *cut)
+{
+    const bert *b = state;
+    if (b->clean_text) cut->rune = ' ';
+    cut->loose = true;
+    return true;
+}
+
+const lm_normaliser lm_normaliser_bert = { .name = "BertNormalizer", .load = bert_load, .apply = bert_apply, .cut = bert_cut, .free = free };

@@ -81,6 +81,22 @@ lm_status lm_pattern_read(lm_pattern **out, const lm_json *json, const char *nam
 
 lm_scanner lm_pattern_scanner(const lm_pattern *pattern) { return pattern->scan; }
 
+uint32_t lm_pattern_character(const lm_pattern *pattern)
+{
+    uint32_t rune;
+    const lm_str *literal = &pattern->literal;
+    return literal->len && (size_t)lm_utf8_decode(literal->data, literal->len, &rune) == literal->len ? rune : 0;
+}
+
+bool lm_pattern_cut(const lm_pattern *pattern, uint32_t rune, bool loose, bool *divides)
+{
+    *divides = false;
+    if (pattern->scan) return lm_scanner_cut(pattern->scan, rune, loose, divides);
+    uint32_t character = lm_pattern_character(pattern);
+    *divides = character == rune;
+    return character != 0;
+}
+
 void lm_pattern_free(lm_pattern *pattern)
 {
     if (!pattern) return;

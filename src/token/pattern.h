@@ -50,8 +50,18 @@ typedef size_t (*lm_scanner)(lm_span text, size_t at);
 /* The scanner behind a pattern, or NULL. */
 lm_scanner lm_pattern_scanner(const lm_pattern *pattern);
 
+/* Whether the matches on one side of a cut (pipeline.h) in front of a white character do not depend on the
+ * other side; with *divides also that a match ends or begins there. */
+bool lm_pattern_cut(const lm_pattern *pattern, uint32_t rune, bool loose, bool *divides);
+
+/* The one character that a literal pattern is, or 0. */
+uint32_t lm_pattern_character(const lm_pattern *pattern);
+
 /* The scanner for exactly this expression, or NULL. */
 lm_scanner lm_scanner_for(const char *expression);
+
+/* lm_pattern_cut for a scanner. */
+bool lm_scanner_cut(lm_scanner scan, uint32_t rune, bool loose, bool *divides);
 
 /* Compiles the expression also where there is a scanner for it: the tests compare the two. */
 lm_status lm_pattern_compile(lm_pattern **out, const char *expression, const char *name, lm_err *err);

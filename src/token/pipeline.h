@@ -60,6 +60,26 @@ int lm_byte_unspell(uint32_t rune);
 void lm_bytes_spell(lm_str *out, lm_span bytes);
 bool lm_bytes_unspell(lm_str *out, lm_span text);
 
+/* ---- where a text divides ---------------------------------------------------------- */
+
+/* A cut in front of one of " \t\n\r" (divide.c says which).  A step is asked what it makes of it: it
+ * returns false if what it does on one side may depend on the other. */
+typedef struct lm_cut {
+    uint32_t rune;                   /* what the character behind the cut has become */
+    bool loose;                      /* the one before it may have become white space */
+    bool divided;                    /* no piece spans the cut any more, whatever steps follow */
+} lm_cut;
+
+/* Letters and signs that no normaliser makes white or joins to what follows. */
+bool lm_is_settled(uint32_t rune);
+
+/* What stands before a text that is normalised. */
+typedef enum lm_place {
+    LM_PLACE_FIRST,                  /* nothing: it begins the input */
+    LM_PLACE_BEHIND,                 /* an added token */
+    LM_PLACE_INSIDE,                 /* text, cut where it divides */
+} lm_place;
+
 /* ---- steps ------------------------------------------------------------------------- */
 
 /* What reading a step can see: its JSON object, the file's name for messages, and the tokenizer so
@@ -73,8 +93,10 @@ typedef struct lm_step_source {
 typedef struct lm_normaliser {
     const char *name;
     lm_status (*load)(void **state, const lm_step_source *source, lm_err *err);   /* NULL: no settings */
-    /* Appends what text becomes.  `first`: text starts the input, no added token stands before it. */
-    lm_status (*apply)(const void *state, lm_str *out, lm_span text, bool first, lm_err *err);
+    /* Appends what text becomes. */
+    lm_status (*apply)(const void *state, lm_str *out, lm_span text, lm_place place, lm_err *err);
+    bool (*cut)(const void *state, lm_cut *cut);          /* NULL: looks across any */
+    bool quick;                      /* costs little where text has its form already */
     void (*free)(void *state);
 } lm_normaliser;
 extern const lm_normaliser *const lm_normaliser_registry[];
@@ -86,6 +108,7 @@ typedef struct lm_pretokeniser {
     lm_status (*load)(void **state, const lm_step_source *source, lm_err *err);
     /* Calls lm_pieces_next for each piece of text, in order.  `first`: text starts the input. */
     lm_status (*split)(const void *state, lm_pieces *pieces, lm_span text, bool first);
+    bool (*cut)(const void *state, lm_cut *cut);          /* NULL: looks across any */
     bool (*idle)(const void *state); /* with these settings text passes as it is; NULL: never */
     void (*free)(void *state);
 } lm_pretokeniser;
@@ -108,6 +131,8 @@ typedef struct lm_token_model {
     /* Reads "vocab" into the vocabulary, before anything else is read. */
     lm_status (*vocab)(lm_vocab *vocab, const lm_token_document *document, const char *name, lm_err *err);
     bool cache;                      /* pieces are words that repeat: worth remembering */
+    /* Whether no token reaches from another character into this one; NULL: not known. */
+    bool (*opens)(const void *state, uint32_t rune);
     /* How much of the front of a piece may be encoded by itself without changing any id; NULL: all. */
     size_t (*divide)(const void *state, lm_span piece);
 } lm_token_model;
@@ -151,6 +176,11 @@ typedef struct lm_added_match {
     size_t begin, end;               /* of the text that the token takes, stripped spaces included */
     const lm_added_token *token;
 } lm_added_match;
+/* Whether some pattern has this character behind a different one; whether some token looks at what stands
+ * beside it. */
+bool lm_added_crosses(const lm_added *added, uint32_t rune);
+bool lm_added_strips(const lm_added *added);
+
 /* The first match at or after `from`; tokens with .special only where `specials`. */
 bool lm_added_find(const lm_added *added, lm_span text, size_t from, bool specials, lm_added_match *match);
 
@@ -174,6 +204,10 @@ struct lm_tokenizer {
     bool byte_level;                 /* the model sees bytes, not their spelled form */
     int spell_at;                    /* pre-tokenisers from this index on see spelled text; -1: none */
     bool keeps_bytes;                /* invalid UTF-8 reaches the model as it is */
+    bool cuts[256];                  /* the text divides in front of this byte, in the right company */
+    bool token_ends[256];            /* the last bytes of added tokens */
+    bool specials_late;              /* a special token is sought after normalisation */
+    bool words_are_raw;              /* an encoder remembers words as they stand in the text, else pieces */
 
     lm_added_token *added;
     int n_added;
@@ -187,7 +221,14 @@ struct lm_tokenizer {
 };
 
 /* Runs every normaliser over text and appends the result. */
-lm_status lm_normalise(const lm_tokenizer *tk, lm_str *out, lm_span text, bool first, lm_err *err);
+lm_status lm_normalise(const lm_tokenizer *tk, lm_str *out, lm_span text, lm_place place, lm_err *err);
+
+/* Finds where texts divide, once all else is built. */
+void lm_tokenizer_find_cuts(lm_tokenizer *tk);
+
+/* Whether text divides in front of text[at]; the next such place behind `from`, or the end. */
+bool lm_divides_at(const lm_tokenizer *tk, lm_span text, size_t at);
+size_t lm_next_division(const lm_tokenizer *tk, lm_span text, size_t from);
 
 /* Builds a tokenizer from a document, which it takes, also on failure.  `name` heads messages. */
 lm_status lm_tokenizer_build(lm_tokenizer **out, lm_token_document *document, const char *name, lm_err *err);

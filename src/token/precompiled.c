@@ -74,9 +74,9 @@ static void apply_grapheme(const precompiled *p, lm_str *out, lm_span grapheme)
     }
 }
 
-static lm_status apply(const void *state, lm_str *out, lm_span text, bool first, lm_err *err)
+static lm_status apply(const void *state, lm_str *out, lm_span text, lm_place place, lm_err *err)
 {
-    (void)first, (void)err;
+    (void)place, (void)err;
     const precompiled *p = state;
     if (p->exact) {
         apply_longest(p, out, text);
@@ -90,4 +90,17 @@ static lm_status apply(const void *state, lm_str *out, lm_span text, bool first,
     return LM_OK;
 }
 
-const lm_normaliser lm_normaliser_precompiled = { .name = "Precompiled", .load = load, .apply = apply, .free = release };
+/* A white character before a settled one is a grapheme; the map says what becomes of it.  It may make white
+ * space of any other character.  The longest key at a place may hold both. */
+static bool cut(const void *state, lm_cut *c)
+{
+    const precompiled *p = state;
+    const char *result;
+    char white = (char)c->rune;
+    c->loose = true;
+    if (p->exact || c->rune >= 0x80 || c->rune == '\r') return false;      /* "\r\n" is one grapheme */
+    if (lm_charsmap_shortest(&p->map, lm_span_of(&white, 1), &result)) c->rune = result[0] == ' ' && !result[1] ? ' ' : 0;
+    return c->rune != 0;
+}
+
+const lm_normaliser lm_normaliser_precompiled = { .name = "Precompiled", .load = load, .apply = apply, .cut = cut, .free = release };

@@ -158,7 +158,17 @@ static lm_status split(const void *state, lm_pieces *pieces, lm_span text, bool 
     return cut_by_pattern(&c, s->pattern, s->invert);
 }
 
-const lm_pretokeniser lm_pretokeniser_split = { .name = "Split", .load = split_load, .split = split, .free = split_free };
+static bool split_cut(const void *state, lm_cut *at)
+{
+    const splitter *s = state;
+    bool divides;
+    if (!lm_pattern_cut(s->pattern, at->rune, at->loose, &divides)) return false;
+    bool literal = !lm_pattern_scanner(s->pattern);
+    at->divided = divides && (s->behaviour == ISOLATED || s->behaviour == REMOVED || (s->behaviour == MERGED_WITH_NEXT && literal && !s->invert));
+    return true;
+}
+
+const lm_pretokeniser lm_pretokeniser_split = { .name = "Split", .load = split_load, .split = split, .cut = split_cut, .free = split_free };
 
 /* ---- ByteLevel: GPT-2's expression, and bytes as characters ------------------------------------ */
 
@@ -198,6 +208,14 @@ static lm_status byte_level(const void *state, lm_pieces *pieces, lm_span text, 
     return s->pattern ? cut_by_scanner(pieces, text, first, lm_pattern_scanner(s->pattern)) : lm_pieces_next(pieces, text, first);
 }
 
+/* A prefix is only put before text that does not begin with a space. */
+static bool byte_level_cut(const void *state, lm_cut *at)
+{
+    const byte_splitter *s = state;
+    if (s->add_prefix_space && at->rune != ' ') return false;
+    return !s->pattern || lm_pattern_cut(s->pattern, at->rune, at->loose, &at->divided);
+}
+
 static bool byte_level_idle(const void *state)
 {
     const byte_splitter *s = state;
@@ -206,6 +224,7 @@ static bool byte_level_idle(const void *state)
 
 const lm_pretokeniser lm_pretokeniser_byte_level = {
     .name = "ByteLevel",
+    .cut = byte_level_cut,
     .idle = byte_level_idle,
     .load = byte_level_load,
     .split = byte_level,
@@ -267,8 +286,21 @@ static lm_status metaspace_split(const void *state, lm_pieces *pieces, lm_span t
     return cut_by_pattern(&c, m->mark, false);
 }
 
+/* Before a space nothing is put in front, and each space begins a piece. */
+static bool metaspace_cut(const void *state, lm_cut *at)
+{
+    const metaspace *m = state;
+    uint32_t replacement;
+    size_t n = strlen(m->replacement);
+    if ((size_t)lm_utf8_decode(m->replacement, n, &replacement) != n || (at->rune != ' ' && at->rune != replacement)) return false;
+    at->rune = replacement;
+    at->divided = m->split;
+    return true;
+}
+
 const lm_pretokeniser lm_pretokeniser_metaspace = {
     .name = "Metaspace",
+    .cut = metaspace_cut,
     .load = metaspace_load,
     .split = metaspace_split,
     .free = metaspace_free,
@@ -278,6 +310,20 @@ const lm_pretokeniser lm_pretokeniser_metaspace = {
 
 static bool is_numeric(uint32_t rune) { return lm_rune_is(rune, LM_RUNE_NUMERIC); }
 static bool is_punctuation(uint32_t rune) { return lm_rune_is(rune, LM_RUNE_PUNCTUATION); }
+
+/* White characters are in none of the classes. */
+static bool class_cut(const void *state, lm_cut *at)
+{
+    (void)state, (void)at;
+    return true;
+}
+
+/* White characters vanish, and the pieces do not span them. */
+static bool white_cut(const void *state, lm_cut *at)
+{
+    (void)state;
+    return at->divided = lm_rune_is_space(at->rune);
+}
 
 static lm_status digits_load(void **state, const lm_step_source *source, lm_err *err)
 {
@@ -355,16 +401,17 @@ static lm_status bert(const void *state, lm_pieces *pieces, lm_span text, bool f
     return lm_pieces_next(pieces, lm_span_of(text.data + begin, text.len - begin), first && begin == 0);
 }
 
-const lm_pretokeniser lm_pretokeniser_whitespace = { .name = "Whitespace", .split = whitespace };
-const lm_pretokeniser lm_pretokeniser_bert = { .name = "BertPreTokenizer", .split = bert };
-const lm_pretokeniser lm_pretokeniser_digits = { .name = "Digits", .load = digits_load, .split = digits, .free = free };
+const lm_pretokeniser lm_pretokeniser_whitespace = { .name = "Whitespace", .split = whitespace, .cut = white_cut };
+const lm_pretokeniser lm_pretokeniser_bert = { .name = "BertPreTokenizer", .split = bert, .cut = white_cut };
+const lm_pretokeniser lm_pretokeniser_digits = { .name = "Digits", .load = digits_load, .split = digits, .cut = class_cut, .free = free };
 const lm_pretokeniser lm_pretokeniser_punctuation = {
     .name = "Punctuation",
     .load = punctuation_load,
     .split = punctuation,
+    .cut = class_cut,
     .free = free,
 };
-const lm_pretokeniser lm_pretokeniser_whitespace_split = { .name = "WhitespaceSplit", .split = whitespace_split };
+const lm_pretokeniser lm_pretokeniser_whitespace_split = { .name = "WhitespaceSplit", .split = whitespace_split, .cut = white_cut };
 
 /* ---- CharDelimiterSplit --------------------------------------------------------------------------------- */
 
@@ -384,11 +431,13 @@ static lm_status delimiter_split(const void *state, lm_pieces *pieces, lm_span t
     return cut_by_pattern(&c, state, false);
 }
 
+static bool delimiter_cut(const void *state, lm_cut *at) { return lm_pattern_cut(state, at->rune, at->loose, &at->divided); }
 static void delimiter_free(void *state) { lm_pattern_free(state); }
 
 const lm_pretokeniser lm_pretokeniser_char_delimiter_split = {
     .name = "CharDelimiterSplit",
     .load = delimiter_load,
     .split = delimiter_split,
+    .cut = delimiter_cut,
     .free = delimiter_free,
 };

@@ -3,6 +3,7 @@
 #include "token/pattern.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct replacement {
     lm_pattern *pattern;
@@ -41,4 +42,16 @@ lm_status lm_replace(const void *state, lm_str *out, lm_span text, lm_err *err)
     }
     lm_str_append(out, text.data + done, text.len - done);
     return lm_matcher_end(&matcher, err);
+}
+
+bool lm_replace_cut(const void *state, lm_cut *cut)
+{
+    const replacement *r = state;
+    uint32_t from = lm_pattern_character(r->pattern), to;
+    if (!from || lm_is_settled(from)) return false;
+    if (from != cut->rune) return true;
+    size_t n = strlen(r->content);
+    if (!n || (size_t)lm_utf8_decode(r->content, n, &to) != n) return false;
+    cut->rune = to;
+    return true;
 }

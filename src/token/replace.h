@@ -11,4 +11,7 @@ void lm_replace_free(void *state);                       /* takes NULL */
 /* Appends text with its matches replaced.  LM_E_FORMAT at the match limit: out then has what was done. */
 lm_status lm_replace(const void *state, lm_str *out, lm_span text, lm_err *err);
 
+/* Leaves a cut alone where one character is replaced, by one if it is that behind the cut. */
+bool lm_replace_cut(const void *state, lm_cut *cut);
+
 #endif

@@ -262,6 +262,18 @@ static size_t scan_three_digits(lm_span text, size_t at)
     return end;
 }
 
+/* [U+4E00-U+9FA5 U+3040-U+309F U+30A0-U+30FF]+ : Chinese and kana. */
+static size_t scan_kana(lm_span text, size_t at)
+{
+    while (at < text.len) {
+        uint32_t rune;
+        size_t length = (size_t)lm_rune_at(text.data + at, text.len - at, &rune);
+        if (!(rune >= 0x4E00 && rune <= 0x9FA5) && !(rune >= 0x3040 && rune <= 0x30FF)) break;
+        at += length;
+    }
+    return at;
+}
+
 /* ---- which ---------------------------------------------------------------------------------------------- */
 
 #define CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -273,19 +285,21 @@ static size_t scan_three_digits(lm_span text, size_t at)
 static const struct {
     const char *name, *expression;
     lm_scanner scan;
+    const char *divides;             /* a match begins at each of these white characters behind a letter or sign */
 } known[] = {
-    { "gpt2", lm_gpt2_expression, scan_gpt2 },
-    { "llama3", CONTRACTIONS "|" PREFIX "\\p{L}+|\\p{N}{1,3}|" BEHIND, scan_llama3 },
-    { "qwen2", CONTRACTIONS "|" PREFIX "\\p{L}+|\\p{N}|" BEHIND, scan_qwen2 },
+    { "gpt2", lm_gpt2_expression, scan_gpt2, " \t\n\r" },
+    { "llama3", CONTRACTIONS "|" PREFIX "\\p{L}+|\\p{N}{1,3}|" BEHIND, scan_llama3, " " },
+    { "qwen2", CONTRACTIONS "|" PREFIX "\\p{L}+|\\p{N}|" BEHIND, scan_qwen2, " " },
     { "cl100k", "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}++|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*+|\\s++$|\\s*[\\r\\n]|\\s+(?!\\S)|\\s",
-      scan_cl100k },
+      scan_cl100k, " " },
     { "o200k", PREFIX CAPITAL "*" SMALL "+" CONTRACTIONS "?|" PREFIX CAPITAL "+" SMALL "*" CONTRACTIONS
-      "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+", scan_o200k },
+      "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+", scan_o200k, " " },
     { "tekken", PREFIX CAPITAL "*" SMALL "+|" PREFIX CAPITAL "+" SMALL "*|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-      scan_tekken },
+      scan_tekken, " " },
     { "deepseek", "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*"
-      "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+", scan_deepseek },
-    { "digits3", "\\p{N}{1,3}", scan_three_digits },
+      "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+", scan_deepseek, " " },
+    { "digits3", "\\p{N}{1,3}", scan_three_digits, "" },
+    { "cjk", "[\xE4\xB8\x80-\xE9\xBE\xA5\xE3\x81\x80-\xE3\x82\x9F\xE3\x82\xA0-\xE3\x83\xBF]+", scan_kana, "" },
 };
 
 lm_scanner lm_scanner_for(const char *expression)
@@ -300,4 +314,17 @@ const char *lm_expression_named(const char *name)
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (!strcmp(known[i].name, name)) return known[i].expression;
     return NULL;
+}
+
+/* Outside of white space every match is of one run of letters, digits, signs or marks with at most a space
+ * or another single character before it, so none goes on from a letter or sign into white space, except that
+ * newlines belong to the punctuation before them (all but GPT-2). */
+bool lm_scanner_cut(lm_scanner scan, uint32_t rune, bool loose, bool *divides)
+{
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (known[i].scan != scan) continue;
+        *divides = rune && rune < 0x80 && strchr(known[i].divides, (int)rune);
+        return !*known[i].divides || (*divides && !loose);
+    }
+    return false;
 }
