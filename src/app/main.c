@@ -120,6 +120,7 @@ int main(int argc, char **argv)
 {
     lm_threads_spin_briefly(argv);
     signal(SIGPIPE, SIG_IGN);   /* a reader that went away is a failed write, with its own exit code */
+    signal(SIGXFSZ, SIG_IGN);   /* so is a file that reached its limit */
     lm_err err = { 0 };
     lm_status status = dispatch(argc, argv, &err);
     if (lm_shell_flush(&err) != LM_OK && status == LM_OK) status = err.code;

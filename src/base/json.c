@@ -154,9 +154,12 @@ static const char *kind_of(const lm_json *value)
     LM_BUG("json type %d", (int)json_typeof(value));
 }
 
+/* What a message begins with. */
+#define HEAD(name) (name) ? (name) : "", (name) ? ": " : ""
+
 static lm_status expected(lm_err *err, const char *name, const char *key, const char *what, const lm_json *found)
 {
-    return lm_fail(err, LM_E_FORMAT, "%s: %s: expected %s, found %s", name, key, what, kind_of(found));
+    return lm_fail(err, LM_E_FORMAT, "%s%s%s: expected %s, found %s", HEAD(name), key, what, kind_of(found));
 }
 
 lm_json *lm_json_get(const lm_json *o, const char *key)
@@ -170,11 +173,11 @@ static lm_status member(lm_json **value, const lm_json *o, const char *key, cons
                         const char *what, lm_err *err)
 {
     if (!json_is_object(o))
-        return lm_fail(err, LM_E_FORMAT, "%s: expected an object with %s, found %s", name, key,
+        return lm_fail(err, LM_E_FORMAT, "%s%sexpected an object with %s, found %s", HEAD(name), key,
                        o ? kind_of(o) : "nothing");
     *value = lm_json_get(o, key);
     if (need && !*value)
-        return lm_fail(err, LM_E_FORMAT, "%s: %s: missing, expected %s", name, key, what);
+        return lm_fail(err, LM_E_FORMAT, "%s%s%s: missing, expected %s", HEAD(name), key, what);
     return LM_OK;
 }
 
@@ -190,7 +193,7 @@ static lm_status get_int(const lm_json *o, const char *key, const char *name, bo
     if (!json_is_real(value)) return expected(err, name, key, "an integer", value);
     double real = json_real_value(value);             /* 4096.0 is what some writers make of 4096 */
     if (real != floor(real) || fabs(real) > 0x1p53)
-        return lm_fail(err, LM_E_FORMAT, "%s: %s: expected a 64-bit integer, found %g", name, key, real);
+        return lm_fail(err, LM_E_FORMAT, "%s%s%s: expected a 64-bit integer, found %g", HEAD(name), key, real);
     *out = (int64_t)real;
     return LM_OK;
 }
@@ -202,7 +205,7 @@ static lm_status get_str(const lm_json *o, const char *key, const char *name, bo
     if (!value) return LM_OK;
     if (!json_is_string(value)) return expected(err, name, key, "a string", value);
     if (strlen(json_string_value(value)) != json_string_length(value))
-        return lm_fail(err, LM_E_FORMAT, "%s: %s: expected text, found a string with a zero byte", name, key);
+        return lm_fail(err, LM_E_FORMAT, "%s%s%s: expected text, found a string with a zero byte", HEAD(name), key);
     *out = json_string_value(value);
     return LM_OK;
 }

@@ -25,6 +25,7 @@ lm_status lm_json_write(const lm_json *doc, const char *path, lm_err *err);   /*
 void lm_json_text(lm_str *out, const lm_json *doc, int indent);
 void lm_json_free(lm_json *doc);                                  /* takes NULL */
 
+/* Members of an object.  `name` heads messages; NULL: nothing does, the caller adds the place. */
 lm_status lm_json_need_int(const lm_json *o, const char *key, const char *name, int64_t *out, lm_err *err);
 lm_status lm_json_need_str(const lm_json *o, const char *key, const char *name, const char **out, lm_err *err);
 lm_status lm_json_opt_int(const lm_json *o, const char *key, const char *name, int64_t *out, lm_err *err);

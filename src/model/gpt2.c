@@ -29,24 +29,24 @@ static lm_status configure(lm_model *m, const lm_json *config, lm_err *err)
 {
     gpt2 *own = m->own;
     lm_config *c = &m->config;
-    const char *at = "config.json", *act = "gelu_new";
+    const char *act = "gelu_new";
     double range = 0.02;
     own->eps = 1e-5;
     own->scale = true;
     c->tie_embeddings = true;
-    LM_TRY(lm_json_need_int(config, "vocab_size", at, &c->vocab_size, err));
-    LM_TRY(lm_json_need_int(config, "n_embd", at, &c->hidden_size, err));
-    LM_TRY(lm_json_need_int(config, "n_layer", at, &c->n_layers, err));
-    LM_TRY(lm_json_need_int(config, "n_head", at, &c->n_heads, err));
-    LM_TRY(lm_json_need_int(config, "n_positions", at, &c->max_positions, err));
+    LM_TRY(lm_json_need_int(config, "vocab_size", NULL, &c->vocab_size, err));
+    LM_TRY(lm_json_need_int(config, "n_embd", NULL, &c->hidden_size, err));
+    LM_TRY(lm_json_need_int(config, "n_layer", NULL, &c->n_layers, err));
+    LM_TRY(lm_json_need_int(config, "n_head", NULL, &c->n_heads, err));
+    LM_TRY(lm_json_need_int(config, "n_positions", NULL, &c->max_positions, err));
     c->intermediate_size = c->hidden_size < INT32_MAX ? 4 * c->hidden_size : 0;
-    LM_TRY(lm_json_opt_int(config, "n_inner", at, &c->intermediate_size, err));
-    LM_TRY(lm_json_opt_bool(config, "tie_word_embeddings", at, &c->tie_embeddings, err));
-    LM_TRY(lm_json_opt_real(config, "layer_norm_epsilon", at, &own->eps, err));
-    LM_TRY(lm_json_opt_real(config, "initializer_range", at, &range, err));
-    LM_TRY(lm_json_opt_bool(config, "scale_attn_weights", at, &own->scale, err));
-    LM_TRY(lm_json_opt_bool(config, "scale_attn_by_inverse_layer_idx", at, &own->inverse_layer, err));
-    LM_TRY(lm_json_opt_str(config, "activation_function", at, &act, err));
+    LM_TRY(lm_json_opt_int(config, "n_inner", NULL, &c->intermediate_size, err));
+    LM_TRY(lm_json_opt_bool(config, "tie_word_embeddings", NULL, &c->tie_embeddings, err));
+    LM_TRY(lm_json_opt_real(config, "layer_norm_epsilon", NULL, &own->eps, err));
+    LM_TRY(lm_json_opt_real(config, "initializer_range", NULL, &range, err));
+    LM_TRY(lm_json_opt_bool(config, "scale_attn_weights", NULL, &own->scale, err));
+    LM_TRY(lm_json_opt_bool(config, "scale_attn_by_inverse_layer_idx", NULL, &own->inverse_layer, err));
+    LM_TRY(lm_json_opt_str(config, "activation_function", NULL, &act, err));
     c->init_range = (float)range;
     c->n_kv_heads = c->n_heads;
     if (c->n_layers < 1 || c->n_layers > MAX_LAYERS)

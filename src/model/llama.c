@@ -34,12 +34,11 @@ typedef struct llama {
 static lm_status read_windows(lm_model *m, const lm_json *config, lm_err *err)
 {
     llama *own = m->own;
-    const char *at = "config.json";
     bool qwen2 = !strcmp(m->config.model_type, "qwen2"), use = !qwen2;
     int64_t window = 0, first = qwen2 ? m->config.n_layers : 0;
-    LM_TRY(lm_json_opt_int(config, "sliding_window", at, &window, err));
-    LM_TRY(lm_json_opt_bool(config, "use_sliding_window", at, &use, err));
-    if (qwen2) LM_TRY(lm_json_opt_int(config, "max_window_layers", at, &first, err));
+    LM_TRY(lm_json_opt_int(config, "sliding_window", NULL, &window, err));
+    LM_TRY(lm_json_opt_bool(config, "use_sliding_window", NULL, &use, err));
+    if (qwen2) LM_TRY(lm_json_opt_int(config, "max_window_layers", NULL, &first, err));
     const lm_json *types = lm_json_get(config, "layer_types");
     if (types && (int64_t)json_array_size(types) != m->config.n_layers)
         return lm_fail(err, LM_E_FORMAT, "layer_types: expected one for each of %lld layers", (long long)m->config.n_layers);
@@ -56,28 +55,28 @@ static lm_status configure(lm_model *m, const lm_json *config, lm_err *err)
 {
     llama *own = m->own;
     lm_config *c = &m->config;
-    const char *at = "config.json", *act = "silu";
+    const char *act = "silu";
     double range = 0.02;
     own->eps = 1e-6;
     own->qkv_bias = !strcmp(c->model_type, "qwen2");
     c->max_positions = 2048;
-    LM_TRY(lm_json_need_int(config, "vocab_size", at, &c->vocab_size, err));
-    LM_TRY(lm_json_need_int(config, "hidden_size", at, &c->hidden_size, err));
-    LM_TRY(lm_json_need_int(config, "intermediate_size", at, &c->intermediate_size, err));
-    LM_TRY(lm_json_need_int(config, "num_hidden_layers", at, &c->n_layers, err));
-    LM_TRY(lm_json_need_int(config, "num_attention_heads", at, &c->n_heads, err));
+    LM_TRY(lm_json_need_int(config, "vocab_size", NULL, &c->vocab_size, err));
+    LM_TRY(lm_json_need_int(config, "hidden_size", NULL, &c->hidden_size, err));
+    LM_TRY(lm_json_need_int(config, "intermediate_size", NULL, &c->intermediate_size, err));
+    LM_TRY(lm_json_need_int(config, "num_hidden_layers", NULL, &c->n_layers, err));
+    LM_TRY(lm_json_need_int(config, "num_attention_heads", NULL, &c->n_heads, err));
     c->n_kv_heads = c->n_heads;
-    LM_TRY(lm_json_opt_int(config, "num_key_value_heads", at, &c->n_kv_heads, err));
+    LM_TRY(lm_json_opt_int(config, "num_key_value_heads", NULL, &c->n_kv_heads, err));
     if (c->n_heads > 0) c->head_dim = c->hidden_size / c->n_heads;
-    LM_TRY(lm_json_opt_int(config, "head_dim", at, &c->head_dim, err));
-    LM_TRY(lm_json_opt_int(config, "max_position_embeddings", at, &c->max_positions, err));
-    LM_TRY(lm_json_opt_bool(config, "tie_word_embeddings", at, &c->tie_embeddings, err));
-    LM_TRY(lm_json_opt_real(config, "rms_norm_eps", at, &own->eps, err));
-    LM_TRY(lm_json_opt_real(config, "initializer_range", at, &range, err));
-    LM_TRY(lm_json_opt_str(config, "hidden_act", at, &act, err));
+    LM_TRY(lm_json_opt_int(config, "head_dim", NULL, &c->head_dim, err));
+    LM_TRY(lm_json_opt_int(config, "max_position_embeddings", NULL, &c->max_positions, err));
+    LM_TRY(lm_json_opt_bool(config, "tie_word_embeddings", NULL, &c->tie_embeddings, err));
+    LM_TRY(lm_json_opt_real(config, "rms_norm_eps", NULL, &own->eps, err));
+    LM_TRY(lm_json_opt_real(config, "initializer_range", NULL, &range, err));
+    LM_TRY(lm_json_opt_str(config, "hidden_act", NULL, &act, err));
     bool bias = false;
-    LM_TRY(lm_json_opt_bool(config, "attention_bias", at, &bias, err));
-    LM_TRY(lm_json_opt_bool(config, "mlp_bias", at, &own->mlp_bias, err));
+    LM_TRY(lm_json_opt_bool(config, "attention_bias", NULL, &bias, err));
+    LM_TRY(lm_json_opt_bool(config, "mlp_bias", NULL, &own->mlp_bias, err));
     own->qkv_bias |= bias;
     own->o_bias = bias;
     c->init_range = (float)range;

@@ -279,7 +279,7 @@ lm_status lm_adapter_save(const lm_adapter *a, const char *folder, lm_err *err)
 static const lm_adapter_type *type_of(const lm_json *config, lm_err *err)
 {
     const char *peft_type = NULL;
-    if (lm_json_need_str(config, "peft_type", "adapter_config.json", &peft_type, err) != LM_OK) return NULL;
+    if (lm_json_need_str(config, "peft_type", NULL, &peft_type, err) != LM_OK) return NULL;
     for (const lm_adapter_type *const *t = lm_adapter_type_registry; *t; t++)
         if (!strcmp((*t)->peft_type, peft_type)) return *t;
     lm_fail(err, LM_E_UNSUPPORTED, "peft_type: found \"%s\", which no method of this build reads", peft_type);
@@ -312,7 +312,7 @@ static lm_status check_base(const lm_adapter *a, const lm_safetensors *file, lm_
 {
     const char *mark = lm_safetensors_meta(file, base_key), *base = "another base";
     if (!mark || !a->params.k->computes || strtoull(mark, NULL, 16) == fingerprint(a)) return LM_OK;
-    lm_json_opt_str(a->config, "base_model_name_or_path", "adapter_config.json", &base, NULL);
+    lm_json_opt_str(a->config, "base_model_name_or_path", NULL, &base, NULL);
     return lm_fail(err, LM_E_MISMATCH, "%s: trained on %s (fingerprint %s), this model is %s (fingerprint %016" PRIx64 ")",
                    file->path, base, mark, a->model->path ? a->model->path : "in memory", fingerprint(a));
 }

@@ -93,13 +93,13 @@ static lm_status declare(lm_model **out, lm_json *config, const lm_kernels *k, l
     m->config_json = config;
     const char *model_type = NULL;
     LM_TRY(lm_params_init(&m->params, k, err));
-    LM_TRY(lm_json_need_str(config, "model_type", "config.json", &model_type, err));
+    LM_TRY(lm_json_need_str(config, "model_type", NULL, &model_type, err));
     if (!(m->family = family_of(model_type))) return unknown_family(model_type, err);
     m->own = lm_calloc(1, m->family->size);
     m->config = (lm_config){ .bos_id = -1, .pad_id = -1, .init_range = 0.02f };
     snprintf(m->config.model_type, sizeof m->config.model_type, "%s", model_type);
-    LM_TRY(lm_json_opt_int(config, "bos_token_id", "config.json", &m->config.bos_id, err));
-    LM_TRY(lm_json_opt_int(config, "pad_token_id", "config.json", &m->config.pad_id, err));
+    LM_TRY(lm_json_opt_int(config, "bos_token_id", NULL, &m->config.bos_id, err));
+    LM_TRY(lm_json_opt_int(config, "pad_token_id", NULL, &m->config.pad_id, err));
     LM_TRY(read_eos(&m->config, config, err));
     LM_TRY(m->family->configure(m, config, err));
     LM_TRY(check_sizes(&m->config, err));

@@ -53,8 +53,8 @@ lm_status lm_rope_read(lm_rope_config *r, lm_model *m, const lm_json *config, lm
     double share = 1;
     *r = (lm_rope_config){ .theta = 10000, .factor = 1, .low_freq_factor = 1, .high_freq_factor = 4, .beta_fast = 32,
                            .beta_slow = 1, .truncate = true, .original = m->config.max_positions };
-    LM_TRY(lm_json_opt_real(config, "rope_theta", "config.json", &r->theta, err));
-    LM_TRY(lm_json_opt_real(config, "partial_rotary_factor", "config.json", &share, err));
+    LM_TRY(lm_json_opt_real(config, "rope_theta", NULL, &r->theta, err));
+    LM_TRY(lm_json_opt_real(config, "partial_rotary_factor", NULL, &share, err));
     const char *const keys[] = { "rope_scaling", "rope_parameters" };
     for (int i = 0; i < 2; i++) {
         const lm_json *o = lm_json_get(config, keys[i]);

@@ -96,20 +96,19 @@ static lm_status refuse_unsupported(const lm_json *config, lm_err *err)
         if (!off) return lm_fail(err, LM_E_UNSUPPORTED, "%s is set, which this build's lora does not implement", *key);
     }
     const char *bias = "none";
-    LM_TRY(lm_json_opt_str(config, "bias", "adapter_config.json", &bias, err));
+    LM_TRY(lm_json_opt_str(config, "bias", NULL, &bias, err));
     return strcmp(bias, "none") ? lm_fail(err, LM_E_UNSUPPORTED, "bias: found \"%s\", only \"none\" is supported", bias) : LM_OK;
 }
 
 static lm_status read_config(lm_adapter *a, const lm_json *config, lm_err *err)
 {
-    const char *at = "adapter_config.json";
     lora_options *o = a->options;
     *o = (lora_options){ .r = 8, .alpha = 8 };
     LM_TRY(refuse_unsupported(config, err));
-    LM_TRY(lm_json_opt_int(config, "r", at, &o->r, err));
-    LM_TRY(lm_json_opt_real(config, "lora_alpha", at, &o->alpha, err));
-    LM_TRY(lm_json_opt_real(config, "lora_dropout", at, &o->dropout, err));
-    LM_TRY(lm_json_opt_bool(config, "use_rslora", at, &o->rslora, err));
+    LM_TRY(lm_json_opt_int(config, "r", NULL, &o->r, err));
+    LM_TRY(lm_json_opt_real(config, "lora_alpha", NULL, &o->alpha, err));
+    LM_TRY(lm_json_opt_real(config, "lora_dropout", NULL, &o->dropout, err));
+    LM_TRY(lm_json_opt_bool(config, "use_rslora", NULL, &o->rslora, err));
     if (o->r < 1 || o->r > 65536) return lm_fail(err, LM_E_FORMAT, "r: expected 1 to 65536, found %lld", (long long)o->r);
     LM_TRY(lm_adapter_strings(a, config, "target_modules", &o->target_modules, err));
     return lm_adapter_strings(a, config, "modules_to_save", &o->modules_to_save, err);
