@@ -31,6 +31,13 @@ BLOOM = r" ?[^(\s|[.,!?…。，、।۔،])]+"
 CLIP = r"""<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
 
 
+def byte_characters():
+    """The character that spells each byte, as GPT-2 has it."""
+    plain = [*range(0x21, 0x7f), *range(0xa1, 0xad), *range(0xae, 0x100)]
+    other = iter(range(256, 512))
+    return [chr(b if b in plain else next(other)) for b in range(256)]
+
+
 @functools.cache
 def material(natural=False):
     return [t.replace("\0", "") for t in (corpus.natural if natural else corpus.mixed)(160_000)]

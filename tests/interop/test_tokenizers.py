@@ -1,55 +1,14 @@
-"""Ids and texts of every tokenizer against the libraries that define them.
+"""Ids and texts of the pipelines of published models against the library that defines them.
 
 `pytest --full` holds all of this to 50 MB instead of a few hundred kilobytes (some twenty minutes).
 """
 import json
 
 import pytest
-from tokenizers import Tokenizer
 
-import corpus
 import liblm
 import pipelines
-
-FULL = 50_000_000
-QUICK = 250_000
-BATCH = 4000
-
-
-@pytest.fixture(scope="module")
-def texts(request):
-    """texts(tokens): the corpus, with `tokens` strewn into its random part; made once for each."""
-    size, made = FULL if request.config.getoption("--full") else QUICK, {}
-
-    def of(tokens=()):
-        key = tuple(tokens)
-        if key not in made:
-            made.clear()
-            made[key] = corpus.mixed(size, tokens=key)
-        return made[key]
-    return of
-
-
-def batches(texts):
-    for i in range(0, len(texts), BATCH):
-        yield texts[i:i + BATCH]
-
-
-def first_differences(texts, ours, theirs):
-    """A message for each of the first texts whose two lists differ, "" when none does."""
-    def at(a, b):
-        n = next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
-        return f"at {n}: ours {a[max(0, n - 2):n + 6]}, theirs {b[max(0, n - 2):n + 6]}"
-    wrong = [(t, a, b) for t, a, b in zip(texts, ours, theirs, strict=True) if list(a) != list(b)]
-    return "\n".join([f"{len(wrong)} of {len(texts)}"] * bool(wrong) + [f"{t[:200]!r} {at(a, b)}" for t, a, b in sorted(wrong, key=lambda w: len(w[0]))[:5]])
-
-
-def compare(texts, ours, theirs):
-    """`ours` takes one text, `theirs` a list of them."""
-    for batch in batches(texts):
-        message = first_differences(batch, [ours(t) for t in batch], theirs(batch))
-        assert not message, message
-
+from holding import compare, first_differences, texts    # noqa: F401  (a fixture)
 
 # ---- the pipelines of published models, around small vocabularies -----------------------------------------------
 
