@@ -84,6 +84,10 @@ static lm_status read_added(lm_tokenizer *tk, const lm_json *entry, const char *
     LM_TRY(lm_json_opt_bool(entry, "single_word", name, &token->single_word, err));
     LM_TRY(lm_json_opt_bool(entry, "lstrip", name, &token->lstrip, err));
     LM_TRY(lm_json_opt_bool(entry, "rstrip", name, &token->rstrip, err));
+    const char *exact = NULL;
+    LM_TRY(lm_json_opt_str(entry, "exact", name, &exact, err));
+    token->piece = exact && !strcmp(exact, "piece");
+    token->literal = exact && !token->piece;
     lm_span text = lm_span_of(content, strlen(content));
     if (lm_vocab_id(&tk->vocab, text) != id) LM_TRY(lm_vocab_add(&tk->vocab, text, id, name, err));
     token->id = (int32_t)id;
@@ -116,8 +120,9 @@ static lm_status index_added(lm_tokenizer *tk, lm_err *err)
     lm_status status = LM_OK;
     for (int i = 0; i < tk->n_added && !status; i++) {
         const lm_added_token *token = &tk->added[i];
-        if (!token->normalized) {
-            lm_added_put(tk->raw, token->text, token);
+        if (token->piece) continue;
+        if (token->literal || !token->normalized) {
+            lm_added_put(token->literal ? tk->normalised : tk->raw, token->text, token);
             continue;
         }
         lm_str_clear(&normal);

@@ -157,6 +157,15 @@ static lm_json *replace_node(const char *kind, const char *pattern, const char *
     return must(json_pack("{s:s, s:{s:s}, s:s}", "type", "Replace", "pattern", kind, pattern, "content", content));
 }
 
+/* The user-defined symbols, which the character map leaves alone. */
+static lm_json *symbols(const lm_sentencepiece *s)
+{
+    lm_json *list = must(json_array());
+    for (int i = 0; i < s->n; i++)
+        if (s->pieces[i].type == LM_PIECE_USER) json_array_append_new(list, lm_document_text(s->pieces[i].text));
+    return list;
+}
+
 /* Character map, spaces at the ends, runs of spaces, a mark in front, marks for spaces: in this order. */
 static lm_json *normaliser(const lm_sentencepiece *s)
 {
@@ -166,6 +175,7 @@ static lm_json *normaliser(const lm_sentencepiece *s)
         lm_base64_encode(&text, s->charsmap);
         json_array_append_new(list, must(json_pack("{s:s, s:s, s:s}", "type", "Precompiled", "precompiled_charsmap", text.data, "exact", "sentencepiece")));
         lm_str_free(&text);
+        if (s->symbols) json_object_set_new(json_array_get(list, 0), "symbols", symbols(s));
     }
     if (s->squeeze) {
         json_array_append_new(list, replace_node("Regex", "\\A +| +\\z", ""));
@@ -194,13 +204,16 @@ static char *piece_name(const lm_sentencepiece *s, int id)
     return id >= 0 ? lm_strndup(s->pieces[id].text.data, s->pieces[id].text.len) : NULL;
 }
 
-/* Everything but the model. */
-static lm_json *surroundings(const lm_sentencepiece *s)
+/* Everything but the model.  `user`: how user-defined symbols are found, see lm_added_token. */
+static lm_json *surroundings(const lm_sentencepiece *s, const char *user)
 {
     lm_json *document = lm_document_new(), *added = json_object_get(document, "added_tokens");
     for (int i = 0; i < s->n; i++) {
         bool special = s->pieces[i].type == LM_PIECE_CONTROL || s->pieces[i].type == LM_PIECE_UNKNOWN;
-        if (special || s->pieces[i].type == LM_PIECE_USER) json_array_append_new(added, lm_document_added(i, s->pieces[i].text, special, false));
+        if (!special && s->pieces[i].type != LM_PIECE_USER) continue;
+        lm_json *token = lm_document_added(i, s->pieces[i].text, special, false);
+        if (!special && s->symbols) json_object_set_new(token, "exact", json_string(user));
+        json_array_append_new(added, token);
     }
     json_object_set_new(document, "normalizer", normaliser(s));
     json_object_set_new(document, "decoder", decoder(s));
@@ -213,7 +226,7 @@ static lm_json *surroundings(const lm_sentencepiece *s)
 
 lm_json *lm_document_score_bpe(const lm_sentencepiece *s)
 {
-    lm_json *document = surroundings(s), *vocab = must(json_object());
+    lm_json *document = surroundings(s, "literal"), *vocab = must(json_object());
     for (int i = 0; i < s->n; i++) json_object_setn_new(vocab, s->pieces[i].text.data, s->pieces[i].text.len, must(json_integer(i)));
     lm_json *model = must(json_pack("{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b, s:o, s:o}", "type", "BPE", "dropout", "unk_token",
                                     "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", 1, "byte_fallback", (int)s->byte_fallback,
@@ -225,7 +238,7 @@ lm_json *lm_document_score_bpe(const lm_sentencepiece *s)
 
 lm_json *lm_document_unigram(const lm_sentencepiece *s)
 {
-    lm_json *document = surroundings(s), *vocab = must(json_array());
+    lm_json *document = surroundings(s, "piece"), *vocab = must(json_array());
     for (int i = 0; i < s->n; i++)
         json_array_append_new(vocab, must(json_pack("[o, f]", lm_document_text(s->pieces[i].text), (double)s->pieces[i].score)));
     json_object_set_new(document, "model",

@@ -58,6 +58,7 @@ typedef struct lm_sentencepiece {
     bool prefix;                     /* a space in front of a text */
     bool squeeze;                    /* spaces at the ends vanish, runs of them are one */
     bool prefix_once;                /* not behind an added token */
+    bool symbols;                    /* user pieces are found as SentencePiece does, not cut out of the text first */
     bool add_bos, add_eos;           /* around a text */
 } lm_sentencepiece;
 

@@ -102,6 +102,7 @@ static void drop_private(lm_json *node)
         json_array_foreach(node, i, value) drop_private(value);
     } else if (json_is_object(node)) {
         json_object_del(node, "exact");
+        json_object_del(node, "symbols");
         json_object_foreach(node, key, value) drop_private(value);
     }
 }
@@ -115,6 +116,7 @@ void lm_token_document_text(lm_str *out, const lm_token_document *d)
     lm_json *copy = json_deep_copy(d->json), *model = json_object_get(copy, "model");
     json_object_del(model, "exact");
     drop_private(json_object_get(copy, "normalizer"));
+    drop_private(json_object_get(copy, "added_tokens"));
     put_back(model, "vocab", d->vocab);
     put_back(model, "merges", d->merges);
     lm_json_text(out, copy, 2);

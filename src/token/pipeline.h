@@ -164,6 +164,8 @@ typedef struct lm_added_token {
     lm_span text;                    /* as written; the vocabulary owns it */
     int32_t id;
     bool special, single_word, lstrip, rstrip, normalized;
+    bool literal;                    /* SentencePiece's user-defined symbol: sought in the normal text as it is written */
+    bool piece;                      /* the same of a Unigram model, whose own matter it is: not sought at all */
 } lm_added_token;
 
 /* Finds added tokens in text, the longest at the leftmost place first (added.c). */

@@ -16,14 +16,24 @@ enum { SHORT_GRAPHEME = 6 };         /* bytes; longer graphemes are taken apart 
 
 typedef struct precompiled {
     lm_charsmap map;
+    lm_added *symbols;               /* user-defined ones, which pass as they are; exact only */
     bool exact;
 } precompiled;
 
 static void release(void *state)
 {
     precompiled *p = state;
-    if (p) lm_charsmap_free(&p->map);
+    if (p) lm_charsmap_free(&p->map), lm_added_free(p->symbols);
     free(p);
+}
+
+static void read_symbols(precompiled *p, const lm_json *list)
+{
+    p->symbols = lm_added_new();
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const lm_json *text = json_array_get(list, i);
+        lm_added_put(p->symbols, lm_span_of(json_string_value(text), json_string_length(text)), &(lm_added_token){ 0 });
+    }
 }
 
 static lm_status load(void **state, const lm_step_source *source, lm_err *err)
@@ -34,6 +44,7 @@ static lm_status load(void **state, const lm_step_source *source, lm_err *err)
     LM_TRY(lm_json_need_str(source->json, "precompiled_charsmap", source->name, &text, err));
     LM_TRY(lm_json_opt_str(source->json, "exact", source->name, &exact, err));
     p->exact = exact && !strcmp(exact, "sentencepiece");
+    if (p->exact) read_symbols(p, lm_json_get(source->json, "symbols"));
     lm_str bytes = {0};
     lm_status status = lm_base64_decode(&bytes, lm_span_of(text, strlen(text)))
                            ? lm_charsmap_read(&p->map, lm_span_of(bytes.data, bytes.len), source->name, err)
@@ -58,6 +69,16 @@ static void apply_longest(const precompiled *p, lm_str *out, lm_span text)
     }
 }
 
+static void apply_exact(const precompiled *p, lm_str *out, lm_span text)
+{
+    size_t at = 0;
+    for (lm_added_match m; lm_added_find(p->symbols, text, at, false, &m); at = m.end) {
+        apply_longest(p, out, lm_span_of(text.data + at, m.begin - at));
+        lm_str_append(out, text.data + m.begin, m.end - m.begin);
+    }
+    apply_longest(p, out, lm_span_of(text.data + at, text.len - at));
+}
+
 static void apply_grapheme(const precompiled *p, lm_str *out, lm_span grapheme)
 {
     const char *result;
@@ -79,7 +100,7 @@ static lm_status apply(const void *state, lm_str *out, lm_span text, lm_place pl
     (void)place, (void)err;
     const precompiled *p = state;
     if (p->exact) {
-        apply_longest(p, out, text);
+        apply_exact(p, out, text);
         return LM_OK;
     }
     for (size_t i = 0; i < text.len;) {

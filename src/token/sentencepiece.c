@@ -6,8 +6,8 @@
  *     3 normalizer           2 precompiled_charsmap, 3 add_dummy_prefix, 4 remove_extra_whitespaces,
  *                            5 escape_whitespaces
  *
- * Left out: WORD and CHAR models, white space as a suffix, unescaped white space unused pieces, and
- * user-defined pieces whose neighbours' white space would have to be known: these are refused. */
+ * Left out: WORD and CHAR models, white space as a suffix, unescaped white space, unused pieces, and
+ * user-defined pieces with white space: these are refused. */
 #define _GNU_SOURCE
 #include "base/file.h"
 #include "token/charsmap.h"
@@ -163,9 +163,9 @@ static lm_status check(const model *m, const char *path, lm_err *err)
     for (int i = 0; i < m->n; i++) {
         lm_span text = m->pieces[i].text;
         if (m->pieces[i].type == LM_PIECE_UNUSED) return lm_fail(err, LM_E_UNSUPPORTED, "%s: piece %d: unused pieces are not supported", path, i);
-        bool spaced = text.len >= 3 && memmem(text.data, text.len, "\xE2\x96\x81", 3);
-        if (m->pieces[i].type == LM_PIECE_USER && (spaced || m->remove_extra_whitespaces))
-            return lm_fail(err, LM_E_UNSUPPORTED, "%s: piece %d: user-defined pieces with white space, or beside remove_extra_whitespaces, are not supported", path, i);
+        bool spaced = text.len && (memmem(text.data, text.len, "\xE2\x96\x81", 3) || memchr(text.data, ' ', text.len));
+        if (m->pieces[i].type == LM_PIECE_USER && spaced)
+            return lm_fail(err, LM_E_UNSUPPORTED, "%s: piece %d: user-defined pieces with white space are not supported", path, i);
         if (!text.len || lm_utf8_valid(text.data, text.len) < text.len || memchr(text.data, 0, text.len))
             return lm_fail(err, LM_E_FORMAT, "%s: piece %d: expected a text in UTF-8", path, i);
     }
@@ -183,7 +183,7 @@ static lm_status read_sentencepiece(lm_json **document, lm_json **config, const 
         int bos = find_control(&m, m.bos_piece), eos = find_control(&m, m.eos_piece), pad = find_control(&m, m.pad_piece);
         lm_sentencepiece s = {
             .pieces = m.pieces, .n = m.n, .unk = (int)m.unk_id, .bos = bos, .eos = eos, .byte_fallback = m.byte_fallback,
-            .charsmap = m.charsmap, .prefix = m.add_dummy_prefix, .squeeze = m.remove_extra_whitespaces, .prefix_once = true,
+            .charsmap = m.charsmap, .prefix = m.add_dummy_prefix, .squeeze = m.remove_extra_whitespaces, .prefix_once = true, .symbols = true,
             .add_bos = bos >= 0, .add_eos = bos < 0 && eos >= 0,       /* LLaMA begins texts, T5 ends them */
         };
         *document = m.type == BPE ? lm_document_score_bpe(&s) : lm_document_unigram(&s);

@@ -6,7 +6,8 @@
  * A character that no piece covers costs the lowest score less 10.  Runs of unknown characters are one
  * unknown token, or with byte_fallback the tokens of their bytes.  Scores are added in double precision,
  * as the Hugging Face library does, or in single precision for a SentencePiece model ("exact"), so that
- * near ties fall the same way. */
+ * near ties fall the same way.  There a user-defined piece of n bytes has the score (n - 1) / 10, whatever the
+ * model says, and so is always chosen. */
 #include "base/json_reader.h"
 #include "token/pipeline.h"
 #include "token/trie.h"
@@ -108,6 +109,15 @@ static bool is_byte(const unigram *m, int32_t id)
     return false;
 }
 
+static float user_score(lm_span text) { return (float)((double)text.len * 0.1 - 0.1); }
+
+static bool is_user(const lm_tokenizer *tk, int32_t id)
+{
+    for (int i = 0; i < tk->n_added; i++)
+        if (tk->added[i].id == id) return tk->added[i].piece;
+    return false;
+}
+
 /* Special tokens are no text: a user who types one gets its characters.  SentencePiece looks for the
  * lowest score among normal pieces only. */
 static void build_trie(unigram *m, const lm_tokenizer *tk)
@@ -120,12 +130,14 @@ static void build_trie(unigram *m, const lm_tokenizer *tk)
     for (size_t i = 0; i < n; i++) {
         m->scores[i] = m->single ? (float)tk->vocab.scores[i] : tk->vocab.scores[i];
         bool hidden = tk->special[i] || (m->single && is_byte(m, (int32_t)i));
-        if (!m->single || !hidden) lowest = fmin(lowest, m->scores[i]);
+        if (!m->single || !(hidden || is_user(tk, (int32_t)i))) lowest = fmin(lowest, m->scores[i]);
         if (hidden) continue;
         keys[kept] = tk->vocab.texts[i];
         values[kept++] = (int32_t)i;
     }
     m->unknown_score = lowest - unknown_penalty;
+    for (int i = 0; i < tk->n_added; i++)
+        if (tk->added[i].piece && tk->added[i].id < tk->vocab.n_scores) m->scores[tk->added[i].id] = user_score(tk->added[i].text);
     lm_trie_build(&m->trie, keys, values, kept);
     free(keys);
     free(values);
