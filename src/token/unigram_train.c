@@ -5,8 +5,7 @@
  *     probabilities make that likeliest (with a sparse Dirichlet prior: log p = digamma(n) - digamma(sum),
  *     which starves the rare ones);
  *   - pruning: of the pieces a quarter goes, those without which the text loses least,
- * until the vocabulary has its size.  Single characters always stay.  Where SentencePiece ends the pruning at
- * 1.1 times the size and takes the likeliest of those, here the last round prunes to the size by loss too. */
+ * until the vocabulary has 1.1 times its size; the likeliest of those are taken.  Single characters stay. */
 #include "base/log.h"
 #include "base/thread.h"
 #include "token/learn.h"
@@ -20,7 +19,7 @@
 #include <string.h>
 
 enum { SEEDS = 1000000, ROUNDS = 2, MOST_LETTERS = 1 << 25 };
-static const double shrink = 0.75, rarest = 0.5;         /* a piece that is expected less often goes */
+static const double shrink = 0.75, spare = 1.1, rarest = 0.5;   /* a piece that is expected less often goes */
 
 /* ---- words into letters ---------------------------------------------------------------------- */
 
@@ -152,13 +151,14 @@ static void prune(lm_lattice *l, int size)
 static void train(lm_lattice *l, int size, const lm_vocab_options *o)
 {
     lm_lattice_seed(l, lm_sentence_longest(o), o->min_frequency < 2 ? 2 : o->min_frequency, SEEDS);
-    for (bool enough = false; !enough;) {
+    int enough = (int)(spare * size);
+    for (;;) {
         for (int i = 0; i < ROUNDS; i++) {
             if (o->progress) o->progress(o->context, "pieces", l->n_pieces, size);
             improve(l);
         }
-        enough = l->n_pieces <= size;
-        if (!enough) prune(l, (int)fmax(size, shrink * l->n_pieces));
+        if (l->n_pieces <= enough) return;
+        prune(l, (int)fmax(enough, shrink * l->n_pieces));
     }
 }
 
@@ -176,21 +176,33 @@ static int best_score_first(const void *a, const void *b)
     return (x->id > y->id) - (x->id < y->id);
 }
 
-static void make_pieces(lm_pieces_made *made, const lm_lattice *l, const lm_letters *letters, const lm_vocab_options *o)
+static void spell(lm_str *out, const lm_lattice *l, int id, const lm_letters *letters)
+{
+    lm_str_clear(out);
+    if (id < l->n_letters) {                             /* it may be asked for and stand nowhere */
+        lm_str_put_rune(out, letters->items[id].rune);
+        return;
+    }
+    const uint16_t *text = l->letters + l->pieces[id].at;
+    for (uint32_t i = 0; i < l->pieces[id].length; i++) lm_str_put_rune(out, letters->items[text[i] - 1].rune);
+}
+
+/* All letters, and the likeliest of the rest. */
+static void make_pieces(lm_pieces_made *made, const lm_lattice *l, int size, const lm_letters *letters, const lm_vocab_options *o)
 {
     learned_piece *list = lm_malloc((size_t)l->n_pieces * sizeof *list);
     for (int i = 0; i < l->n_pieces; i++) list[i] = (learned_piece){ l->scores[i], i };
     qsort(list, (size_t)l->n_pieces, sizeof *list, best_score_first);
     lm_sentence_begin(made, o);
     lm_str text = {0};
-    for (int i = 0; i < l->n_pieces; i++) {
-        const lm_unigram_piece *piece = &l->pieces[list[i].id];
-        bool letter = list[i].id < l->n_letters;         /* it may be asked for and stand nowhere */
-        lm_str_clear(&text);
-        if (letter) lm_str_put_rune(&text, letters->items[list[i].id].rune);
-        for (uint32_t j = 0; j < piece->length && !letter; j++) lm_str_put_rune(&text, letters->items[l->letters[piece->at + j] - 1].rune);
+    for (int i = 0, room = size - l->n_letters; i < l->n_pieces; i++) {
+        bool letter = list[i].id < l->n_letters;
+        if (!letter && !room) continue;
+        spell(&text, l, list[i].id, letters);
         lm_span span = lm_span_of(text.data, text.len);
-        if (!lm_sentence_is_reserved(o, span)) lm_sentence_put(made, span, (float)list[i].score);
+        if (lm_sentence_is_reserved(o, span)) continue;
+        lm_sentence_put(made, span, (float)list[i].score);
+        room -= !letter;
     }
     lm_str_free(&text);
     free(list);
@@ -212,8 +224,9 @@ static lm_status learn(lm_json *document, lm_words *words, const lm_vocab_option
         lm_pieces_made made = {0};
         make_lattice(&lattice, words, &letters);
         lm_words_free(words);
-        train(&lattice, (int)o->vocab_size - reserved, o);
-        make_pieces(&made, &lattice, &letters, o);
+        int size = (int)o->vocab_size - reserved;
+        train(&lattice, size, o);
+        make_pieces(&made, &lattice, size, &letters, o);
         lm_lattice_free(&lattice);
         lm_sentence_finish(document, &made, o, true);
         lm_sentence_free(&made);
