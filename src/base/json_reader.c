@@ -2,8 +2,10 @@
  *
  * An integer that does not fit 64 bits (tokenizer_config.json says model_max_length:
  * 1000000000000000019884624838656) is a real number. */
+#define _GNU_SOURCE
 #include "base/json_reader.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <locale.h>
 #include <math.h>
@@ -98,7 +100,7 @@ bool lm_json_key(lm_json_reader *r, lm_str *buffer, lm_span *key)
     if (!next_entry(r, '}')) return false;
     if (skip_blanks(r) != '"') return expected(r, "a key");
     if (!lm_json_string(r, buffer, key)) return false;
-    if (memchr(key->data, 0, key->len)) return lm_json_wrong(r, "a key with a zero byte");
+    if (key->data == buffer->data && memchr(key->data, 0, key->len)) return lm_json_wrong(r, "a key with a zero byte");
     if (skip_blanks(r) != ':') return expected(r, "':'");
     r->at++;
     return true;
@@ -106,23 +108,33 @@ bool lm_json_key(lm_json_reader *r, lm_str *buffer, lm_span *key)
 
 /* ---- strings -------------------------------------------------------------------------------- */
 
-/* Over the characters that stand for themselves. */
+static const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+
+/* The high bit of each byte of x that is 0; above the lowest one there may be more. */
+static inline uint64_t zero_bytes(uint64_t x) { return (x - ones) & ~x & highs; }
+
+/* The same for bytes that end a run: control characters, the quote and the backslash. */
+static inline uint64_t ending_bytes(uint64_t x)
+{
+    return ((x - ones * 0x20) & ~x & highs) | zero_bytes(x ^ ones * '"') | zero_bytes(x ^ ones * '\\');
+}
+
+/* Over the characters that stand for themselves: eight bytes at a time to where the run ends, then its
+ * UTF-8, if there is any. */
 static inline void plain_run(lm_json_reader *r)
 {
-    const char *p = r->at, *end = r->end;
-    while (p < end) {
-        uint8_t c = (uint8_t)*p;
-        if (c < 0x80) {
-            if (c < 0x20 || c == '"' || c == '\\') break;
-            p++;
-            continue;
-        }
-        uint32_t rune;
-        int length = lm_utf8_decode(p, (size_t)(end - p), &rune);
-        if (!length) break;
-        p += length;
+    const char *p = r->at;
+    uint64_t high = 0, ending = 0;
+    for (uint64_t x; r->end - p >= 8; p += 8) {
+        memcpy(&x, p, sizeof x);
+        x = le64toh(x);
+        ending = ending_bytes(x);
+        high |= x & highs & (ending ? (ending & -ending) - 1 : UINT64_MAX);
+        if (ending) break;
     }
-    r->at = p;
+    if (ending) p += __builtin_ctzll(ending) / 8;
+    else for (; p < r->end && (uint8_t)*p >= 0x20 && *p != '"' && *p != '\\'; p++) high |= (uint8_t)*p & 0x80;
+    r->at = high ? r->at + lm_utf8_valid(r->at, (size_t)(p - r->at)) : p;
 }
 
 /* Four hexadecimal digits; -1 where they are none. */
@@ -280,8 +292,22 @@ static bool any_number(lm_json_reader *r, bool *integer, int64_t *i, double *rea
     return !isinf(*real) || lm_json_wrong(r, "a number past the largest double");
 }
 
+/* The common case: up to 18 digits and nothing else. */
+static inline bool small_integer(lm_json_reader *r, int64_t *out)
+{
+    if (r->status || skip_blanks(r) < '1' || *r->at > '9') return false;
+    const char *p = r->at, *limit = r->end - p > 18 ? p + 18 : r->end;
+    int64_t value = 0;
+    for (; p < limit && *p >= '0' && *p <= '9'; p++) value = value * 10 + (*p - '0');
+    if (p == limit || *p == '.' || *p == 'e' || *p == 'E') return false;
+    r->at = p;
+    *out = value;
+    return true;
+}
+
 bool lm_json_integer(lm_json_reader *r, int64_t *out)
 {
+    if (small_integer(r, out)) return true;
     bool integer;
     double real;
     if (!any_number(r, &integer, out, &real)) return false;

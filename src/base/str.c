@@ -161,6 +161,13 @@ int lm_utf8_decode(const char *p, size_t n, uint32_t *rune)
     return len;
 }
 
+/* The length of a character of one or two bytes, the common ones; 0 for another. */
+static inline int plain_length(const uint8_t *p, size_t n)
+{
+    if (p[0] < 0x80) return 1;
+    return p[0] >= 0xC2 && p[0] < 0xE0 && n > 1 && (p[1] & 0xC0) == 0x80 ? 2 : 0;
+}
+
 size_t lm_utf8_valid(const char *p, size_t n)
 {
     size_t i = 0;
@@ -174,7 +181,8 @@ size_t lm_utf8_valid(const char *p, size_t n)
             }
         }
         uint32_t rune;
-        int len = lm_utf8_decode(p + i, n - i, &rune);
+        int len = plain_length((const uint8_t *)p + i, n - i);
+        if (len == 0) len = lm_utf8_decode(p + i, n - i, &rune);
         if (len == 0) return i;
         i += (size_t)len;
     }
