@@ -6,6 +6,9 @@
  *       for a range of k             pack b's part, once for all threads: the slab
  *         for blocks of rows         one thread: packs a's part, then runs over the tiles
  *
+ * Where all rows are one block (a prompt of some words), each thread packs the columns that it multiplies
+ * next, where its level 2 keeps them: b is read once and its packed form never goes to memory.
+ *
  * Partial sums rest in c when it is f32, else in room beside the slab.  A tile that has its last
  * contribution gets bias and activation before it leaves the cache.
  *
@@ -40,6 +43,10 @@ static const void *address(const void *x, lm_dtype type, int64_t i)
 {
     return (const char *)x + i * (type == LM_F32 ? 4 : 2);
 }
+
+/* a[i, p] and b[p, j] as the product sees them. */
+static const void *a_at(const lm_gemm *g, int64_t i, int64_t p) { return address(g->a, g->at, g->trans_a ? p * g->lda + i : i * g->lda + p); }
+static const void *b_at(const lm_gemm *g, int64_t p, int64_t j) { return address(g->b, g->bt, g->trans_b ? j * g->ldb + p : p * g->ldb + j); }
 
 /* ---- the end of a tile ------------------------------------------------------- */
 
@@ -116,8 +123,7 @@ static void run_tasks(int64_t begin, int64_t end, void *context)
         int64_t r = row_panels * rb / s->row_blocks * GEMM_MR;
         int64_t m = least(row_panels * (rb + 1) / s->row_blocks * GEMM_MR, s->m) - r, i = s->i0 + r;
         if (rb != packed)
-            gemm_pack_a(a, address(g->a, g->at, g->trans_a ? s->p0 * g->lda + i : i * g->lda + s->p0), g->at, g->lda,
-                        g->trans_a, m, s->k);
+            gemm_pack_a(a, a_at(g, i, s->p0), g->at, g->lda, g->trans_a, m, s->k);
         packed = rb;
         tiles(s, a, i, m, col_panels * cb / s->col_blocks, col_panels * (cb + 1) / s->col_blocks);
     }
@@ -128,8 +134,7 @@ static void pack_slab(int64_t begin, int64_t end, void *context)
     const step *s = context;
     const lm_gemm *g = s->g;
     int64_t j = s->j0 + begin * GEMM_NR, n = least(s->n, end * GEMM_NR) - begin * GEMM_NR;
-    gemm_pack_b(s->slab + begin * GEMM_NR * s->k, address(g->b, g->bt, g->trans_b ? j * g->ldb + s->p0 : s->p0 * g->ldb + j),
-                g->bt, g->ldb, g->trans_b, s->k, n);
+    gemm_pack_b(s->slab + begin * GEMM_NR * s->k, b_at(g, s->p0, j), g->bt, g->ldb, g->trans_b, s->k, n);
 }
 
 /* Blocks of rows that a thread can pack, as many for each thread; then of columns, until the
@@ -149,8 +154,6 @@ static void run_step(step *s)
     lm_parallel(s->row_blocks * s->col_blocks, 1, run_tasks, s);
 }
 
-/* ---- the whole --------------------------------------------------------------- */
-
 static float *room_for(int64_t floats)
 {
     size_t bytes = ((size_t)floats * sizeof(float) + 64) / 64 * 64;
@@ -158,6 +161,55 @@ static float *room_for(int64_t floats)
     if (!room) LM_BUG("gemm: no memory for %zu bytes of packed operands", bytes);
     return room;
 }
+
+/* ---- one block of rows ------------------------------------------------------- */
+
+typedef struct slim {
+    const lm_gemm *g;
+    float *a;                          /* all of it, packed range by range, `room` floats apart */
+    int64_t ranges, depth, room;
+} slim;
+
+static int64_t range_length(const slim *w, int64_t range) { return least(w->depth, w->g->k - range * w->depth); }
+
+static void pack_ranges(int64_t begin, int64_t end, void *context)
+{
+    const slim *w = context;
+    const lm_gemm *g = w->g;
+    for (int64_t range = begin; range < end; range++)
+        gemm_pack_a(w->a + range * w->room, a_at(g, 0, range * w->depth), g->at, g->lda, g->trans_a, g->m, range_length(w, range));
+}
+
+static void run_columns(int64_t begin, int64_t end, void *context)
+{
+    const slim *w = context;
+    const lm_gemm *g = w->g;
+    _Alignas(64) float slab[COLS_LEAST * K_MOST], sums[ROWS_MOST * COLS_LEAST];
+    for (int64_t block = begin; block < end; block++) {
+        int64_t j = block * COLS_LEAST;
+        step s = { .g = g, .m = g->m, .j0 = j, .n = least(COLS_LEAST, g->n - j), .slab = slab,
+                   .sums = g->ct == LM_F32 ? (float *)g->c + j : sums, .ld_sums = g->ct == LM_F32 ? g->ldc : COLS_LEAST };
+        for (int64_t range = 0; range < w->ranges; range++) {
+            s.p0 = range * w->depth;
+            s.k = range_length(w, range);
+            s.first = range == 0;
+            s.last = range == w->ranges - 1;
+            gemm_pack_b(slab, b_at(g, s.p0, j), g->bt, g->ldb, g->trans_b, s.k, s.n);
+            tiles(&s, w->a + range * w->room, 0, g->m, 0, ceil_div(s.n, GEMM_NR));
+        }
+    }
+}
+
+static void slim_product(const lm_gemm *g, int64_t ranges, int64_t depth)
+{
+    slim w = { .g = g, .ranges = ranges, .depth = depth, .room = gemm_room_a(g->m, depth) };
+    w.a = room_for(ranges * w.room);
+    lm_parallel(ranges, 1 + (1 << 16) / (g->m * depth + 1), pack_ranges, &w);
+    lm_parallel(ceil_div(g->n, COLS_LEAST), 1, run_columns, &w);
+    free(w.a);
+}
+
+/* ---- the whole --------------------------------------------------------------- */
 
 void gemm_product(const lm_gemm *g)
 {
@@ -167,9 +219,14 @@ void gemm_product(const lm_gemm *g)
         return;
     }
     int64_t ranges = g->k > 0 ? ceil_div(g->k, K_MOST) : 1, cols = least(g->n, COLS_MOST);
+    int64_t depth = ceil_div(ceil_div(g->k, ranges), 4) * 4;   /* 4: packing's unit */
+    if (g->m <= ROWS_MOST / GEMM_MR * GEMM_MR) {
+        slim_product(g, ranges, depth);
+        return;
+    }
     bool sums_apart = g->ct != LM_F32 && ranges > 1;
     int64_t rows = sums_apart ? least(g->m, SUM_ROWS_MOST) : g->m;
-    int64_t depth = ceil_div(ceil_div(g->k, ranges), 4) * 4, slab = gemm_room_b(depth, cols);   /* 4: packing's unit */
+    int64_t slab = gemm_room_b(depth, cols);
     float *room = room_for(slab + (sums_apart ? rows * cols : 0));
     step s = { .g = g, .slab = room };
     for (s.i0 = 0; s.i0 < g->m; s.i0 += rows)

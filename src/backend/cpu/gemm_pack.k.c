@@ -84,29 +84,45 @@ LM_INLINE void pack_lines(float *out, const void *x, lm_dtype type, int64_t ld, 
 
 /* ---- lines across k: a copy -------------------------------------------------- */
 
-LM_INLINE void pack_across(float *out, const void *x, lm_dtype type, int64_t ld, int64_t valid, int64_t k, int width)
+/* Panels that are filled side by side: a stored row is read in runs of more than one cache line. */
+enum { GROUP = 8 };
+
+LM_INLINE void copy_run(float *out, const void *x, lm_dtype type, int64_t at, int width)
 {
-    if (valid < width) {
-        for (int64_t p = 0; p < k; p++)
-            for (int i = 0; i < width; i++) out[p * width + i] = i < valid ? lm_weight_at(x, type, p * ld + i) : 0;
-        return;
+    for (int i = 0; i < width; i += LANES) {
+        if (i + LANES <= width) vec_store_f32(out + i, vec_load(x, type, at + i));
+        else vec_store_part(out + i, LM_F32, 0, vec_load_part(x, type, at + i, width - i), width - i);
     }
+}
+
+/* One panel, of which `valid` < width lines exist. */
+LM_INLINE void pack_edge(float *out, const void *x, lm_dtype type, int64_t ld, int64_t valid, int64_t k, int width)
+{
     for (int64_t p = 0; p < k; p++)
-        for (int i = 0; i < width; i += LANES) {
-            if (i + LANES <= width) vec_store_f32(out + p * width + i, vec_load(x, type, p * ld + i));
-            else vec_store_part(out + p * width + i, LM_F32, 0, vec_load_part(x, type, p * ld + i, width - i), width - i);
-        }
+        for (int i = 0; i < width; i++) out[p * width + i] = i < valid ? lm_weight_at(x, type, p * ld + i) : 0;
+}
+
+LM_INLINE void pack_across(float *out, const void *x, lm_dtype type, int64_t ld, int64_t lines, int64_t k, int width)
+{
+    int64_t whole = lines / width;
+    for (int64_t first = 0; first < whole; first += GROUP) {
+        int64_t end = least(first + GROUP, whole);
+        for (int64_t p = 0; p < k; p++)
+            for (int64_t panel = first; panel < end; panel++) copy_run(out + (panel * k + p) * width, x, type, p * ld + panel * width, width);
+    }
+    if (whole * width < lines) pack_edge(out + whole * width * k, address(x, type, whole * width), type, ld, lines - whole * width, k, width);
 }
 
 /* ---- whole operands ---------------------------------------------------------- */
 
 LM_INLINE void pack(float *out, const void *x, lm_dtype type, int64_t ld, bool along, int64_t lines, int64_t k, int width)
 {
-    for (int64_t i = 0; i < lines; i += width, out += width * k) {
-        int64_t valid = least(width, lines - i);
-        if (along) pack_lines(out, address(x, type, i * ld), type, ld, valid, k, width);
-        else pack_across(out, address(x, type, i), type, ld, valid, k, width);
+    if (!along) {
+        pack_across(out, x, type, ld, lines, k, width);
+        return;
     }
+    for (int64_t i = 0; i < lines; i += width, out += width * k)
+        pack_lines(out, address(x, type, i * ld), type, ld, least(width, lines - i), k, width);
 }
 
 /* One copy of `pack` per element type. */
