@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CACHE_FROM = 4096 };          /* one text shorter than this does not pay for a cache */
+enum {
+    CACHE_FROM = 4096,               /* one text shorter than this does not pay for a cache */
+    PARALLEL_FROM = 1 << 20,         /* one shorter than this is soon done by one thread */
+};
 enum { PIECE, RAW };                 /* kinds of words in the cache */
 
 static const size_t longest_text = (size_t)256 << 20;   /* models count places in 32 bits */
@@ -28,13 +31,17 @@ struct lm_encoder {
 
 /* ---- ids ---------------------------------------------------------------------------------- */
 
+void lm_ids_reserve(lm_ids *ids, size_t cap)
+{
+    if (cap <= ids->cap) return;
+    ids->cap = ids->cap + ids->cap / 2 > cap ? ids->cap + ids->cap / 2 : cap;
+    if (ids->cap < 32) ids->cap = 32;
+    ids->data = lm_realloc(ids->data, ids->cap * sizeof *ids->data);
+}
+
 void lm_ids_append(lm_ids *ids, const int32_t *data, size_t n)
 {
-    if (ids->len + n > ids->cap) {
-        size_t cap = ids->cap + ids->cap / 2 > ids->len + n ? ids->cap + ids->cap / 2 : ids->len + n;
-        ids->cap = cap < 32 ? 32 : cap;
-        ids->data = lm_realloc(ids->data, ids->cap * sizeof *ids->data);
-    }
+    lm_ids_reserve(ids, ids->len + n);
     if (n) memcpy(ids->data + ids->len, data, n * sizeof *data);
     ids->len += n;
 }
@@ -254,6 +261,18 @@ static void begin(lm_encoder *e, lm_ids *out, size_t n, lm_err *err)
         e->cache = lm_cache_new(e->keeps ? SIZE_MAX : n / 4);
 }
 
+static lm_status too_long(size_t n, lm_err *err)
+{
+    return lm_fail(err, LM_E_UNSUPPORTED, "a text of %zu bytes that cannot be divided: at most %zu are encoded at once", n, longest_text);
+}
+
+lm_status lm_encoder_part(lm_encoder *e, lm_ids *out, lm_span text, lm_place place, unsigned flags, lm_err *err)
+{
+    if (text.len > longest_text) return too_long(text.len, err);
+    begin(e, out, text.len, err);
+    return text.len ? encode_text(e, text, place, flags & LM_ENCODE_ALLOW_SPECIAL) : LM_OK;
+}
+
 lm_status lm_encoder_section(lm_encoder *e, lm_ids *out, lm_span text, bool first, lm_err *err)
 {
     begin(e, out, text.len, err);
@@ -272,10 +291,9 @@ const lm_added *lm_encoder_specials(lm_encoder *e)
 lm_status lm_encoder_run(lm_encoder *e, lm_ids *out, const char *text, size_t n, unsigned flags, lm_err *err)
 {
     const lm_tokenizer *tk = e->tk;
-    if (n > longest_text) return lm_fail(err, LM_E_UNSUPPORTED, "a text of %zu bytes: at most %zu are encoded at once", n, longest_text);
-    begin(e, out, n, err);
+    if (n >= PARALLEL_FROM && tk->cuts[' ']) return lm_encode_parallel(tk, out, text, n, flags, err);
     if (flags & LM_ENCODE_BOS) lm_ids_append(out, tk->before.data, tk->before.len);
-    if (n) LM_TRY(encode_text(e, lm_span_of(text, n), LM_PLACE_FIRST, flags & LM_ENCODE_ALLOW_SPECIAL));
+    LM_TRY(lm_encoder_part(e, out, lm_span_of(text, n), LM_PLACE_FIRST, flags, err));
     if (flags & LM_ENCODE_EOS) lm_ids_append(out, tk->after.data, tk->after.len);
     return LM_OK;
 }

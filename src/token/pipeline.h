@@ -245,6 +245,9 @@ lm_status lm_encoder_pieces(lm_encoder *encoder, const char *text, size_t n, voi
 /* A part of a text between special tokens, none of which is read in it; `first`: it begins the text. */
 lm_status lm_encoder_section(lm_encoder *encoder, lm_ids *out, lm_span text, bool first, lm_err *err);
 
+/* A part of a text that was cut where it divides: the pipeline without what it puts around texts. */
+lm_status lm_encoder_part(lm_encoder *encoder, lm_ids *out, lm_span text, lm_place place, unsigned flags, lm_err *err);
+
 /* The special tokens as they are written, whatever normalisation makes of them. */
 const lm_added *lm_encoder_specials(lm_encoder *encoder);
 

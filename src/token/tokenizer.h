@@ -30,6 +30,7 @@ typedef struct lm_ids {
 } lm_ids;
 void lm_ids_push(lm_ids *ids, int32_t id);
 void lm_ids_append(lm_ids *ids, const int32_t *data, size_t n);
+void lm_ids_reserve(lm_ids *ids, size_t cap);
 void lm_ids_clear(lm_ids *ids);                          /* keeps the memory */
 void lm_ids_free(lm_ids *ids);                           /* takes NULL */
 
@@ -55,11 +56,25 @@ enum {
  * match limit on this text. */
 lm_status lm_encode(const lm_tokenizer *tk, lm_ids *out, const char *text, size_t n, unsigned flags, lm_err *err);
 
-/* The same work for many texts: keeps a cache of words between calls.  One per thread. */
+/* The same work for many texts: keeps a cache of words between calls.  One per thread.  A text of more than
+ * a mebibyte is given to all threads, outside of parallel loops. */
 typedef struct lm_encoder lm_encoder;
 lm_encoder *lm_encoder_new(const lm_tokenizer *tk);
 void lm_encoder_free(lm_encoder *encoder);               /* takes NULL */
 lm_status lm_encoder_run(lm_encoder *encoder, lm_ids *out, const char *text, size_t n, unsigned flags, lm_err *err);
+
+/* The same ids with all threads (lm_threads), for a long text.  Where it is not certain that the pipeline
+ * divides texts, one thread does it. */
+lm_status lm_encode_parallel(const lm_tokenizer *tk, lm_ids *out, const char *text, size_t n, unsigned flags, lm_err *err);
+
+/* The same for a text that comes in parts and may be larger than memory.  Each push appends the ids that are
+ * certain, the last ones come from finish, after which another text may begin.  Holds about 8 MiB of text,
+ * or all of it where it does not divide. */
+typedef struct lm_text_encoder lm_text_encoder;
+lm_text_encoder *lm_text_encoder_new(const lm_tokenizer *tk, unsigned flags);
+void lm_text_encoder_free(lm_text_encoder *encoder);     /* takes NULL */
+lm_status lm_text_encoder_push(lm_text_encoder *encoder, lm_ids *out, const char *text, size_t n, lm_err *err);
+lm_status lm_text_encoder_finish(lm_text_encoder *encoder, lm_ids *out, lm_err *err);
 
 /* A text whose parts have different rights and fates, as a chat has. */
 typedef struct lm_parts {
