@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -28,6 +29,7 @@ struct lm_stream {
     ZSTD_DStream *zstd;
     size_t max_line;
     int64_t number, place;
+    int64_t size, read;                      /* of the file, as it lies; size 0: not known */
 };
 
 /* ---- bytes of the file ------------------------------------------------------- */
@@ -44,6 +46,7 @@ static lm_status read_in(lm_stream *s, size_t want, lm_err *err)
         if (n < 0) return lm_fail(err, LM_E_IO, "%s: cannot read: %s", s->name, strerror(errno));
         s->in_end = n == 0;
         s->in_len += (size_t)n;
+        s->read += n;
     }
     return LM_OK;
 }
@@ -148,6 +151,8 @@ lm_status lm_stream_open(lm_stream **out, const char *path, lm_err *err)
     s->in = lm_malloc(IN_BYTES);
     s->out = lm_malloc(OUT_BYTES);
     s->max_line = (size_t)1 << 30;
+    struct stat info;
+    if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode)) s->size = info.st_size;
     lm_status status = start(s, err);
     if (status == LM_OK) *out = s;
     else lm_stream_close(s);
@@ -217,4 +222,10 @@ lm_status lm_stream_read(lm_stream *s, void *buffer, size_t n, size_t *got, lm_e
 
 const char *lm_stream_name(const lm_stream *s) { return s->name; }
 int64_t lm_stream_number(const lm_stream *s) { return s->number; }
+double lm_stream_fraction(const lm_stream *s)
+{
+    double unread = (double)(s->in_len - s->in_at);
+    return s->size > 0 ? ((double)s->read - unread) / (double)s->size : 0;
+}
+
 int64_t lm_stream_place(const lm_stream *s) { return s->place; }

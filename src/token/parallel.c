@@ -128,6 +128,7 @@ static void begin(lm_text_encoder *e, lm_ids *out)
 static lm_status encode_front(lm_text_encoder *e, lm_ids *out, size_t n, lm_err *err)
 {
     begin(e, out);
+    if (!n) return LM_OK;
     LM_TRY(encode_all(e, out, lm_span_of(e->text.data, n), e->begun ? LM_PLACE_INSIDE : LM_PLACE_FIRST, err));
     e->begun = true;
     e->text.len -= n;
