@@ -12,7 +12,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 
 import corpus
 
-SIZE = 1200
+SIZE, PIECES, MOST_CHARACTERS = 1200, 4000, 500     # of vocabularies; of those of Unigram, which wants every character
 BYTES = [f"<0x{b:02X}>" for b in range(256)]
 ALPHABET = sorted(pre_tokenizers.ByteLevel.alphabet())
 
@@ -88,7 +88,7 @@ def with_bytes(specials, learnt_by, finished):
     """BPE with byte fallback: the pieces <0xXX> are ordinary vocabulary and no special tokens, so the model is
     made anew from what was learnt."""
     import json
-    vocabulary = learn(learnt_by, [*specials, *BYTES], limit_alphabet=600)
+    vocabulary = learn(learnt_by, [*specials, *BYTES], limit_alphabet=MOST_CHARACTERS)
     learnt = json.loads(vocabulary.to_str())["model"]["merges"]
     tokenizer = Tokenizer(models.BPE(vocabulary.get_vocab(), [tuple(m) for m in learnt], unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     finished(tokenizer)
@@ -211,7 +211,7 @@ def bert(**settings):
     tokenizer.normalizer = normalizers.BertNormalizer(**settings)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece(prefix="##")
-    learn(tokenizer, ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"], trainers.WordPieceTrainer, limit_alphabet=500)
+    learn(tokenizer, ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"], trainers.WordPieceTrainer, limit_alphabet=MOST_CHARACTERS)
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     return tokenizer
 
@@ -241,7 +241,7 @@ def unigram(specials, normalizer, pre_tokenizer, before, after):
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, pre_tokenizer
     tokenizer.decoder = decoders.Metaspace("▁", "always")
-    learn(tokenizer, specials, trainers.UnigramTrainer, natural=True, vocab_size=4000, unk_token="<unk>")
+    learn(tokenizer, specials, trainers.UnigramTrainer, natural=True, vocab_size=PIECES, unk_token="<unk>")
     tokenizer.post_processor = template(before, after, [(t, tokenizer.token_to_id(t)) for t in (before, after) if t])
     return tokenizer
 

@@ -1,6 +1,7 @@
 """The committed golden data is what its manifest says, and what its script computes today."""
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 
@@ -32,3 +33,10 @@ def test_the_script_computes_the_same_numbers(topic, tmp_path):
         assert committed.keys() == fresh.keys()
         for name in committed:   # another CPU sums in another order
             torch.testing.assert_close(fresh[name], committed[name], rtol=2e-4, atol=2e-5, msg=lambda m: f"{file} {name}: {m}")
+
+
+def test_the_libraries_make_the_same_ids_of_the_committed_tokenizers(tmp_path):
+    shutil.copytree(GOLDEN / "token", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "expect.json").unlink()
+    subprocess.run([sys.executable, ROOT / "tools/golden/vocabularies.py", tmp_path], check=True, capture_output=True)
+    assert json.loads((tmp_path / "expect.json").read_text()) == json.loads((GOLDEN / "token/expect.json").read_text())

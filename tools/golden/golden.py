@@ -109,7 +109,7 @@ def write_json(path, document):
     path.write_text(json.dumps(document, indent=2) + "\n")
 
 
-def write_manifest(folder, script, seed):
+def write_manifest(folder, script, seed, libraries=("torch", "transformers", "peft", "safetensors")):
     """folder/manifest.json: which script and versions made every file under folder, and its sha256."""
     files = sorted(f for f in folder.rglob("*") if f.is_file() and f.name != "manifest.json")
     for f in files:
@@ -118,7 +118,7 @@ def write_manifest(folder, script, seed):
         "script": f"tools/golden/{pathlib.Path(script).name}",
         "seed": seed,
         "versions": {p: importlib.metadata.version(p).split("+")[0]
-                     for p in ("torch", "transformers", "peft", "safetensors")},
+                     for p in libraries},
         "sha256": {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files},
     })
 
