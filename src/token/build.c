@@ -175,8 +175,8 @@ static void drop_idle(lm_tokenizer *tk)
 
 static lm_status push_known(lm_tokenizer *tk, lm_ids *ids, int64_t id, const char *name, lm_err *err)
 {
-    if (id < 0 || id >= tk->vocab.n)
-        return lm_fail(err, LM_E_FORMAT, "%s: post_processor: id %lld, the vocabulary has %d", name, (long long)id, tk->vocab.n);
+    if (id < 0 || id >= tk->vocab.n || !tk->vocab.texts[id].data)
+        return lm_fail(err, LM_E_FORMAT, "%s: post_processor: no token of the vocabulary has the id %lld", name, (long long)id);
     lm_ids_push(ids, (int32_t)id);
     return LM_OK;
 }

@@ -1,0 +1,11 @@
+/* tokenizer.bin of llama2.c: a clear error or a tokenizer that can be used. */
+#include "fuzz/tokenizer.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char *path = fuzz_write("fuzz.llama2c_vocab", data, size);
+    fuzz_tokenizer(path);
+    remove(path);
+    free(path);
+    return 0;
+}
