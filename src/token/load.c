@@ -52,7 +52,7 @@ static lm_status read_file(reading *r, const char *path, lm_err *err)
     lm_mapping file;
     LM_TRY(lm_file_map(&file, path, err));
     lm_span head = lm_span_of((const char *)file.data, file.size < HEAD ? file.size : HEAD);
-    size_t blank = 0;
+    size_t blank = head.len >= 3 && !memcmp(head.data, "\xEF\xBB\xBF", 3) ? 3 : 0;   /* a byte order mark */
     while (blank < head.len && strchr(" \t\r\n", head.data[blank])) blank++;
     bool json = blank < head.len && head.data[blank] == '{';
     const lm_token_format *found = NULL;
