@@ -28,7 +28,7 @@ static const lm_option options[] = {
     LM_OPTION(REAL, train_values, coverage, "character-coverage", .fallback = "0.9995", .help = "sentencepiece-bpe, unigram: the share of the text whose characters are kept", .min = 0, .max = 1),
     LM_OPTION(LIST, train_values, alphabet, "alphabet", .metavar = "LETTERS,...", .help = "characters that are kept whether they occur or not"),
     LM_OPTION(FLAG, train_values, initial_alphabet, "initial-alphabet", .fallback = "true", .help = "bpe: all 256 bytes, also those that do not occur"),
-    LM_OPTION(STRING, train_values, normalizer, "normalizer", .metavar = "FORM", .help = "none, nfc, nfd, nfkc or nfkd first"),
+    LM_OPTION(STRING, train_values, normalizer, "normalizer", .metavar = "FORM", .help = "none, nfc, nfd, nfkc or nfkd first; for sentencepiece-bpe and unigram also nmt_nfkc, their default"),
     LM_OPTION(STRING, train_values, pattern, "pattern", .metavar = "REGEX", .help = "bpe: how text is cut before: gpt2 (the default), llama3, qwen2, cl100k, o200k, or an expression"),
     LM_OPTION(FLAG, train_values, add_prefix_space, "add-prefix-space", .help = "bpe: a space in front of every text"),
     LM_OPTION(FLAG, train_values, lowercase, "lowercase", .help = "wordpiece: lower case without accents, which takes Hangul apart too"),

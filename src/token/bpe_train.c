@@ -11,7 +11,7 @@
 
 static lm_status pipeline(lm_json **document, const lm_vocab_options *options, lm_err *err)
 {
-    LM_TRY(lm_train_check(options, err));
+    LM_TRY(lm_train_check(options, false, err));
     const char *named = options->pattern ? lm_expression_named(options->pattern) : NULL;
     lm_json *pretokeniser = options->pattern ? lm_document_byte_split(named ? named : options->pattern)
                                              : lm_document_byte_level(options->add_prefix_space, true);

@@ -26,6 +26,10 @@ void lm_charsmap_free(lm_charsmap *map);
 size_t lm_charsmap_longest(const lm_charsmap *map, lm_span text, const char **result);
 size_t lm_charsmap_shortest(const lm_charsmap *map, lm_span text, const char **result);
 
+/* Appends the compiled map of SentencePiece's rule "nfkc", or with `nmt` that of "nmt_nfkc".  It knows the
+ * characters of the normal forms in unicode.h. */
+void lm_charsmap_nfkc(lm_str *out, bool nmt);
+
 /* Base64 (RFC 4648); false for bytes that are not. */
 bool lm_base64_decode(lm_str *out, lm_span text);
 void lm_base64_encode(lm_str *out, lm_span bytes);

@@ -34,8 +34,8 @@ void lm_learn_merges(lm_learned *learned, lm_vocab *vocab, lm_corpus *corpus, si
 
 /* ---- what trainers share around the loop ---- */
 
-/* Refuses settings that no training can follow. */
-lm_status lm_train_check(const lm_vocab_options *options, lm_err *err);
+/* Refuses settings that no training can follow; `sentencepiece`: its normaliser rules are known. */
+lm_status lm_train_check(const lm_vocab_options *options, bool sentencepiece, lm_err *err);
 
 /* The id that a special token will have: its place in options->specials, or -1. */
 int lm_train_special(const lm_vocab_options *options, const char *text);

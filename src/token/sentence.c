@@ -1,4 +1,5 @@
 #include "token/sentence.h"
+#include "token/charsmap.h"
 #include "token/learn.h"
 #include "token/unicode.h"
 #include "token/words.h"
@@ -124,29 +125,39 @@ bool lm_sentence_is_reserved(const lm_vocab_options *o, lm_span text)
 
 /* ---- documents --------------------------------------------------------------------------------------- */
 
-static lm_json *make_document(const lm_pieces_made *made, const lm_vocab_options *o, bool unigram)
+static lm_json *make_document(const lm_pieces_made *made, lm_span charsmap, const lm_vocab_options *o, bool unigram)
 {
     int bos = lm_train_special(o, "<s>"), eos = lm_train_special(o, "</s>");
     lm_sentencepiece s = {
-        .pieces = made->items, .n = made->n, .unk = lm_train_special(o, "<unk>"), .bos = bos, .eos = eos,
+        .pieces = made->items, .n = made->n, .unk = lm_train_special(o, "<unk>"), .bos = bos, .eos = eos, .charsmap = charsmap,
         .byte_fallback = !o->no_byte_fallback, .prefix = true, .squeeze = true, .prefix_once = true,
         .add_bos = bos >= 0, .add_eos = bos < 0 && eos >= 0,           /* as sentencepiece.c reads a .model */
     };
-    lm_json *document = unigram ? lm_document_unigram(&s) : lm_document_score_bpe(&s);
-    lm_json *form = lm_train_normaliser(o);
-    if (!json_is_null(form)) json_array_insert(json_object_get(json_object_get(document, "normalizer"), "normalizers"), 0, form);
-    json_decref(form);
+    return unigram ? lm_document_unigram(&s) : lm_document_score_bpe(&s);
+}
+
+/* NFKC in SentencePiece's way is a character map, the other forms are a step of their own. */
+static lm_json *first_document(const lm_pieces_made *made, const lm_vocab_options *o, bool unigram)
+{
+    const char *rule = o->normalizer ? o->normalizer : "nmt_nfkc";
+    bool nmt = !strcmp(rule, "nmt_nfkc");
+    lm_str map = {0};
+    if (nmt || !strcmp(rule, "nfkc")) lm_charsmap_nfkc(&map, nmt);
+    lm_json *document = make_document(made, lm_span_of(map.data, map.len), o, unigram);
+    if (!map.len && strcmp(rule, "none") != 0)
+        json_array_insert_new(json_object_get(json_object_get(document, "normalizer"), "normalizers"), 0, lm_train_normaliser(o));
+    lm_str_free(&map);
     return document;
 }
 
 static lm_status pipeline(lm_json **document, const lm_vocab_options *o, bool unigram, lm_err *err)
 {
-    LM_TRY(lm_train_check(o, err));
+    LM_TRY(lm_train_check(o, true, err));
     if (lm_train_special(o, "<unk>") < 0)
         return lm_fail(err, LM_E_USAGE, "the special tokens of SentencePiece: expected <unk> among them, for characters that are not covered");
     lm_pieces_made made = {0};
     lm_sentence_begin(&made, o);
-    *document = make_document(&made, o, unigram);
+    *document = first_document(&made, o, unigram);
     lm_sentence_free(&made);
     return LM_OK;
 }
@@ -156,7 +167,8 @@ lm_status lm_sentence_unigram_pipeline(lm_json **document, const lm_vocab_option
 
 void lm_sentence_finish(lm_json *document, const lm_pieces_made *made, const lm_vocab_options *o, bool unigram)
 {
-    lm_json *whole = make_document(made, o, unigram);
+    lm_json *whole = make_document(made, lm_span_of(NULL, 0), o, unigram);
+    json_object_del(whole, "normalizer");                /* that of the pipeline stays */
     json_object_update(document, whole);
     json_decref(whole);
 }

@@ -2,12 +2,13 @@
 
 #include <string.h>
 
-static lm_status check_normalizer(const char *name, lm_err *err)
+static lm_status check_normalizer(const char *name, bool sentencepiece, lm_err *err)
 {
     static const char *const known[] = { "none", "nfc", "nfd", "nfkc", "nfkd", NULL };
+    if (sentencepiece && !strcmp(name, "nmt_nfkc")) return LM_OK;
     for (const char *const *form = known; *form; form++)
         if (!strcmp(*form, name)) return LM_OK;
-    return lm_fail(err, LM_E_USAGE, "normalizer \"%s\": expected none, nfc, nfd, nfkc or nfkd", name);
+    return lm_fail(err, LM_E_USAGE, "normalizer \"%s\": expected none, nfc, nfd, nfkc%s", name, sentencepiece ? ", nfkd or nmt_nfkc" : " or nfkd");
 }
 
 static lm_status check_specials(const lm_strings *specials, lm_err *err)
@@ -30,7 +31,7 @@ static lm_status check_alphabet(const lm_strings *texts, lm_err *err)
     return LM_OK;
 }
 
-lm_status lm_train_check(const lm_vocab_options *o, lm_err *err)
+lm_status lm_train_check(const lm_vocab_options *o, bool sentencepiece, lm_err *err)
 {
     if (o->vocab_size < 1 || o->vocab_size > LM_MAX_TOKENS)
         return lm_fail(err, LM_E_USAGE, "a vocabulary of %lld tokens: expected 1..%d", (long long)o->vocab_size, LM_MAX_TOKENS);
@@ -40,7 +41,7 @@ lm_status lm_train_check(const lm_vocab_options *o, lm_err *err)
         return lm_fail(err, LM_E_USAGE, "character coverage %g: expected more than 0 and at most 1", o->character_coverage);
     LM_TRY(check_specials(&o->specials, err));
     LM_TRY(check_alphabet(&o->initial_alphabet, err));
-    return o->normalizer ? check_normalizer(o->normalizer, err) : LM_OK;
+    return o->normalizer ? check_normalizer(o->normalizer, sentencepiece, err) : LM_OK;
 }
 
 int lm_train_special(const lm_vocab_options *o, const char *text)

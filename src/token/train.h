@@ -21,7 +21,8 @@ typedef struct lm_vocab_options {
     lm_strings specials;             /* special tokens; they take the first ids */
     lm_strings initial_alphabet;     /* texts whose characters are kept whether they occur or not */
     const char *pattern;             /* bpe: the pre-tokeniser's expression, or its name (pattern.h); NULL: GPT-2's */
-    const char *normalizer;          /* "none", "nfc", "nfd", "nfkc", "nfkd"; NULL: the method's own */
+    const char *normalizer;          /* "none", "nfc", "nfd", "nfkc", "nfkd", for SentencePiece's kinds "nmt_nfkc";
+                                        NULL: that for these, for the others none */
     bool no_initial_alphabet;        /* bpe: only bytes that occur, instead of all 256 */
     bool add_prefix_space;           /* bpe */
     bool lowercase;                  /* wordpiece: lower case, and accents (Hangul too) taken apart, as BERT has it */

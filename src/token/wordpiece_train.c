@@ -24,7 +24,7 @@ static lm_json *normaliser(const lm_vocab_options *o)
 
 static lm_status pipeline(lm_json **document, const lm_vocab_options *o, lm_err *err)
 {
-    LM_TRY(lm_train_check(o, err));
+    LM_TRY(lm_train_check(o, false, err));
     if (lm_train_special(o, "[UNK]") < 0)
         return lm_fail(err, LM_E_USAGE, "the special tokens of WordPiece: expected [UNK] among them, for words that cannot be spelled");
     *document = lm_document_new();
