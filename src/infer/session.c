@@ -13,6 +13,7 @@ struct lm_session {
     lm_kv kv;
     lm_sampler sampler;
     int64_t context, step_tokens, n_tokens;
+    int64_t n_virtual;                   /* rows in front of each sequence's own */
     int32_t eos[MAX_EOS];
     int n_eos;
     lm_sequence *first;                  /* in order of arrival, which is the order of service */
@@ -47,7 +48,7 @@ static void add_eos(lm_session *s, int64_t id)
 
 static lm_status choose_context(lm_session *s, int64_t wanted, lm_err *err)
 {
-    int64_t limit = s->m->config.max_positions;
+    int64_t limit = lm_model_context(s->m);
     s->context = wanted > 0 ? wanted : limit;
     if (s->context > 0 && s->context <= limit) return LM_OK;
     return lm_fail(err, LM_E_USAGE, "a context of %lld tokens: the model was made for %lld", (long long)s->context,
@@ -72,6 +73,7 @@ lm_status lm_session_new(lm_session **out, lm_model *m, const lm_kernels *k, con
     *out = NULL;
     s->m = m;
     s->tk = tk;
+    s->n_virtual = lm_model_virtual(m);
     for (int i = 0; i < options->n_eos; i++) add_eos(s, options->eos[i]);
     for (int i = 0; i < m->config.n_eos; i++) add_eos(s, m->config.eos_id[i]);
     if (tk) add_eos(s, lm_eos_id(tk));
@@ -84,7 +86,7 @@ lm_status lm_session_new(lm_session **out, lm_model *m, const lm_kernels *k, con
     if (status == LM_OK) status = lm_tape_init(&s->tape, k, &(lm_tape_options){ .compute = options->compute }, err);
     if (status == LM_OK) {
         int64_t rows = options->rows > 0 ? options->rows : s->context;
-        status = lm_kv_init(&s->kv, m, rows, options->compute, LM_ARENA_REAL, err);
+        status = lm_kv_init(&s->kv, m, rows + s->n_virtual, options->compute, LM_ARENA_REAL, err);
     }
     if (status != LM_OK) {
         lm_session_free(s);
@@ -267,7 +269,7 @@ static void compact(lm_session *s)
         for (lm_sequence *q = s->first; q; q = q->next)
             if (q->n_rows > 0 && q->row >= free_row && (!lowest || q->row < lowest->row)) lowest = q;
         if (!lowest) return;
-        if (lowest->row > free_row) move_down(s, free_row, lowest->row, lowest->cached);
+        if (lowest->row > free_row) move_down(s, free_row, lowest->row, s->n_virtual + lowest->cached);
         lowest->row = free_row;
         free_row += lowest->n_rows;
     }
@@ -277,8 +279,8 @@ static int64_t rows_wanted(const lm_session *s, const lm_sequence *q)
 {
     const lm_request *r = &q->request;
     int64_t prompt = (int64_t)q->ids.len - q->start;
-    if (r->keep || r->slide || r->max_new_tokens < 0 || r->max_new_tokens > s->context - prompt) return s->context;
-    return prompt + r->max_new_tokens;
+    if (r->keep || r->slide || r->max_new_tokens < 0 || r->max_new_tokens > s->context - prompt) return s->n_virtual + s->context;
+    return s->n_virtual + prompt + r->max_new_tokens;
 }
 
 /* Gives rows to those who wait, in order, as far as they go. */

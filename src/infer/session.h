@@ -7,8 +7,8 @@
  *
  * Invariants
  *  1. A sequence that runs owns the cache rows [row, row + n_rows), apart from every other's.
- *  2. Rows row .. row + cached hold the keys and values of ids[start .. start + cached), and that token's
- *     position is its distance from start.  ids[start + cached ..] wait for the next step; for a sequence
+ *  2. Rows row .. row + cached, behind those of the adapter's virtual tokens, hold the keys and values of
+ *     ids[start .. start + cached), and that token's position is its distance from start.  ids[start + cached ..] wait for the next step; for a sequence
  *     that decodes that is exactly one token.
  *  3. start is 0 until the context slides.
  *  4. The draw of a token depends on the sequence's own seed, stream and position, never on who else

@@ -108,7 +108,8 @@ static lm_tensor *self_attention(const block_call *b, const gpt2 *own, const lay
     if (own->inverse_layer) scale /= (float)(b->i + 1);
     lm_tensor *qkv = lm_apply_linear(f, l->qkv, h, LM_ACT_NONE);
     lm_tensor *q = lm_columns(f->t, qkv, 0, C), *k = lm_columns(f->t, qkv, C, C), *v = lm_columns(f->t, qkv, 2 * C, C);
-    lm_tensor *a = lm_attend(f, q, k, v, &(lm_attend_options){ .layer = b->i, .scale = scale });
+    lm_tensor *a = lm_attend(f, q, k, v, &(lm_attend_options){
+        .layer = b->i, .scale = scale, .keys = l->qkv, .values = l->qkv, .key_column = C, .value_column = 2 * C });
     return lm_apply_linear(f, l->proj, a, LM_ACT_NONE);
 }
 
@@ -119,10 +120,10 @@ static lm_tensor *block(lm_tape *t, void *context, lm_tensor *x)
     const layer *l = &own->layers[b->i];
     float eps = (float)own->eps;
     lm_tensor *h = lm_layernorm(t, x, NULL, l->norm1, l->norm1_bias, eps, NULL);
-    lm_tensor *a = self_attention(b, own, l, h);
+    lm_tensor *a = lm_apply_branch(b->f, b->i, LM_SUBLAYER_ATTENTION, x, h, self_attention(b, own, l, h));
     h = lm_layernorm(t, x, a, l->norm2, l->norm2_bias, eps, &x);
-    h = lm_apply_linear(b->f, l->out, lm_apply_linear(b->f, l->fc, h, own->act), LM_ACT_NONE);
-    return lm_add_(t, h, x);
+    lm_tensor *y = lm_apply_linear(b->f, l->out, lm_apply_linear(b->f, l->fc, h, own->act), LM_ACT_NONE);
+    return lm_add_(t, lm_apply_branch(b->f, b->i, LM_SUBLAYER_FEED_FORWARD, x, h, y), x);
 }
 
 static lm_tensor *forward(const lm_forward *f)

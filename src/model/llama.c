@@ -132,7 +132,7 @@ static lm_tensor *self_attention(const block_call *b, const layer *l, lm_tensor 
     lm_tensor *q = lm_rope_(f->t, lm_apply_linear(f, l->q, h, LM_ACT_NONE), b->angles, c->n_heads);
     lm_tensor *k = lm_rope_(f->t, lm_apply_linear(f, l->k, h, LM_ACT_NONE), b->angles, c->n_kv_heads);
     lm_tensor *v = lm_apply_linear(f, l->v, h, LM_ACT_NONE);
-    lm_tensor *a = lm_attend(f, q, k, v, &(lm_attend_options){ .layer = b->i, .window = l->window });
+    lm_tensor *a = lm_attend(f, q, k, v, &(lm_attend_options){ .layer = b->i, .window = l->window, .keys = l->k, .values = l->v });
     return lm_apply_linear(f, l->o, a, LM_ACT_NONE);
 }
 
@@ -150,9 +150,10 @@ static lm_tensor *block(lm_tape *t, void *context, lm_tensor *x)
     const layer *l = &own->layers[b->i];
     float eps = (float)own->eps;
     lm_tensor *h = lm_rmsnorm(t, x, NULL, l->input_norm, eps, NULL);
-    lm_tensor *a = self_attention(b, l, h);
+    lm_tensor *a = lm_apply_branch(b->f, b->i, LM_SUBLAYER_ATTENTION, x, h, self_attention(b, l, h));
     h = lm_rmsnorm(t, x, a, l->post_norm, eps, &x);
-    return lm_add_(t, mlp(b->f, l, own->act, h), x);
+    lm_tensor *y = lm_apply_branch(b->f, b->i, LM_SUBLAYER_FEED_FORWARD, x, h, mlp(b->f, l, own->act, h));
+    return lm_add_(t, y, x);
 }
 
 static lm_tensor *forward(const lm_forward *f)

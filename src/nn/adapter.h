@@ -13,6 +13,7 @@
 #define LM_NN_ADAPTER_H
 
 #include "base/option.h"
+#include "nn/attention.h"
 #include "nn/model.h"
 
 typedef struct lm_adapter_type {
@@ -26,6 +27,10 @@ typedef struct lm_adapter_type {
     lm_tensor *(*output)(const lm_forward *f, const lm_link *link, lm_tensor *x, lm_tensor *y);
     lm_tensor *(*embed)(const lm_forward *f, lm_adapter *a, lm_tensor *x);
     void (*kv)(const lm_forward *f, lm_adapter *a, int64_t layer, lm_tensor **k, lm_tensor **v);
+    /* y: what attention gives for the rotated queries q [N, heads * D], before the output projection. */
+    lm_tensor *(*attend)(const lm_forward *f, lm_adapter *a, const lm_attend_options *at, lm_tensor *q, lm_tensor *y);
+    /* y: what a sublayer makes of h, the normalised residual stream x.  Returns what is added to x. */
+    lm_tensor *(*branch)(const lm_forward *f, lm_adapter *a, int64_t layer, lm_sublayer which, lm_tensor *x, lm_tensor *h, lm_tensor *y);
     lm_tensor *(*penalty)(lm_tape *t, lm_adapter *a);        /* added to the loss */
     void (*after_step)(lm_adapter *a, int64_t step);
     lm_status (*merge)(const lm_link *link, lm_err *err);    /* adds the link's change to its site's f32 weight */
@@ -59,6 +64,7 @@ struct lm_adapter {
     lm_link **links;
     lm_saved_module *saved;
     int64_t n_links, n_saved;
+    int64_t n_virtual;                               /* tokens that it puts in front of every sequence (virtual.c) */
     lm_json *config;                                 /* adapter_config.json as read, or NULL: owns strings in options */
     void **lists;                                    /* of strings in options, made by lm_adapter_strings */
     int n_lists;
@@ -85,6 +91,10 @@ void lm_adapter_switch(lm_adapter *a, bool on);
 /* Folds the adapter into the model's weights, which become f32 in memory, and switches it off. */
 lm_status lm_adapter_merge(lm_adapter *a, lm_err *err);
 void lm_adapter_free(lm_adapter *a);                 /* detaches; takes NULL */
+
+/* The batch of f with n_virtual rows in front of every sequence; *kept [i32] are the rows of f's own
+ * tokens in it.  NULL after a failure. */
+const lm_forward *lm_with_virtual(const lm_forward *f, int64_t n_virtual, lm_tensor **kept);
 
 /* ---- for methods ---- */
 

@@ -22,8 +22,9 @@ lm_tensor *lm_attend(const lm_forward *f, lm_tensor *q, lm_tensor *k, lm_tensor 
         k = store(f, &f->kv->k[options->layer], k);
         v = store(f, &f->kv->v[options->layer], v);
     }
-    return lm_attention(f->t, q, k, v, &(lm_attention_options){
+    lm_tensor *y = lm_attention(f->t, q, k, v, &(lm_attention_options){
         .heads = c->n_heads, .kv_heads = c->n_kv_heads, .window = options->window, .causal = true,
         .segments = f->batch->segments, .n_segments = f->batch->n_segments,
         .scale = options->scale ? options->scale : 1 / sqrtf((float)c->head_dim) });
+    return a && a->type->attend ? a->type->attend(f, a, options, q, y) : y;
 }

@@ -7,6 +7,8 @@
 typedef struct lm_attend_options {
     int64_t layer, window;               /* window 0: everything before */
     float scale;                         /* 0: 1 / sqrt(head_dim) */
+    const lm_linear_site *keys, *values; /* where k and v come from: columns of these linears' outputs, */
+    int64_t key_column, value_column;    /* from these on */
 } lm_attend_options;
 
 /* q [N, heads * D], k, v [N, kv_heads * D], already rotated -> [N, heads * D].  With a cache, k and v

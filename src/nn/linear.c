@@ -38,6 +38,12 @@ lm_tensor *lm_apply_linear(const lm_forward *f, const lm_linear_site *site, lm_t
     return links && act != LM_ACT_NONE ? lm_activation(f->t, y, act) : y;
 }
 
+lm_tensor *lm_apply_branch(const lm_forward *f, int64_t layer, lm_sublayer which, lm_tensor *x, lm_tensor *h, lm_tensor *y)
+{
+    lm_adapter *a = f->m->adapter_off ? NULL : f->m->adapter;
+    return a && a->type->branch ? a->type->branch(f, a, layer, which, x, h, y) : y;
+}
+
 lm_tensor *lm_apply_embedding(const lm_forward *f)
 {
     lm_tensor *ids = lm_input(f->t, f->batch->ids, LM_I32, 1, &f->batch->n_tokens);

@@ -251,9 +251,9 @@ static lm_status check_batch(const lm_forward *f)
         if (b->ids[i] < 0 || b->ids[i] >= f->m->config.vocab_size)
             return lm_tape_fail(f->t, "token id %d at %lld: the model has %lld", b->ids[i], (long long)i,
                                 (long long)f->m->config.vocab_size);
-        if (b->positions[i] < 0 || b->positions[i] >= f->m->config.max_positions)
+        if (b->positions[i] < 0 || b->positions[i] >= lm_model_context(f->m))
             return lm_tape_fail(f->t, "position %d: the model's context has %lld", b->positions[i],
-                                (long long)f->m->config.max_positions);
+                                (long long)lm_model_context(f->m));
     }
     return LM_OK;
 }
@@ -261,7 +261,11 @@ static lm_status check_batch(const lm_forward *f)
 lm_tensor *lm_model_forward(const lm_forward *f)
 {
     if (f->t->err.code || (f->t->k->computes && check_batch(f) != LM_OK)) return &f->t->dead;
-    return f->m->family->forward(f);
+    int64_t n_virtual = lm_model_virtual(f->m);
+    if (!n_virtual) return f->m->family->forward(f);
+    lm_tensor *kept;
+    const lm_forward *with = lm_with_virtual(f, n_virtual, &kept);
+    return with ? lm_gather_rows(f->t, f->m->family->forward(with), kept) : &f->t->dead;
 }
 
 lm_tensor *lm_model_logits(const lm_forward *f, lm_tensor *hidden, lm_tensor *index)

@@ -51,6 +51,7 @@ typedef struct lm_batch {
     const int32_t *ids, *positions;      /* [n_tokens]; positions count from 0 in each sequence */
     const lm_segment *segments;          /* without a cache k0 = q0 and nk = nq */
     const int32_t *cache_rows;           /* [n_tokens] rows of the cache that receive k, v; NULL without a cache */
+    const int32_t *virtual_rows;         /* [n_tokens] which virtual token stands here, or -1; NULL: none (see virtual.c) */
 } lm_batch;
 
 /* What model code is handed. */
@@ -103,6 +104,11 @@ lm_status lm_model_new(lm_model **out, lm_json *config, uint64_t seed, const lm_
 lm_status lm_model_save(const lm_model *m, const char *folder, lm_dtype dtype, int64_t max_shard, lm_err *err);
 void lm_model_free(lm_model *m);
 
+/* Virtual tokens that the attached adapter puts in front of every sequence (a cache holds them as well), and
+ * how many tokens of its own a sequence can then have. */
+int64_t lm_model_virtual(const lm_model *m);
+int64_t lm_model_context(const lm_model *m);
+
 /* Hidden states of a batch, with the attached adapter; checks ids and positions against the model.  f
  * and what it points to must outlive the step (recomputation runs blocks again). */
 lm_tensor *lm_model_forward(const lm_forward *f);
@@ -120,5 +126,8 @@ lm_linear_site *lm_declare_linear(lm_model *m, int64_t in, int64_t out, bool bia
 lm_tensor *lm_apply_linear(const lm_forward *f, const lm_linear_site *site, lm_tensor *x, lm_act act);
 /* Token embedding rows with the adapters' embed hooks. */
 lm_tensor *lm_apply_embedding(const lm_forward *f);
+/* What a sublayer adds to the residual stream x (which must stay usable), after the adapters. */
+typedef enum lm_sublayer { LM_SUBLAYER_ATTENTION, LM_SUBLAYER_FEED_FORWARD } lm_sublayer;
+lm_tensor *lm_apply_branch(const lm_forward *f, int64_t layer, lm_sublayer which, lm_tensor *x, lm_tensor *h, lm_tensor *y);
 
 #endif

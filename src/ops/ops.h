@@ -52,6 +52,8 @@ lm_tensor *lm_add_(lm_tape *t, lm_tensor *y, lm_tensor *x);                     
 lm_tensor *lm_mul(lm_tape *t, lm_tensor *a, lm_tensor *b);
 lm_tensor *lm_scale(lm_tape *t, lm_tensor *x, float alpha);
 lm_tensor *lm_gather_rows(lm_tape *t, lm_tensor *x, lm_tensor *index);            /* y[i, :] = x[index[i], :] */
+lm_tensor *lm_replace_rows(lm_tape *t, lm_tensor *x, lm_tensor *table, const int32_t *which);    /* y[i, :] = which[i] < 0 ? x[i, :] : table[which[i], :] */
+lm_tensor *lm_scale_columns(lm_tape *t, lm_tensor *x, lm_tensor *v);              /* y[i, c] = x[i, c] v[c]; v [C] a parameter */
 lm_tensor *lm_columns(lm_tape *t, lm_tensor *x, int64_t begin, int64_t n);        /* a view; see below */
 
 /* lm_columns is x[:, begin : begin + n] without a copy.  Views of one tensor must not overlap, and a

@@ -218,6 +218,10 @@ typedef struct lm_k_adamw {
     LM_SLOT_REAL(mul, (void *y, const void *a, const void *b, int64_t n, bool acc))                        \
     /* y[cols] f32 += sum of the rows of x [rows, cols] */                                                 \
     LM_SLOT_REAL(sum_rows, (float *y, const void *x, int64_t rows, int64_t cols, int64_t ld))              \
+    /* y[i, c] (acc: +=) x[i, c] v[c]; y may be x */                                                       \
+    LM_SLOT_REAL(scale_columns, (void *y, const void *x, const float *v, int64_t rows, int64_t cols, bool acc)) \
+    /* y[c] f32 += sum_i a[i, c] b[i, c] */                                                                \
+    LM_SLOT_REAL(dot_columns, (float *y, const void *a, const void *b, int64_t rows, int64_t cols))        \
     /* y[i] f32 += x[i]: a gradient in the activation type joins one of a parameter */                     \
     LM_SLOT_REAL(accumulate, (float *y, const void *x, int64_t n))                                         \
     /* y[index[i], :] = x[i, :], distance between rows ldy and ldx */                                      \

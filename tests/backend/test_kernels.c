@@ -477,6 +477,22 @@ static void trial_accumulate(const lm_kernels *k, int real)
     }
 }
 
+static void trial_scale_columns(const lm_kernels *k, int real)
+{
+    EACH(int64_t, rows, 1, 7, 257) EACH(int64_t, cols, 1, 33, 300) EACH(int, acc, 0, 1) {
+        void *y = noise(real, rows * cols);
+        k->scale_columns[real](y, noise(real, rows * cols), noise(LM_F32, cols), rows, cols, acc);
+        result(real, y, rows * cols, roundings(6), "y");
+    }
+}
+static void trial_dot_columns(const lm_kernels *k, int real)
+{
+    EACH(int64_t, rows, 1, 7, 257) EACH(int64_t, cols, 1, 33, 300) {
+        float *y = noise(LM_F32, cols);
+        k->dot_columns[real](y, noise(real, rows * cols), noise(real, rows * cols), rows, cols);
+        result(LM_F32, y, cols, sum_error(rows, 4 * sqrt((double)rows)), "y");
+    }
+}
 static void trial_scatter_rows(const lm_kernels *k, int real)
 {
     EACH(int64_t, rows, 1, 100) EACH(int64_t, cols, 1, 33, 300) {

@@ -104,6 +104,10 @@ CASE(add_in_place) { UNUSED_LEAF; return lm_add_(t, x[0], x[1]); }
 CASE(mul) { UNUSED_LEAF; return lm_mul(t, x[0], x[1]); }
 CASE(square) { UNUSED_LEAF; return lm_mul(t, x[0], x[0]); }
 CASE(scale) { UNUSED_LEAF; return lm_scale(t, x[0], -1.7f); }
+CASE(scale_columns) { return lm_scale_columns(t, x[0], leaf[1]); }
+static const int32_t which[ROWS] = { 0, 1, -1, -1, 2, -1, 0, 1, 2, -1, -1 };
+CASE(replace_rows) { return lm_replace_rows(t, x[0], leaf[1], which); }
+CASE(replace_rows_of_columns) { UNUSED_LEAF; return lm_replace_rows(t, lm_columns(t, x[0], 4, 12), x[1], which); }
 CASE(cross_entropy) { return lm_cross_entropy(t, x[0], leaf[1], targets, &(lm_cross_entropy_options){ .chunk = 4 }); }
 CASE(cross_entropy_transposed)
 {
@@ -163,6 +167,9 @@ static const op_case cases[] = {
     { "mul", "mul", { M(ROWS, COLS), M(ROWS, COLS) }, mul, false },
     { "mul", "x * x", { M(ROWS, COLS) }, square, false },
     { "scale", "scale", { M(ROWS, COLS) }, scale, false },
+    { "scale_columns", "scale_columns", { M(ROWS, COLS), V(COLS) }, scale_columns, false },
+    { "replace_rows", "replace_rows", { M(ROWS, COLS), M(3, COLS) }, replace_rows, false },
+    { "replace_rows", "replace_rows, of columns", { M(ROWS, COLS), M(3, 12) }, replace_rows_of_columns, false },
     { "cross_entropy", "cross_entropy", { M(ROWS, COLS), M(37, COLS) }, cross_entropy, true },
     { "cross_entropy", "cross_entropy, transposed", { M(ROWS, COLS), M(COLS, 37) }, cross_entropy_transposed, true },
     { "checkpoint", "checkpoint", { M(ROWS, COLS), M(COLS, COLS) }, checkpoint, false },

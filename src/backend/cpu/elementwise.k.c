@@ -1,6 +1,6 @@
 /* The small arithmetic, vectorised; the equations stand in ref/elementwise.k.c.
  *
- * sum_squares and dot add LM_BLOCKS fixed pieces in order, in double; sum_rows gives each thread
+ * sum_squares and dot add LM_BLOCKS fixed pieces in order, in double; sum_rows and dot_columns give each thread
  * columns of its own.  Neither depends on the number of threads. */
 #include "backend/real.h"
 #include "backend/cpu/piece.h"
@@ -90,6 +90,38 @@ static void sum_rows(float *y, const void *x, int64_t rows, int64_t cols, int64_
             accumulate_piece(y, (const real *)x + i * ld, j, least(j + each, cols));
 }
 
+static void scale_row(real *y, const real *x, const float *v, int64_t n, bool acc)
+{
+    if (acc) {
+#pragma omp simd
+        for (int64_t j = 0; j < n; j++) y[j] = store(load(y[j]) + load(x[j]) * v[j]);
+    } else {
+#pragma omp simd
+        for (int64_t j = 0; j < n; j++) y[j] = store(load(x[j]) * v[j]);
+    }
+}
+
+static void scale_columns(void *y, const void *x, const float *v, int64_t rows, int64_t cols, bool acc)
+{
+#pragma omp parallel for schedule(static) if (rows * cols > SERIAL)
+    for (int64_t i = 0; i < rows; i++) scale_row((real *)y + i * cols, (const real *)x + i * cols, v, cols, acc);
+}
+
+static void dot_row(float *y, const real *a, const real *b, int64_t n)
+{
+#pragma omp simd
+    for (int64_t j = 0; j < n; j++) y[j] += load(a[j]) * load(b[j]);
+}
+
+static void dot_columns(float *y, const void *a, const void *b, int64_t rows, int64_t cols)
+{
+    const int64_t each = columns_each(cols, omp_get_max_threads());
+#pragma omp parallel for schedule(static) if (rows * cols > SERIAL)
+    for (int64_t j = 0; j < cols; j += each)
+        for (int64_t i = 0; i < rows; i++)
+            dot_row(y + j, (const real *)a + i * cols + j, (const real *)b + i * cols + j, least(each, cols - j));
+}
+
 LM_INSTALL(elementwise)
 {
 #if LM_REAL_ID == 0
@@ -99,5 +131,7 @@ LM_INSTALL(elementwise)
     k->add[LM_REAL_ID] = add;
     k->mul[LM_REAL_ID] = mul;
     k->sum_rows[LM_REAL_ID] = sum_rows;
+    k->scale_columns[LM_REAL_ID] = scale_columns;
+    k->dot_columns[LM_REAL_ID] = dot_columns;
     k->accumulate[LM_REAL_ID] = accumulate;
 }

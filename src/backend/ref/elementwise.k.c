@@ -1,6 +1,7 @@
 /* The small arithmetic: sums and products of tensors, and what a sum of everything needs.
  *
  *   add y = alpha a + beta b · mul y (+)= a b · accumulate y += x · sum_rows y_j += sum_i x_ij
+ *   scale_columns y_ij (+)= x_ij v_j · dot_columns y_j += sum_i a_ij b_ij
  *   sum_squares sum x^2 · dot sum x w
  *
  * Sums over many numbers are in double.  y may lie over a or b. */
@@ -46,6 +47,23 @@ static void sum_rows(float *y, const void *x, int64_t rows, int64_t cols, int64_
     }
 }
 
+static void scale_columns(void *y, const void *x, const float *v, int64_t rows, int64_t cols, bool acc)
+{
+    const real *in = x;
+    real *out = y;
+    for (int64_t i = 0; i < rows * cols; i++) out[i] = store((acc ? load(out[i]) : 0) + load(in[i]) * v[i % cols]);
+}
+
+static void dot_columns(float *y, const void *a, const void *b, int64_t rows, int64_t cols)
+{
+    const real *p = a, *q = b;
+    for (int64_t j = 0; j < cols; j++) {
+        double sum = 0;
+        for (int64_t i = 0; i < rows; i++) sum += (double)load(p[i * cols + j]) * load(q[i * cols + j]);
+        y[j] += (float)sum;
+    }
+}
+
 static void accumulate(float *y, const void *x, int64_t n)
 {
     const real *in = x;
@@ -61,5 +79,7 @@ LM_INSTALL(elementwise)
     k->add[LM_REAL_ID] = add;
     k->mul[LM_REAL_ID] = mul;
     k->sum_rows[LM_REAL_ID] = sum_rows;
+    k->scale_columns[LM_REAL_ID] = scale_columns;
+    k->dot_columns[LM_REAL_ID] = dot_columns;
     k->accumulate[LM_REAL_ID] = accumulate;
 }
