@@ -8,7 +8,7 @@ enum { X, TABLE };
 typedef struct attr {
     const int32_t *which;              /* [N] host */
     int32_t *rows, *members;           /* the rows replaced, ascending, and what of the table replaces them */
-    int32_t *all;                      /* 0, 1, ... N - 1 */
+    int32_t *all;                      /* 0, 1, 2, ... */
     int64_t n;
 } attr;
 
@@ -20,11 +20,12 @@ static lm_status infer(lm_tape *t, lm_node *n)
     if (table->ndim != 2 || table->dim[1] != lm_cols(x))
         return lm_tape_fail(t, "a table with rows of %lld numbers expected", (long long)lm_cols(x));
     n->out[0] = lm_tensor_new(t, x->dtype, 2, (int64_t[]){ rows, lm_cols(x) });
-    a->rows = lm_tape_meta(t, 3 * (size_t)rows * sizeof *a->rows);
+    int64_t longest = rows > table->dim[0] ? rows : table->dim[0];
+    a->rows = lm_tape_meta(t, (size_t)(2 * rows + longest) * sizeof *a->rows);
     if (t->err.code) return t->err.code;
     a->members = a->rows + rows, a->all = a->members + rows;
+    for (int64_t i = 0; i < longest; i++) a->all[i] = (int32_t)i;
     for (int64_t i = 0; i < rows; i++) {
-        a->all[i] = (int32_t)i;
         if (a->which[i] < 0) continue;
         if (a->which[i] >= table->dim[0]) return lm_tape_fail(t, "row %d of a table of %lld", a->which[i], (long long)table->dim[0]);
         a->members[a->n] = a->which[i];
@@ -43,30 +44,36 @@ static void forward(lm_tape *t, lm_node *n)
     if (t->err.code) return;
     t->k->scatter_rows[y->dtype](y->data, x->data, a->all, lm_rows(y), cols, cols, lm_row_stride(x));
     t->k->embedding_fwd[y->dtype](&(lm_k_embedding){ .y = rows, .table = table->data, .ids = a->members, .rows = a->n,
-                                                     .cols = cols, .vocab = table->dim[0], .wt = table->dtype });
+                                                     .cols = cols, .vocab = table->dim[0], .ld = lm_row_stride(table), .wt = table->dtype });
     t->k->scatter_rows[y->dtype](y->data, rows, a->rows, a->n, cols, cols, cols);
     lm_scratch_release(t, mark);
 }
 
-/* dtable += the rows of dy that came from it. */
-static void teach(lm_tape *t, lm_node *n, void *dy, void *rows)
+/* dtable += the rows of dy that came from it.  A parameter's is f32; that of an activation is summed in
+ * f32 and rounded once.  Either may be columns of something wider. */
+static void teach(lm_tape *t, lm_node *n, const void *dy, void *rows)
 {
     const attr *a = n->attr;
     lm_tensor *table = n->in[TABLE];
     const lm_tensor *y = n->out[0];
-    bool acc, narrow = !table->name && y->dtype != LM_F32;
+    int64_t cols = lm_cols(y), members = table->dim[0], count = lm_numel(table);
+    bool acc, wide = table->name || (table->base && table->base->name);
     void *dtable = lm_grad_out(t, table, &acc);
     if (!dtable) return;
-    int64_t cols = lm_cols(y), count = lm_numel(table);
-    float *wide = narrow ? lm_scratch(t, (size_t)count * sizeof *wide) : dtable;
+    float *sum = wide ? dtable : lm_scratch(t, (size_t)count * sizeof *sum);
     if (t->err.code) return;
-    if (!acc) t->k->zero(wide, count * (int64_t)sizeof *wide);
-    else if (narrow) t->k->convert(wide, LM_F32, dtable, y->dtype, count);
+    if (!wide || (!acc && !table->base)) t->k->zero(sum, count * (int64_t)sizeof *sum);
     t->k->embedding_fwd[y->dtype](&(lm_k_embedding){ .y = rows, .table = dy, .ids = a->rows, .rows = a->n, .cols = cols,
                                                      .vocab = lm_rows(y), .wt = y->dtype });
-    t->k->embedding_bwd[y->dtype](&(lm_k_embedding_bwd){ .dtable = wide, .dy = rows, .ids = a->members, .rows = a->n,
-                                                         .cols = cols, .vocab = table->dim[0] });
-    if (narrow) t->k->convert(dtable, y->dtype, wide, LM_F32, count);
+    t->k->embedding_bwd[y->dtype](&(lm_k_embedding_bwd){ .dtable = sum, .dy = rows, .ids = a->members, .rows = a->n, .cols = cols,
+                                                         .vocab = members, .ld = wide ? lm_row_stride(table->grad) : cols });
+    if (wide) return;
+    void *narrow = lm_scratch(t, (size_t)count * lm_dtype_size(y->dtype));
+    if (!narrow) return;
+    LM_ASSERT(!acc || !table->base);   /* a view of columns is used once */
+    t->k->convert(narrow, y->dtype, sum, LM_F32, count);
+    if (acc) t->k->add[y->dtype](dtable, dtable, narrow, 1, 1, count);
+    else t->k->scatter_rows[y->dtype](dtable, narrow, a->all, members, cols, lm_row_stride(table->grad), cols);
 }
 
 /* The gradient of the rows that stayed; x may be columns of something wider. */

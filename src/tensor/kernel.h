@@ -45,7 +45,7 @@ typedef struct lm_k_embedding {
     void *y;
     const void *table;
     const int32_t *ids;
-    int64_t rows, cols, vocab;
+    int64_t rows, cols, vocab, ld;     /* ld: of the table; 0: cols */
     lm_dtype wt;
     bool acc;                          /* y += */
 } lm_k_embedding;
@@ -55,7 +55,7 @@ typedef struct lm_k_embedding_bwd {
     float *dtable;
     const void *dy;
     const int32_t *ids;
-    int64_t rows, cols, vocab;
+    int64_t rows, cols, vocab, ld;
 } lm_k_embedding_bwd;
 
 /* s = x + residual (residual NULL: s = x); y = (s - mean) * rstd * w + b

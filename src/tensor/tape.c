@@ -129,11 +129,15 @@ static void grad_view(lm_tape *t, lm_tensor *x)
         t->k->zero(base->grad->data, (int64_t)lm_nbytes(base->grad));
         base->grad->fresh = false;
     }
+    if (base->grad->fresh) {                       /* a parameter's, untouched since the last step */
+        t->k->zero(base->grad->data, (int64_t)lm_nbytes(base->grad));
+        base->grad->fresh = false;
+    }
     size_t offset = (size_t)((uint8_t *)x->data - (uint8_t *)base->data);
     lm_tensor *g = lm_tensor_over(t, (uint8_t *)base->grad->data + offset, x->dtype, x->ndim, x->dim);
     if (g == &t->dead) return;
     memcpy(g->stride, x->stride, sizeof g->stride);
-    g->fresh = true;
+    g->fresh = !base->name;                        /* a parameter's holds earlier micro-batches */
     x->grad = g;
 }
 

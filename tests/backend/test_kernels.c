@@ -264,7 +264,8 @@ static void trial_dot(const lm_kernels *k, int real)
 static void trial_embedding_fwd(const lm_kernels *k, int real)
 {
     EACH(int64_t, rows, 1, 70) EACH(int64_t, cols, 1, 33, 300) EACH(int, wt, LM_F32, LM_BF16, LM_F16) EACH(int, acc, 0, 1) {
-        lm_k_embedding a = { .y = noise(real, rows * cols), .table = noise(wt, 11 * cols), .ids = indices(rows, 11),
+        int64_t ld = acc ? cols + 5 : 0;
+        lm_k_embedding a = { .y = noise(real, rows * cols), .table = noise(wt, 11 * (cols + 5)), .ld = ld, .ids = indices(rows, 11),
                              .rows = rows, .cols = cols, .vocab = 11, .wt = (lm_dtype)wt, .acc = acc };
         k->embedding_fwd[real](&a);
         result(real, a.y, rows * cols, 0, "y");
@@ -274,10 +275,10 @@ static void trial_embedding_fwd(const lm_kernels *k, int real)
 static void trial_embedding_bwd(const lm_kernels *k, int real)
 {
     EACH(int64_t, rows, 1, 70) EACH(int64_t, cols, 1, 33, 300) {
-        lm_k_embedding_bwd a = { .dtable = noise(LM_F32, 11 * cols), .dy = noise(real, rows * cols),
+        lm_k_embedding_bwd a = { .dtable = noise(LM_F32, 11 * (cols + 5)), .dy = noise(real, rows * cols), .ld = rows > 1 ? cols + 5 : 0,
                                  .ids = indices(rows, 11), .rows = rows, .cols = cols, .vocab = 11 };
         k->embedding_bwd[real](&a);
-        result(LM_F32, a.dtable, 11 * cols, 0, "dtable");
+        result(LM_F32, a.dtable, 11 * (cols + 5), 0, "dtable");
     }
 }
 

@@ -107,7 +107,12 @@ CASE(scale) { UNUSED_LEAF; return lm_scale(t, x[0], -1.7f); }
 CASE(scale_columns) { return lm_scale_columns(t, x[0], leaf[1]); }
 static const int32_t which[ROWS] = { 0, 1, -1, -1, 2, -1, 0, 1, 2, -1, -1 };
 CASE(replace_rows) { return lm_replace_rows(t, x[0], leaf[1], which); }
+static const int32_t ids_or_not[ROWS] = { -1, 1, 0, -1, -1, 2, -1, -1, -1, 2, 2 };
 CASE(replace_rows_of_columns) { UNUSED_LEAF; return lm_replace_rows(t, lm_columns(t, x[0], 4, 12), x[1], which); }
+CASE(rows_of_columns_of_a_parameter)
+{
+    return lm_replace_rows(t, lm_replace_rows(t, x[0], lm_columns(t, leaf[1], 0, 12), which), lm_columns(t, leaf[1], 12, 12), ids_or_not);
+}
 CASE(cross_entropy) { return lm_cross_entropy(t, x[0], leaf[1], targets, &(lm_cross_entropy_options){ .chunk = 4 }); }
 CASE(cross_entropy_transposed)
 {
@@ -170,6 +175,7 @@ static const op_case cases[] = {
     { "scale_columns", "scale_columns", { M(ROWS, COLS), V(COLS) }, scale_columns, false },
     { "replace_rows", "replace_rows", { M(ROWS, COLS), M(3, COLS) }, replace_rows, false },
     { "replace_rows", "replace_rows, of columns", { M(ROWS, COLS), M(3, 12) }, replace_rows_of_columns, false },
+    { "replace_rows", "replace_rows by columns", { M(ROWS, 12), M(3, 24) }, rows_of_columns_of_a_parameter, false },
     { "cross_entropy", "cross_entropy", { M(ROWS, COLS), M(37, COLS) }, cross_entropy, true },
     { "cross_entropy", "cross_entropy, transposed", { M(ROWS, COLS), M(COLS, 37) }, cross_entropy_transposed, true },
     { "checkpoint", "checkpoint", { M(ROWS, COLS), M(COLS, COLS) }, checkpoint, false },

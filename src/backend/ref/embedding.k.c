@@ -10,9 +10,10 @@
 static void embedding_fwd(const lm_k_embedding *a)
 {
     real *y = a->y;
+    int64_t ld = a->ld ? a->ld : a->cols;
     for (int64_t i = 0; i < a->rows; i++)
         for (int64_t j = 0; j < a->cols; j++) {
-            float w = lm_weight_at(a->table, a->wt, a->ids[i] * a->cols + j);
+            float w = lm_weight_at(a->table, a->wt, a->ids[i] * ld + j);
             y[i * a->cols + j] = store(a->acc ? load(y[i * a->cols + j]) + w : w);
         }
 }
@@ -20,9 +21,10 @@ static void embedding_fwd(const lm_k_embedding *a)
 static void embedding_bwd(const lm_k_embedding_bwd *a)
 {
     const real *dy = a->dy;
+    int64_t ld = a->ld ? a->ld : a->cols;
     for (int64_t i = 0; i < a->rows; i++)
         for (int64_t j = 0; j < a->cols; j++)
-            a->dtable[a->ids[i] * a->cols + j] += load(dy[i * a->cols + j]);
+            a->dtable[a->ids[i] * ld + j] += load(dy[i * a->cols + j]);
 }
 
 LM_INSTALL(embedding)
