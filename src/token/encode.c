@@ -9,10 +9,17 @@
 enum {
     CACHE_FROM = 4096,               /* one text shorter than this does not pay for a cache */
     PARALLEL_FROM = 1 << 20,         /* one shorter than this is soon done by one thread */
+    WAITING = 16,
 };
-enum { PIECE, RAW };                 /* kinds of words in the cache */
 
 static const size_t longest_text = (size_t)256 << 20;   /* models count places in 32 bits */
+
+/* A word on its way to the cache. */
+typedef struct word {
+    lm_span text;
+    lm_cache_key key;
+    bool raw;                        /* as it stands in the text, else a piece for the model */
+} word;
 
 struct lm_encoder {
     const lm_tokenizer *tk;
@@ -24,6 +31,10 @@ struct lm_encoder {
     void *work;                      /* the model's */
     lm_cache *cache;
     lm_added *specials;              /* special tokens as they are written, once asked for */
+    word waiting[WAITING];
+    size_t n_waiting;
+    bool alone;                      /* a raw word is at work: its pieces do not wait */
+    bool allows;                     /* special tokens may be read in this text */
     bool keeps;                      /* the encoder outlives one text */
     void (*sink)(void *context, lm_span piece);   /* takes the pieces in the model's place, when set */
     void *sink_context;
@@ -90,38 +101,62 @@ void lm_encoder_free(lm_encoder *e)
     free(e);
 }
 
+static lm_status settle(lm_encoder *e);
+static lm_status encode_alone(lm_encoder *e, lm_span text);
+
+/* While a raw word is at work, those that wait are its neighbours. */
+static lm_status settle_pieces(lm_encoder *e) { return e->alone ? LM_OK : settle(e); }
+
 /* ---- one piece ------------------------------------------------------------------------------- */
 
-static void encode_word(lm_encoder *e, lm_span piece)
+/* Words wait in `waiting` until a few have come, so that the lines of the cache in which they may stand are
+ * on their way before anyone looks.  Whoever appends ids by himself, or gives up the memory under a word,
+ * settles first. */
+static lm_status settle(lm_encoder *e)
 {
     const lm_tokenizer *tk = e->tk;
-    if (!e->cache || piece.len > LM_CACHE_WORD) {
-        tk->model->encode(tk->model_state, &e->work, e->out, piece);
-        return;
+    lm_status status = LM_OK;
+    for (size_t i = 0; i < e->n_waiting && !status; i++) {
+        const word *w = &e->waiting[i];
+        if (lm_cache_get(e->cache, &w->key, e->out)) continue;
+        size_t before = e->out->len;
+        if (w->raw) status = encode_alone(e, w->text);
+        else tk->model->encode(tk->model_state, &e->work, e->out, w->text);
+        if (!status) lm_cache_put(e->cache, &w->key, e->out->data + before, e->out->len - before);
     }
-    lm_cache_key key = lm_cache_key_of(e->cache, piece, PIECE);
-    if (lm_cache_get(e->cache, &key, e->out)) return;
-    size_t before = e->out->len;
-    tk->model->encode(tk->model_state, &e->work, e->out, piece);
-    lm_cache_put(e->cache, &key, e->out->data + before, e->out->len - before);
+    e->n_waiting = 0;
+    return status;
 }
 
-static void run_model(lm_encoder *e, lm_span piece)
+static lm_status encode_word(lm_encoder *e, lm_span text, bool raw)
+{
+    word *w = &e->waiting[e->n_waiting];
+    w->text = text;
+    w->raw = raw;
+    w->key = lm_cache_key_of(e->cache, text, raw);
+    __builtin_prefetch(&e->cache->slots[w->key.at]);
+    return ++e->n_waiting < WAITING ? LM_OK : settle(e);
+}
+
+static lm_status encode_piece(lm_encoder *e, lm_span piece)
+{
+    if (e->cache && !e->alone && piece.len <= LM_CACHE_WORD) return encode_word(e, piece, false);
+    LM_TRY(settle_pieces(e));
+    e->tk->model->encode(e->tk->model_state, &e->work, e->out, piece);
+    return LM_OK;
+}
+
+static lm_status run_model(lm_encoder *e, lm_span piece)
 {
     const lm_token_model *model = e->tk->model;
-    if (e->sink) {
-        e->sink(e->sink_context, piece);
-        return;
-    }
-    if (e->tk->byte_level) {
-        encode_word(e, piece);
-        return;
-    }
+    if (e->sink) return e->sink(e->sink_context, piece), LM_OK;
+    if (!model->divide || e->tk->byte_level) return encode_piece(e, piece);
     while (piece.len) {
-        size_t n = model->divide ? model->divide(e->tk->model_state, piece) : piece.len;
-        encode_word(e, lm_span_of(piece.data, n));
+        size_t n = model->divide(e->tk->model_state, piece);
+        LM_TRY(encode_piece(e, lm_span_of(piece.data, n)));
         piece = lm_span_of(piece.data + n, piece.len - n);
     }
+    return LM_OK;
 }
 
 lm_str *lm_pieces_scratch(lm_pieces *e) { return &e->scratch[e->step - 1]; }
@@ -132,15 +167,19 @@ lm_status lm_pieces_next(lm_pieces *e, lm_span piece, bool first)
     const lm_tokenizer *tk = e->tk;
     if (!piece.len) return LM_OK;
     if (e->step == tk->spell_at && !tk->byte_level) {
+        LM_TRY(settle_pieces(e));
         lm_str_clear(&e->spelled);
         lm_bytes_spell(&e->spelled, piece);
         piece = lm_span_of(e->spelled.data, e->spelled.len);
     }
-    if (e->step == tk->pretokenisers.n) return run_model(e, piece), LM_OK;
+    if (e->step == tk->pretokenisers.n) return run_model(e, piece);
 
     const lm_step *step = &tk->pretokenisers.items[e->step];
     const lm_pretokeniser *kind = step->kind;
-    lm_str_clear(&e->scratch[e->step]);
+    if (e->scratch[e->step].len) {
+        LM_TRY(settle_pieces(e));
+        lm_str_clear(&e->scratch[e->step]);
+    }
     e->step++;
     lm_status status = kind->split(step->state, e, piece, first);
     e->step--;
@@ -192,53 +231,62 @@ static lm_status normalise_around_bytes(lm_encoder *e, lm_span text, lm_place pl
 
 /* ---- one text ---------------------------------------------------------------------------------------- */
 
-static lm_status encode_normalised(lm_encoder *e, lm_span text, bool first, bool specials)
+static lm_status encode_normalised(lm_encoder *e, lm_span text, bool first)
 {
     size_t at = 0;
-    for (lm_added_match match; lm_added_find(e->tk->normalised, text, at, specials, &match); at = match.end) {
+    for (lm_added_match match; lm_added_find(e->tk->normalised, text, at, e->allows, &match); at = match.end) {
         LM_TRY(lm_pieces_next(e, lm_span_of(text.data + at, match.begin - at), first && at == 0));
+        LM_TRY(settle_pieces(e));
         lm_ids_push(e->out, match.token->id);
     }
-    return lm_pieces_next(e, lm_span_of(text.data + at, text.len - at), first && at == 0);
+    LM_TRY(lm_pieces_next(e, lm_span_of(text.data + at, text.len - at), first && at == 0));
+    return settle_pieces(e);
 }
 
-static lm_status encode_stretch(lm_encoder *e, lm_span text, lm_place place, bool specials)
+/* The pipeline over a text without unnormalised added tokens. */
+static lm_status encode_stretch(lm_encoder *e, lm_span text, lm_place place)
 {
-    if (!e->tk->normalisers.n) return encode_normalised(e, text, place == LM_PLACE_FIRST, specials);
+    if (!e->tk->normalisers.n) return encode_normalised(e, text, place == LM_PLACE_FIRST);
     lm_str_clear(&e->normal);
     LM_TRY(normalise_around_bytes(e, text, place));
-    return encode_normalised(e, lm_span_of(e->normal.data, e->normal.len), place == LM_PLACE_FIRST, specials);
+    return encode_normalised(e, lm_span_of(e->normal.data, e->normal.len), place == LM_PLACE_FIRST);
 }
 
-/* A word as it stands in the text, from one division to the next. */
-static lm_status encode_raw_word(lm_encoder *e, lm_span word, bool specials)
+/* A raw word for the cache.  Its pieces are not worth remembering beside it. */
+static lm_status encode_alone(lm_encoder *e, lm_span text)
 {
-    if (word.len > LM_CACHE_WORD) return encode_stretch(e, word, LM_PLACE_INSIDE, specials);
-    lm_cache_key key = lm_cache_key_of(e->cache, word, RAW);
-    if (lm_cache_get(e->cache, &key, e->out)) return LM_OK;
-    size_t before = e->out->len;
-    LM_TRY(encode_stretch(e, word, LM_PLACE_INSIDE, specials));
-    lm_cache_put(e->cache, &key, e->out->data + before, e->out->len - before);
-    return LM_OK;
+    e->alone = true;
+    lm_status status = encode_stretch(e, text, LM_PLACE_INSIDE);
+    e->alone = false;
+    return status;
 }
 
 /* Text between added tokens.  Special tokens that are sought after normalisation would make the ids of a word
  * depend on more than its bytes. */
-static lm_status encode_gap(lm_encoder *e, lm_span text, lm_place place, bool specials)
+static lm_status encode_gap(lm_encoder *e, lm_span text, lm_place place)
 {
     if (!text.len) return LM_OK;
-    if (!e->cache || !e->tk->words_are_raw || (specials && e->tk->specials_late)) return encode_stretch(e, text, place, specials);
-    size_t end = place == LM_PLACE_INSIDE ? 0 : lm_next_division(e->tk, text, 0);
-    if (end) LM_TRY(encode_stretch(e, lm_span_of(text.data, end), place, specials));
-    for (size_t at = end; at < text.len; at = end) {
+    if (!e->cache || !e->tk->words_are_raw || (e->allows && e->tk->specials_late)) return encode_stretch(e, text, place);
+    size_t at = place == LM_PLACE_INSIDE ? 0 : lm_next_division(e->tk, text, 0);
+    if (at) LM_TRY(encode_stretch(e, lm_span_of(text.data, at), place));
+    for (size_t end; at < text.len; at = end) {
         end = lm_next_division(e->tk, text, at);
-        LM_TRY(encode_raw_word(e, lm_span_of(text.data + at, end - at), specials));
+        lm_span raw = lm_span_of(text.data + at, end - at);
+        if (raw.len <= LM_CACHE_WORD) {
+            LM_TRY(encode_word(e, raw, true));
+            continue;
+        }
+        LM_TRY(settle(e));
+        LM_TRY(encode_stretch(e, raw, LM_PLACE_INSIDE));
     }
-    return LM_OK;
+    return settle(e);
 }
 
 static lm_status encode_text(lm_encoder *e, lm_span text, lm_place place, bool specials)
 {
+    e->allows = specials;
+    e->n_waiting = 0;                /* an error may have left some */
+    e->alone = false;
     if (!e->tk->keeps_bytes && lm_utf8_valid(text.data, text.len) < text.len) {
         lm_str_clear(&e->repaired);
         e->out->replaced += lm_unicode_repair(&e->repaired, text);
@@ -246,10 +294,10 @@ static lm_status encode_text(lm_encoder *e, lm_span text, lm_place place, bool s
     }
     size_t at = 0;
     for (lm_added_match match; lm_added_find(e->tk->raw, text, at, specials, &match); at = match.end) {
-        LM_TRY(encode_gap(e, lm_span_of(text.data + at, match.begin - at), at ? LM_PLACE_BEHIND : place, specials));
+        LM_TRY(encode_gap(e, lm_span_of(text.data + at, match.begin - at), at ? LM_PLACE_BEHIND : place));
         lm_ids_push(e->out, match.token->id);
     }
-    return encode_gap(e, lm_span_of(text.data + at, text.len - at), at ? LM_PLACE_BEHIND : place, specials);
+    return encode_gap(e, lm_span_of(text.data + at, text.len - at), at ? LM_PLACE_BEHIND : place);
 }
 
 static void begin(lm_encoder *e, lm_ids *out, size_t n, lm_err *err)
