@@ -10,6 +10,7 @@
 #include "token/document.h"
 #include "token/pattern.h"
 #include "token/pipeline.h"
+#include "token/writer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -85,8 +86,7 @@ static lm_status read_ranks(ranks *r, const char *path, lm_err *err)
 
 /* ---- merges ---------------------------------------------------------------------------------------------- */
 
-/* The two parts of token `rank` under the lower ranks; false when they do not come to two. */
-static bool take_apart(const lm_vocab *tokens, int32_t rank, size_t *cut)
+bool lm_ranks_take_apart(const lm_vocab *tokens, int32_t rank, size_t *cut)
 {
     lm_span text = tokens->texts[rank];
     size_t *ends = lm_malloc(text.len * sizeof *ends), n = text.len;
@@ -126,7 +126,7 @@ static void make_model(lm_json **vocab, lm_json **merges, const lm_vocab *tokens
         json_object_set_new(*vocab, json_string_value(key), json_integer(i));
         lm_json_free(key);
         size_t cut;
-        if (text.len > 1 && take_apart(tokens, i, &cut))
+        if (text.len > 1 && lm_ranks_take_apart(tokens, i, &cut))
             json_array_append_new(*merges, json_pack("[o, o]", spelled(lm_span_of(text.data, cut)), spelled(lm_span_of(text.data + cut, text.len - cut))));
     }
 }

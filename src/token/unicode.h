@@ -24,7 +24,7 @@ enum {
     LM_RUNE_ACCENT = 8,              /* what Bert strips */
     LM_RUNE_MARK = 16,               /* what StripAccents strips */
     LM_RUNE_CONTROL = 32,            /* what Bert cleans away */
-    LM_RUNE_NEW = 64,                /* younger than the normal forms (Unicode 12.0), which leave it alone */
+    LM_RUNE_NEW = 64,                /* younger than the normal forms (Unicode 9.0), which leave it alone */
 };
 
 typedef struct lm_rune_kind {
