@@ -20,7 +20,7 @@ lm_status lm_tokenizer_text(lm_str *out, const char *text, const char *file, lm_
 
 const char *lm_tokenizer_argument(const lm_call *call) { return call->args.n > 1 ? call->args.items[1] : NULL; }
 
-static const lm_command *const commands[] = { &lm_tokenizer_train, &lm_tokenizer_encode, &lm_tokenizer_decode, &lm_tokenizer_show, &lm_tokenizer_convert, NULL };
+static const lm_command *const commands[] = { &lm_tokenizer_train, &lm_tokenizer_encode, &lm_tokenizer_decode, &lm_tokenizer_show, &lm_tokenizer_convert, &lm_tokenizer_stats, NULL };
 
 const lm_command lm_command_tokenizer = {
     .name = "tokenizer",
