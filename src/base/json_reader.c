@@ -13,6 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 enum { MAX_DEPTH = 2048 };
 
@@ -22,6 +25,13 @@ void lm_json_reader_init(lm_json_reader *r, lm_span text, const char *name, lm_e
     const char *begin = text.len ? text.data : "";
     *r = (lm_json_reader){ .begin = begin + (marked ? 3 : 0), .end = begin + text.len, .name = name, .err = err };
     r->at = r->begin;
+}
+
+void lm_json_reader_inside(lm_json_reader *r, lm_span text, lm_span value, const char *name, lm_err *err)
+{
+    lm_json_reader_init(r, text, name, err);
+    r->at = value.data;
+    r->end = value.data + value.len;
 }
 
 /* ---- failure --------------------------------------------------------------------------- */
@@ -364,6 +374,115 @@ lm_span lm_json_skip(lm_json_reader *r)
     lm_str_free(&buffer);
     return r->status ? (lm_span){ NULL, 0 } : lm_span_of(start, (size_t)(r->at - start));
 }
+
+/* ---- lists by their brackets ------------------------------------------------------------------------- */
+
+/* Where a search for the closing bracket stands. */
+typedef struct balance {
+    int64_t depth;
+    bool quoted, escaped;            /* inside a string; behind a backslash there */
+} balance;
+
+/* One bit for each of 64 bytes. */
+typedef struct marks {
+    uint64_t quote, backslash, open, close;
+} marks;
+
+#ifdef __SSE2__
+enum { AT_ONCE = 16 };
+typedef __m128i bytes;
+
+static inline bytes load_bytes(const char *p) { return _mm_loadu_si128((const __m128i *)p); }
+static inline bytes lower(bytes x) { return _mm_or_si128(x, _mm_set1_epi8(0x20)); }
+static inline uint64_t equal(bytes x, char c) { return (uint64_t)_mm_movemask_epi8(_mm_cmpeq_epi8(x, _mm_set1_epi8(c))); }
+#else
+enum { AT_ONCE = 8 };
+typedef uint64_t bytes;
+
+static inline bytes load_bytes(const char *p)
+{
+    bytes x;
+    memcpy(&x, p, sizeof x);
+    return le64toh(x);
+}
+
+static inline bytes lower(bytes x) { return x | ones * 0x20; }
+
+/* The product gathers the high bits of the bytes that are 0, exactly those, into its highest byte. */
+static inline uint64_t equal(bytes x, char c)
+{
+    x ^= ones * (uint8_t)c;
+    return (~(((x & ~highs) + ~highs) | x | ~highs) >> 7) * 0x0102040810204080u >> 56;
+}
+#endif
+
+static inline marks find_marks(const char *p)
+{
+    marks m = { 0 };
+    for (int i = 0; i < 64; i += AT_ONCE) {
+        bytes x = load_bytes(p + i), bracket = lower(x);     /* [ ] become { } */
+        m.quote |= equal(x, '"') << i;
+        m.backslash |= equal(x, '\\') << i;
+        m.open |= equal(bracket, '{') << i;
+        m.close |= equal(bracket, '}') << i;
+    }
+    return m;
+}
+
+/* Bit i becomes the parity of bits 0..i. */
+static inline uint64_t parities(uint64_t x)
+{
+    for (int shift = 1; shift < 64; shift *= 2) x ^= x << shift;
+    return x;
+}
+
+/* Over 64 bytes at once, or to behind the bracket that closes the list: gives how many.  0, and nothing
+ * done, where an escape needs a closer look. */
+static inline size_t balance_block(balance *b, const char *p)
+{
+    marks m = find_marks(p);
+    if (m.backslash || b->escaped) return 0;
+    uint64_t inside = parities(m.quote) ^ (b->quoted ? UINT64_MAX : 0);
+    for (uint64_t brackets = (m.open | m.close) & ~inside; brackets; brackets &= brackets - 1) {
+        if (m.open & brackets & -brackets) b->depth++;
+        else if (--b->depth == 0) return (size_t)__builtin_ctzll(brackets) + 1;
+    }
+    b->quoted = inside >> 63;
+    return 64;
+}
+
+static inline void balance_byte(balance *b, char c)
+{
+    if (b->escaped) b->escaped = false;
+    else if (b->quoted) b->escaped = c == '\\', b->quoted = c != '"';
+    else if (c == '"') b->quoted = true;
+    else if (c == '{' || c == '[') b->depth++;
+    else if (c == '}' || c == ']') b->depth--;
+}
+
+lm_span lm_json_balance(lm_json_reader *r)
+{
+    char first = lm_json_peek(r);
+    if (first != '{' && first != '[') return lm_json_skip(r);
+    balance b = { .depth = 1 };
+    const char *p = r->at + 1;
+    while (b.depth && p < r->end) {
+        size_t passed = r->end - p >= 64 ? balance_block(&b, p) : 0;
+        const char *end = r->end - p < 64 ? r->end : p + 64;
+        p += passed;
+        while (!passed && b.depth && p < end) balance_byte(&b, *p++);
+    }
+    if (b.depth) {
+        lm_json_wrong(r, "a list that does not end");
+        return (lm_span){ NULL, 0 };
+    }
+    lm_span text = lm_span_of(r->at, (size_t)(p - r->at));
+    r->at = p;
+    r->fresh = false;
+    return text;
+}
+
+/* ---- documents --------------------------------------------------------------------------------------- */
 
 static lm_json *take_object(lm_json_reader *r)
 {

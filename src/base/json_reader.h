@@ -32,6 +32,9 @@ typedef struct lm_json_reader {
 /* Borrows text and name. */
 void lm_json_reader_init(lm_json_reader *r, lm_span text, const char *name, lm_err *err);
 
+/* The same for a value inside text, whose lines and columns messages then count. */
+void lm_json_reader_inside(lm_json_reader *r, lm_span text, lm_span value, const char *name, lm_err *err);
+
 /* The first byte of the next value: { [ " - 0..9 t f n for one that is well-formed; 0 at the end. */
 char lm_json_peek(lm_json_reader *r);
 
@@ -50,6 +53,10 @@ bool lm_json_number(lm_json_reader *r, double *out);     /* a real number or an 
 
 /* The text of the next value, whatever it is; {NULL, 0} where it is not well-formed. */
 lm_span lm_json_skip(lm_json_reader *r);
+
+/* The same for a list, up to the bracket that closes it and no closer look: whoever reads it finds out
+ * whether it is well-formed.  Several times faster. */
+lm_span lm_json_balance(lm_json_reader *r);
 
 /* The next value as a document that the caller frees, or NULL. */
 lm_json *lm_json_take(lm_json_reader *r);

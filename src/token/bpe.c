@@ -8,7 +8,6 @@
  * Left out: dropout, which makes encoding random; a file that sets it is refused. */
 #define _GNU_SOURCE
 #include "token/bpe.h"
-#include "base/json_reader.h"
 #include "token/pipeline.h"
 #include "token/unicode.h"
 
@@ -126,13 +125,14 @@ static lm_status resolve_batch(merge_list *list, const bpe *m, const merge_batch
     return LM_OK;
 }
 
-static lm_status read_merge_list(merge_list *list, const bpe *m, lm_span text, const char *name, lm_err *err)
+static lm_status read_merge_list(merge_list *list, const bpe *m, const lm_token_document *document, const char *name, lm_err *err)
 {
     lm_json_reader r;
     lm_str joined = {0};
     lm_status status = LM_OK;
     merge_batch *batch = lm_calloc(1, sizeof *batch);
-    lm_json_reader_init(&r, text, name, NULL);
+    lm_err broken = {0};
+    lm_token_document_reader(&r, document, document->merges, name, &broken);
     lm_json_open(&r, '[');
     bool good;
     do {
@@ -140,18 +140,18 @@ static lm_status read_merge_list(merge_list *list, const bpe *m, lm_span text, c
         status = resolve_batch(list, m, batch, &joined, name, err);
     } while (good && !status && batch->n == BATCH);
     if (!good && !status) status = lm_fail(err, LM_E_FORMAT, "%s: model.merges: entry %zu: expected two tokens", name, list->n);
-    LM_ASSERT(status || !r.status);                          /* the document's text is well-formed */
+    if (!status && r.status) status = lm_fail(err, broken.code, "%s", broken.message);
     for (int i = 0; i < BATCH; i++) lm_str_free(&batch->items[i].buffers[0]), lm_str_free(&batch->items[i].buffers[1]);
     free(batch);
     lm_str_free(&joined);
     return status;
 }
 
-static lm_status read_merges(bpe *m, lm_span text, const char *name, lm_err *err)
+static lm_status read_merges(bpe *m, const lm_token_document *document, const char *name, lm_err *err)
 {
-    if (!text.data || *text.data != '[') return lm_fail(err, LM_E_FORMAT, "%s: model.merges: expected an array", name);
+    if (!document->merges.data || *document->merges.data != '[') return lm_fail(err, LM_E_FORMAT, "%s: model.merges: expected an array", name);
     merge_list list = {0};
-    lm_status status = read_merge_list(&list, m, text, name, err);
+    lm_status status = read_merge_list(&list, m, document, name, err);
     lm_merges_init(&m->merges, list.n);
     for (size_t i = 0; i < list.n && !status; i++) {
         if (i + BATCH < list.n) lm_merges_expect(&m->merges, list.items[i + BATCH].left, list.items[i + BATCH].right);
@@ -236,7 +236,7 @@ static lm_status load(void **state, const lm_step_source *source, lm_err *err)
     LM_TRY(read_settings(m, source, err));
     m->byte_level = source->tk->byte_level && !m->prefix.len && !m->suffix.len && !m->byte_fallback;
     source->tk->byte_level = m->byte_level;
-    LM_TRY(read_merges(m, source->tk->document.merges, source->name, err));
+    LM_TRY(read_merges(m, &source->tk->document, source->name, err));
     find_bytes(m);
     m->divides = !m->byte_level && !m->ignore_merges && !m->prefix.len && !m->suffix.len && begins_tokens(m->vocab, lm_span_of(mark, MARK));
     return LM_OK;
@@ -380,6 +380,7 @@ static void work_free(void *work)
 
 const lm_token_model lm_token_model_bpe = {
     .name = "BPE",
+    .merges = true,
     .vocab = lm_vocab_read,
     .load = load,
     .encode = encode,

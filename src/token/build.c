@@ -96,6 +96,16 @@ static lm_status read_added(lm_tokenizer *tk, const lm_json *entry, const char *
     return LM_OK;
 }
 
+/* A model that has no use for them still shall not let through what is not JSON. */
+static lm_status pass_over_merges(const lm_token_document *document, const char *name, lm_err *err)
+{
+    if (!document->merges.data) return LM_OK;
+    lm_json_reader r;
+    lm_token_document_reader(&r, document, document->merges, name, err);
+    lm_json_skip(&r);
+    return lm_json_reader_end(&r);
+}
+
 static lm_status read_vocabulary(lm_tokenizer *tk, const char *name, lm_err *err)
 {
     const lm_json *model = lm_json_get(tk->document.json, "model"), *added = lm_json_get(tk->document.json, "added_tokens");
@@ -103,6 +113,7 @@ static lm_status read_vocabulary(lm_tokenizer *tk, const char *name, lm_err *err
     tk->model = find_model(&tk->document, name, err);
     if (!tk->model) return err ? err->code : LM_E_UNSUPPORTED;
     LM_TRY(tk->model->vocab(&tk->vocab, &tk->document, name, err));
+    if (!tk->model->merges) LM_TRY(pass_over_merges(&tk->document, name, err));
     size_t n = json_array_size(added);
     tk->added = lm_calloc(n, sizeof *tk->added);
     for (size_t i = 0; i < n; i++) LM_TRY(read_added(tk, json_array_get(added, i), name, err));

@@ -1,7 +1,6 @@
 /* Documents between text and tables: the two large members of "model" are cut out of a text, or of a
  * document that a reader of another format or a trainer made, and put back for saving. */
 #include "token/document_text.h"
-#include "base/json_reader.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +18,7 @@ static lm_json *take_model(lm_json_reader *r, lm_token_document *d)
         lm_span *large = lm_span_eq(key, "vocab") ? &d->vocab : lm_span_eq(key, "merges") ? &d->merges : NULL;
         if (!large) lm_json_take_member(r, model, key);
         else if (large->data) lm_json_wrong(r, "duplicate key \"%.*s\"", (int)key.len, key.data);
-        else *large = lm_json_skip(r);
+        else *large = lm_json_balance(r);
     }
     lm_str_free(&buffer);
     return model;
@@ -52,6 +51,11 @@ lm_status lm_token_document_read(lm_token_document *d, lm_str *text, const char 
     if (is_null(d->vocab)) d->vocab = (lm_span){ NULL, 0 };
     if (is_null(d->merges)) d->merges = (lm_span){ NULL, 0 };
     return LM_OK;
+}
+
+void lm_token_document_reader(lm_json_reader *r, const lm_token_document *d, lm_span member, const char *name, lm_err *err)
+{
+    lm_json_reader_inside(r, lm_span_of(d->text.data, d->text.len), member, name, err);
 }
 
 /* ---- from a document ---------------------------------------------------------------------------- */

@@ -130,6 +130,7 @@ typedef struct lm_token_model {
     void (*free)(void *state);
     /* Reads "vocab" into the vocabulary, before anything else is read. */
     lm_status (*vocab)(lm_vocab *vocab, const lm_token_document *document, const char *name, lm_err *err);
+    bool merges;                     /* load reads "merges" */
     bool cache;                      /* pieces are words that repeat: worth remembering */
     /* Whether no token reaches from another character into this one; NULL: not known. */
     bool (*opens)(const void *state, uint32_t rune);

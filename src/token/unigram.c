@@ -8,7 +8,6 @@
  * as the Hugging Face library does, or in single precision for a SentencePiece model ("exact"), so that
  * near ties fall the same way.  There a user-defined piece of n bytes has the score (n - 1) / 10, whatever the
  * model says, and so is always chosen. */
-#include "base/json_reader.h"
 #include "token/pipeline.h"
 #include "token/trie.h"
 #include "token/unicode.h"
@@ -62,7 +61,8 @@ static lm_status read_vocab(lm_vocab *vocab, const lm_token_document *document, 
     lm_str buffer = {0};
     lm_status status = LM_OK;
     int cap = 0;
-    lm_json_reader_init(&r, document->vocab, name, NULL);
+    lm_err broken = {0};
+    lm_token_document_reader(&r, document, document->vocab, name, &broken);
     lm_json_open(&r, '[');
     while (!status && lm_json_item(&r)) {
         lm_span text;
@@ -79,9 +79,8 @@ static lm_status read_vocab(lm_vocab *vocab, const lm_token_document *document, 
         status = lm_vocab_add(vocab, text, vocab->n_scores, name, err);
         vocab->n_scores++;
     }
-    LM_ASSERT(status || !r.status);                          /* the document's text is well-formed */
     lm_str_free(&buffer);
-    return status;
+    return status || !r.status ? status : lm_fail(err, broken.code, "%s", broken.message);
 }
 
 static void release(void *state)

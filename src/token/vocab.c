@@ -8,7 +8,6 @@
  * Byte-level BPE (Radford et al. 2019, GPT-2) spells each byte as a printable character: those of
  * Latin-1 that print as themselves, the other 68 as U+0100 and up, in order. */
 #include "token/pipeline.h"
-#include "base/json_reader.h"
 #include "base/memory.h"
 
 #include <stdlib.h>
@@ -178,31 +177,30 @@ lm_status lm_vocab_add(lm_vocab *vocab, lm_span text, int64_t id, const char *wh
     return index_id(vocab, (int32_t)id, where, err);
 }
 
-static lm_status read_texts(lm_vocab *vocab, lm_span list, const char *name, lm_err *err)
+static lm_status read_texts(lm_vocab *vocab, const lm_token_document *document, const char *name, lm_err *err)
 {
     lm_json_reader r;
     lm_str buffer = {0};
     lm_span token;
     lm_status status = LM_OK;
-    lm_json_reader_init(&r, list, name, NULL);
+    lm_err broken = {0};
+    lm_token_document_reader(&r, document, document->vocab, name, &broken);
     lm_json_open(&r, '{');
     while (!status && lm_json_key(&r, &buffer, &token)) {
         int64_t id;
         if (lm_json_integer(&r, &id)) status = set_text(vocab, token, id, name, err);
         else status = lm_fail(err, LM_E_FORMAT, "%s: model.vocab: token \"%.*s\": expected an integer id", name, shown(token), token.data);
     }
-    LM_ASSERT(status || !r.status);                          /* the document's text is well-formed */
     lm_str_free(&buffer);
-    return status;
+    return status || !r.status ? status : lm_fail(err, broken.code, "%s", broken.message);
 }
 
 /* All texts first, so that slots can be fetched ahead of their turn. */
 lm_status lm_vocab_read(lm_vocab *vocab, const lm_token_document *document, const char *name, lm_err *err)
 {
-    lm_span list = document->vocab;
-    if (!list.data || *list.data != '{') return lm_fail(err, LM_E_FORMAT, "%s: model.vocab: expected an object", name);
+    if (!document->vocab.data || *document->vocab.data != '{') return lm_fail(err, LM_E_FORMAT, "%s: model.vocab: expected an object", name);
     LM_ASSERT(!vocab->n);
-    LM_TRY(read_texts(vocab, list, name, err));
+    LM_TRY(read_texts(vocab, document, name, err));
     reserve_slots(vocab, vocab->count);
     for (int id = 0; id < vocab->n; id++) {
         if (id + AHEAD < vocab->n && vocab->texts[id + AHEAD].data) lm_vocab_expect(vocab, vocab->texts[id + AHEAD]);

@@ -155,6 +155,33 @@ static void test_depth(void **state)
     }
 }
 
+/* The end of a list by its brackets: brackets, quotes and escapes at every place of the blocks of 64 bytes. */
+static void test_balance(void **state)
+{
+    (void)state;
+    static const char *const traps[] = { "\"]\"", "\"\\\"]\"", "\"\\\\\"", "[]", "{\"}\": [[]]}", "\"[[{\"", "\"\\u005d\"" };
+    for (size_t t = 0; t < sizeof traps / sizeof *traps; t++)
+        for (int before = 0; before < 140; before++) {
+            lm_str text = {0};
+            lm_str_puts(&text, " [");
+            for (int i = 0; i < before; i++) lm_str_putc(&text, ' ');
+            lm_str_puts(&text, traps[t]);
+            for (int i = 0; i < 70; i++) lm_str_puts(&text, ", 1");
+            lm_str_puts(&text, "], [\"behind\"]");
+            lm_json_reader r;
+            lm_json_reader_init(&r, lm_span_of(text.data, text.len), "x", NULL);
+            lm_span list = lm_json_balance(&r);
+            assert_ptr_equal(list.data, text.data + 1);
+            assert_int_equal(list.len, text.len - 1 - strlen(", [\"behind\"]"));
+            assert_int_equal(lm_json_peek(&r), ',');
+            lm_str_free(&text);
+        }
+    lm_err err = {0};
+    lm_json_reader r = over("{\"a\": [1, 2}", &err);
+    assert_null(lm_json_balance(&r).data);
+    assert_string_equal(err.message, "x.json: line 1, column 1: not JSON: a list that does not end");
+}
+
 /* ---- against jansson ------------------------------------------------------------------------ */
 
 /* Text that is JSON most of the time. */
@@ -224,7 +251,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_walk), cmocka_unit_test(test_strings), cmocka_unit_test(test_integers),
-        cmocka_unit_test(test_failures), cmocka_unit_test(test_depth), cmocka_unit_test(test_against_jansson),
+        cmocka_unit_test(test_failures), cmocka_unit_test(test_depth), cmocka_unit_test(test_balance), cmocka_unit_test(test_against_jansson),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -71,6 +71,10 @@ static void test_refused(void **state)
         { "{\"model\": {\"vocab\": {\"a\": 0}, \"vocab\": {\"a\": 0}}}", "line 1, column 39: not JSON: duplicate key \"vocab\"" },
         { "{\"model\": {\"vocab\": {\"a\": 0}},\n \"model\": {}}", "line 2, column 11: not JSON: duplicate key \"model\"" },
         { "{\"model\": {\"vocab\": {\"a\": 0,\n\"b\" 1}}}", "line 2, column 5: not JSON: expected ':', found '1'" },
+        { "{\"model\": {\"vocab\": {\"a\": 0,\n\n\"b\": 1]}}", "line 3, column 7: not JSON: expected ',' or '}', found ']'" },
+        { "{\"model\": {\"vocab\": {\"a\": 0},\n\"merges\": [\"a a\" 1]}}", "model.merges: entry 0: token \"aa\"" },
+        { "{\"model\": {\"vocab\": {\"a\": 0, \"aa\": 1},\n\"merges\": [\"a a\" 1]}}", "line 2, column 18: not JSON: expected ',' or ']', found '1'" },
+        { "{\"model\": {\"type\": \"WordPiece\", \"unk_token\": \"a\", \"vocab\": {\"a\": 0}, \"merges\": [1,]}}", "not JSON: expected a value, found ']'" },
         { "{\"model\": {\"type\": \"Unigram\", \"vocab\": [[\"a\", 0], [\"b\", \"c\"]]}}", "model.vocab: entry 1: expected [piece, score]" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
