@@ -2,8 +2,8 @@
  *
  *   dx += alpha * dz w      dw += alpha * dz^T x      dbias += sum of dz's rows      dz = dy * act'(z)
  *
- * The weight may be of another type than the activations (a mapped bf16 or f16 file), and stored
- * [k, n] (GPT-2's Conv1D).  Only an activation other than NONE keeps z. */
+ * The weight may be of another type than the activations (a mapped bf16 or f16 file, or quantised: then
+ * it has no gradient), and stored [k, n] (GPT-2's Conv1D).  Only an activation other than NONE keeps z. */
 #include "ops/ops.h"
 
 typedef struct attr {
@@ -50,7 +50,7 @@ static void forward(lm_tape *t, lm_node *n)
     lm_gemm g = product(t, a);
     g.c = y->data, g.ct = y->dtype, g.ldc = lm_cols(y);
     g.a = x->data, g.lda = lm_row_stride(x);
-    g.b = w->data, g.bt = w->dtype, g.ldb = w->dim[1], g.trans_b = !a->o.transposed;
+    g.b = w->data, g.bt = w->dtype, g.bq = w->quant, g.ldb = w->dim[1], g.trans_b = !a->o.transposed;
     g.m = lm_rows(x), g.n = lm_cols(y), g.k = lm_cols(x);
     g.beta = a->in_place ? 1 : 0;
     if (bias) g.bias = bias->data, g.bias_t = bias->dtype;
@@ -73,11 +73,12 @@ static void backward(lm_tape *t, lm_node *n)
     if (dx) {
         g.c = dx, g.ct = x->dtype, g.ldc = lm_row_stride(x->grad), g.beta = acc;
         g.a = dz, g.at = y->dtype, g.lda = out, g.trans_a = false;
-        g.b = w->data, g.bt = w->dtype, g.ldb = w->dim[1], g.trans_b = a->o.transposed;
+        g.b = w->data, g.bt = w->dtype, g.bq = w->quant, g.ldb = w->dim[1], g.trans_b = a->o.transposed;
         g.m = rows, g.n = in, g.k = out;
         t->k->gemm(&g);
     }
     void *dw = lm_grad_out(t, w, &acc);
+    g.bq = NULL;
     if (dw) {                                      /* [out, in] = dz^T x, or its transpose */
         const lm_tensor *left = a->o.transposed ? x : y, *right = a->o.transposed ? y : x;
         g.c = dw, g.ct = w->grad->dtype, g.ldc = w->dim[1], g.beta = acc;

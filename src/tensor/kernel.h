@@ -18,6 +18,7 @@
 
 #include "base/err.h"
 #include "tensor/dtype.h"
+#include "tensor/quant.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,10 +30,12 @@ typedef enum lm_act { LM_ACT_NONE, LM_ACT_RELU, LM_ACT_GELU, LM_ACT_GELU_TANH, L
 /* c[m, n] = act(alpha * op(a)[m, k] op(b)[k, n] + beta * c + bias[n])
  * a, b, c each f32, bf16 or f16 (c f32 or bf16); products are taken in `compute` (f32 or bf16) and
  * summed in f32.  With beta == 0, c is not read.  `pre`, when set, receives what act is applied to
- * (type and ld of c). */
+ * (type and ld of c).
+ * With bq, b are codes of that block format, from the matrix's first element; bt is not read. */
 typedef struct lm_gemm {
     void *c, *pre;
     const void *a, *b, *bias;
+    const lm_quant *bq;
     int64_t m, n, k, lda, ldb, ldc;
     float alpha, beta;
     lm_dtype ct, at, bt, bias_t, compute;
@@ -191,6 +194,8 @@ typedef struct lm_k_adamw {
 #define LM_KERNELS(LM_SLOT, LM_SLOT_REAL)                                                                  \
     LM_SLOT(gemm, (const lm_gemm *g))                                                                      \
     LM_SLOT(convert, (void *y, lm_dtype yt, const void *x, lm_dtype xt, int64_t n))                        \
+    /* y[j] = element i + j of quantised data */                                                           \
+    LM_SLOT(dequantise, (float *y, const lm_quant *q, const void *codes, int64_t i, int64_t n))            \
     /* y and x may overlap */                                                                              \
     LM_SLOT(copy, (void *y, const void *x, int64_t bytes))                                                 \
     LM_SLOT(zero, (void *y, int64_t bytes))                                                                \

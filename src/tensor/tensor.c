@@ -1,6 +1,7 @@
 #include "tensor/tensor.h"
 
 #include "base/err.h"
+#include "tensor/quant.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,7 +26,10 @@ int64_t lm_numel(const lm_tensor *x)
     return n;
 }
 
-size_t lm_nbytes(const lm_tensor *x) { return (size_t)lm_numel(x) * lm_dtype_size(x->dtype); }
+size_t lm_nbytes(const lm_tensor *x)
+{
+    return x->quant ? lm_quant_bytes(x->quant, lm_numel(x)) : (size_t)lm_numel(x) * lm_dtype_size(x->dtype);
+}
 
 bool lm_is_contiguous(const lm_tensor *x)
 {

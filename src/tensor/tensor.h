@@ -16,7 +16,7 @@
 
 enum { LM_MAX_DIM = 4 };
 
-typedef struct lm_quant lm_quant;            /* block format of quantised data: quant/quant.h */
+typedef struct lm_quant lm_quant;            /* block format of quantised data: tensor/quant.h */
 
 typedef struct lm_tensor {
     lm_dtype dtype;
@@ -26,7 +26,7 @@ typedef struct lm_tensor {
     int64_t dim[LM_MAX_DIM];                 /* outermost first, as in safetensors */
     int64_t stride[LM_MAX_DIM];              /* elements */
     void *data;                              /* device address */
-    const lm_quant *quant;                   /* NULL, or the block format of data */
+    const lm_quant *quant;                   /* NULL, or the block format of data, whose dtype is then that of codes */
     struct lm_tensor *grad, *base;
     const char *name;                        /* Hugging Face name of a parameter, else NULL */
 } lm_tensor;
@@ -35,7 +35,7 @@ typedef struct lm_tensor {
 lm_tensor lm_tensor_of(void *data, lm_dtype dtype, int ndim, const int64_t *dim);
 
 int64_t lm_numel(const lm_tensor *x);
-size_t lm_nbytes(const lm_tensor *x);        /* of a contiguous tensor of this shape and type */
+size_t lm_nbytes(const lm_tensor *x);        /* of a contiguous tensor of this shape and type; with the scales of quantised data */
 bool lm_is_contiguous(const lm_tensor *x);
 bool lm_same_shape(const lm_tensor *a, const lm_tensor *b);
 

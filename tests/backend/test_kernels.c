@@ -168,6 +168,19 @@ static void trial_convert(const lm_kernels *k, int real)
     }
 }
 
+/* The same bits from every backend: one product a number.  tests/backend/test_quant.c has the other formats. */
+static void trial_dequantise(const lm_kernels *k, int real)
+{
+    (void)real;
+    EACH(int64_t, n, LENGTHS) EACH(int64_t, begin, 0, 5) {
+        lm_quant q = { .bits = 4, .block = 64, .unit = 1, .absmax = noise(LM_F32, (n + 5) / 64 + 1) };
+        memcpy(q.level, noise(LM_F32, 16), sizeof q.level);
+        float *y = noise(LM_F32, n);
+        k->dequantise(y, &q, numbers(LM_U8, n / 2 + 4, 0, 255), begin, n);
+        result(LM_F32, y, n, 0, "y");
+    }
+}
+
 static void trial_copy(const lm_kernels *k, int real)
 {
     (void)real;

@@ -15,11 +15,16 @@
  * 16 registers, 28 of AVX-512's 32. */
 enum { GEMM_MR = LANES == 16 ? 14 : 6, GEMM_NR = 2 * LANES };
 
+/* The longest range of k that is packed at once. */
+enum { GEMM_DEPTH = 384 };
+
 #define gemm_pack_a LM_PASTE(LM_VARIANT, gemm_pack, a)
 #define gemm_pack_b LM_PASTE(LM_VARIANT, gemm_pack, b)
 #define gemm_product LM_PASTE(LM_VARIANT, gemm, product)
 #define gemm_activate LM_PASTE(LM_VARIANT, gemm, activate)
 #define gemm_few_rows LM_PASTE(LM_VARIANT, gemm_few, rows)
+#define gemm_pack_b_quant LM_PASTE(LM_VARIANT, gemm_pack_b, quant)
+#define gemm_few_rows_quant LM_PASTE(LM_VARIANT, gemm_few_rows, quant)
 
 /* Floats that a packed a[m, k] and b[k, n] take, rounded so that what follows stays aligned. */
 static inline int64_t gemm_room_a(int64_t m, int64_t k)
@@ -38,7 +43,13 @@ void gemm_pack_a(float *packed, const void *a, lm_dtype type, int64_t lda, bool 
 /* Packs b[k, n] (trans: stored as [n, k]). */
 void gemm_pack_b(float *packed, const void *b, lm_dtype type, int64_t ldb, bool trans, int64_t k, int64_t n);
 
+/* The same of columns [j, j + n) and rows [p, p + k) of the quantised b of g; k at most GEMM_DEPTH. */
+void gemm_pack_b_quant(float *packed, const lm_gemm *g, int64_t p, int64_t k, int64_t j, int64_t n);
+
 /* The product g of m <= GEMM_FEW_ROWS rows; b is read where it lies. */
 void gemm_few_rows(const lm_gemm *g);
+
+/* The same of a quantised b, stored as [n, k]. */
+void gemm_few_rows_quant(const lm_gemm *g);
 
 #endif

@@ -25,7 +25,7 @@
 
 /* A thread's part of a takes a third of a 512 KiB level-2 cache, a panel of b most of level 1; the slab
  * shares level 3. */
-enum { K_MOST = 384, ROWS_MOST = 96, COLS_MOST = 1536, SUM_ROWS_MOST = 1024, COLS_LEAST = 8 * GEMM_NR };
+enum { K_MOST = GEMM_DEPTH, ROWS_MOST = 96, COLS_MOST = 1536, SUM_ROWS_MOST = 1024, COLS_LEAST = 8 * GEMM_NR };
 
 typedef struct step {
     const lm_gemm *g;
@@ -47,6 +47,13 @@ static const void *address(const void *x, lm_dtype type, int64_t i)
 /* a[i, p] and b[p, j] as the product sees them. */
 static const void *a_at(const lm_gemm *g, int64_t i, int64_t p) { return address(g->a, g->at, g->trans_a ? p * g->lda + i : i * g->lda + p); }
 static const void *b_at(const lm_gemm *g, int64_t p, int64_t j) { return address(g->b, g->bt, g->trans_b ? j * g->ldb + p : p * g->ldb + j); }
+
+/* Columns [j, j + n) of rows [p, p + k) of b. */
+static void pack_b(float *to, const lm_gemm *g, int64_t p, int64_t k, int64_t j, int64_t n)
+{
+    if (g->bq) gemm_pack_b_quant(to, g, p, k, j, n);
+    else gemm_pack_b(to, b_at(g, p, j), g->bt, g->ldb, g->trans_b, k, n);
+}
 
 /* ---- the end of a tile ------------------------------------------------------- */
 
@@ -134,7 +141,7 @@ static void pack_slab(int64_t begin, int64_t end, void *context)
     const step *s = context;
     const lm_gemm *g = s->g;
     int64_t j = s->j0 + begin * GEMM_NR, n = least(s->n, end * GEMM_NR) - begin * GEMM_NR;
-    gemm_pack_b(s->slab + begin * GEMM_NR * s->k, b_at(g, s->p0, j), g->bt, g->ldb, g->trans_b, s->k, n);
+    pack_b(s->slab + begin * GEMM_NR * s->k, g, s->p0, s->k, j, n);
 }
 
 /* Blocks of rows that a thread can pack, as many for each thread; then of columns, until the
@@ -194,7 +201,7 @@ static void run_columns(int64_t begin, int64_t end, void *context)
             s.k = range_length(w, range);
             s.first = range == 0;
             s.last = range == w->ranges - 1;
-            gemm_pack_b(slab, b_at(g, s.p0, j), g->bt, g->ldb, g->trans_b, s.k, s.n);
+            pack_b(slab, g, s.p0, s.k, j, s.n);
             tiles(&s, w->a + range * w->room, 0, g->m, 0, ceil_div(s.n, GEMM_NR));
         }
     }
@@ -214,8 +221,9 @@ static void slim_product(const lm_gemm *g, int64_t ranges, int64_t depth)
 void gemm_product(const lm_gemm *g)
 {
     if (g->m <= 0 || g->n <= 0) return;
-    if (g->m <= GEMM_FEW_ROWS) {
-        gemm_few_rows(g);
+    if (g->m <= GEMM_FEW_ROWS && (!g->bq || g->trans_b)) {
+        if (g->bq) gemm_few_rows_quant(g);
+        else gemm_few_rows(g);
         return;
     }
     int64_t ranges = g->k > 0 ? ceil_div(g->k, K_MOST) : 1, cols = least(g->n, COLS_MOST);

@@ -8,6 +8,7 @@
 
 #if LM_REAL_ID == 0
 
+#include "backend/cpu/quant.h"
 #include "backend/weight.h"
 
 LM_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -141,6 +142,38 @@ void gemm_pack_a(float *packed, const void *a, lm_dtype type, int64_t lda, bool 
 void gemm_pack_b(float *packed, const void *b, lm_dtype type, int64_t ldb, bool trans, int64_t k, int64_t n)
 {
     pack_type(packed, b, type, ldb, trans, n, k, GEMM_NR);
+}
+
+/* ---- a quantised operand: decoded into the first-level cache, and packed from there ---- */
+
+static void pack_quant_lines(float *out, const lm_gemm *g, int64_t p, int64_t k, int64_t j, int64_t n)
+{
+    float line[GEMM_NR * GEMM_DEPTH];
+    for (int64_t i = 0; i < n; i += GEMM_NR, out += GEMM_NR * k) {
+        int64_t valid = least(GEMM_NR, n - i);
+        for (int64_t l = 0; l < valid; l++) quant_run(line + l * k, g->bq, g->b, (j + i + l) * g->ldb + p, k);
+        pack_lines(out, line, LM_F32, k, valid, k, GEMM_NR);
+    }
+}
+
+static void pack_quant_across(float *out, const lm_gemm *g, int64_t p, int64_t k, int64_t j, int64_t n)
+{
+    enum { WIDE = 16 * GEMM_NR };
+    float line[WIDE];
+    for (int64_t i = 0; i < n; i += WIDE, out += WIDE * k) {
+        int64_t valid = least(WIDE, n - i), width = (valid + GEMM_NR - 1) / GEMM_NR * GEMM_NR;
+        for (int64_t v = valid; v < width; v++) line[v] = 0;
+        for (int64_t q = 0; q < k; q++) {
+            quant_run(line, g->bq, g->b, (p + q) * g->ldb + j + i, valid);
+            for (int64_t v = 0; v < width; v += GEMM_NR) memcpy(out + v * k + q * GEMM_NR, line + v, GEMM_NR * sizeof *line);
+        }
+    }
+}
+
+void gemm_pack_b_quant(float *packed, const lm_gemm *g, int64_t p, int64_t k, int64_t j, int64_t n)
+{
+    if (g->trans_b) pack_quant_lines(packed, g, p, k, j, n);
+    else pack_quant_across(packed, g, p, k, j, n);
 }
 
 LM_INSTALL(gemm_pack) { (void)k; }

@@ -296,7 +296,7 @@ static const void *operand(void **room, const void *x, lm_dtype from, lm_dtype t
 
 static bool expressible(const lm_gemm *g)
 {
-    if (g->m <= 0 || g->n <= 0 || g->k <= 0) return false;
+    if (g->m <= 0 || g->n <= 0 || g->k <= 0 || g->bq) return false;
     if (g->compute == LM_F32 && (g->at != LM_F32 || g->bt != LM_F32)) return false;
     return g->alpha == 1 && (g->beta == 0 || (g->beta == 1 && !g->pre)) && !(g->bias && g->bias_t == LM_F16);
 }
@@ -361,7 +361,7 @@ bool lm_onednn_gemm(const lm_gemm *g)
 static bool wanted(const lm_gemm *g)
 {
     bool bound_by_memory = g->m <= GEMM_FEW_ROWS;
-    return g->compute == LM_BF16 && !g->deterministic && !bound_by_memory;
+    return g->compute == LM_BF16 && !g->deterministic && !bound_by_memory && !g->bq;
 }
 
 static void gemm(const lm_gemm *g)

@@ -7,9 +7,9 @@
 #if LM_REAL_ID == 0
 
 /* compute = bf16 rounds each factor first, as matrix units that take bf16 do. */
-static float factor(const lm_gemm *g, const void *x, lm_dtype type, int64_t i)
+static float factor(const lm_gemm *g, const void *x, const lm_quant *q, lm_dtype type, int64_t i)
 {
-    float value = lm_weight_at(x, type, i);
+    float value = q ? lm_quant_at(q, x, i) : lm_weight_at(x, type, i);
     return g->compute == LM_BF16 ? lm_bf16_to_f32(lm_f32_to_bf16(value)) : value;
 }
 
@@ -17,8 +17,8 @@ static float product(const lm_gemm *g, int64_t i, int64_t j)
 {
     float sum = 0;
     for (int64_t p = 0; p < g->k; p++)
-        sum += factor(g, g->a, g->at, g->trans_a ? p * g->lda + i : i * g->lda + p) *
-               factor(g, g->b, g->bt, g->trans_b ? j * g->ldb + p : p * g->ldb + j);
+        sum += factor(g, g->a, NULL, g->at, g->trans_a ? p * g->lda + i : i * g->lda + p) *
+               factor(g, g->b, g->bq, g->bt, g->trans_b ? j * g->ldb + p : p * g->ldb + j);
     return sum;
 }
 
