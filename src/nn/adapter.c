@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char prefix[] = "base_model.model.";
 static const char base_key[] = "malmoi.base";        /* metadata of adapter_model.safetensors */
+
+static const char *prefix_of(const lm_adapter *a) { return a->type->bare ? "" : "base_model.model."; }
 
 const lm_adapter_type *lm_adapter_type_find(const char *name)
 {
@@ -93,6 +94,13 @@ lm_status lm_adapter_targets(lm_adapter *a, const lm_strings *targets, void (*vi
     return status;
 }
 
+bool lm_adapter_names(const lm_strings *suffixes, const lm_linear_site *site)
+{
+    for (int j = 0; j < suffixes->n; j++)
+        if (has_suffix(site->name, suffixes->items[j])) return true;
+    return false;
+}
+
 lm_link *lm_adapter_link(lm_adapter *a, lm_linear_site *site)
 {
     lm_link *l = lm_calloc(1, sizeof *l), **end = &site->links;
@@ -130,14 +138,19 @@ lm_status lm_adapter_save_modules(lm_adapter *a, const lm_strings *modules, lm_e
     return LM_OK;
 }
 
+lm_status lm_adapter_allocate(lm_adapter *a, lm_param *p, lm_err *err)
+{
+    p->t.data = lm_arena_alloc(&a->params.arena, lm_nbytes(&p->t));
+    return p->t.data ? LM_OK : lm_fail(err, LM_E_NOMEM, "no room for tensor %s", p->t.name);
+}
+
 /* The copies start as the base. */
 static lm_status fill_saved(lm_adapter *a, lm_err *err)
 {
     for (int64_t i = 0; i < a->n_saved; i++) {
         lm_saved_module *s = &a->saved[i];
         if (s->copy->t.data) continue;
-        s->copy->t.data = lm_arena_alloc(&a->params.arena, lm_nbytes(&s->copy->t));
-        if (!s->copy->t.data) return lm_fail(err, LM_E_NOMEM, "%s: no room for the copy to train", s->base->t.name);
+        LM_TRY(lm_adapter_allocate(a, s->copy, err));
         a->params.k->convert(s->copy->t.data, LM_F32, s->original.data, s->original.dtype, lm_numel(&s->original));
     }
     return LM_OK;
@@ -209,6 +222,7 @@ lm_status lm_adapter_new(lm_adapter **out, lm_model *m, const lm_adapter_type *t
     }
     if (status == LM_OK) status = fill_saved(*out, err);
     if (status == LM_OK) status = lm_params_initialise(&(*out)->params, seed, err);
+    if (status == LM_OK && type->start) status = type->start(*out, seed, err);
     return finish(out, status);
 }
 
@@ -237,16 +251,15 @@ static uint64_t fingerprint(const lm_adapter *a)
     return hash;
 }
 
-lm_status lm_adapter_save(const lm_adapter *a, const char *folder, lm_err *err)
+static lm_status save_tensors(const lm_adapter *a, const lm_params *params, const char *folder, lm_err *err)
 {
-    LM_TRY(lm_make_dirs(folder, err));
-    int64_t n = a->params.n;
+    int64_t n = params->n;
     lm_save_entry *entries = lm_calloc((size_t)n + 1, sizeof *entries);
     char **names = lm_calloc((size_t)n + 1, sizeof *names);
     for (int64_t i = 0; i < n; i++) {
-        const lm_tensor *t = &a->params.items[i]->t;
+        const lm_tensor *t = &params->items[i]->t;
         lm_str name = { 0 };
-        lm_str_printf(&name, "%s%s", prefix, t->name);
+        lm_str_printf(&name, "%s%s", prefix_of(a), t->name);
         names[i] = lm_str_take(&name);
         entries[i] = (lm_save_entry){ .name = names[i], .dtype = LM_F32, .ndim = t->ndim, .dim = t->dim,
                                       .data = t->data, .data_dtype = t->dtype };
@@ -261,16 +274,31 @@ lm_status lm_adapter_save(const lm_adapter *a, const char *folder, lm_err *err)
     for (int64_t i = 0; i < n; i++) free(names[i]);
     free(names);
     free(entries);
-    LM_TRY(status);
+    return status;
+}
 
+static lm_status save_kept(lm_adapter *a, const char *folder, lm_err *err)
+{
+    lm_params kept;
+    LM_TRY(lm_params_init(&kept, a->params.k, err));
+    lm_status status = a->type->kept(a, &kept, err);
+    if (status == LM_OK) status = save_tensors(a, &kept, folder, err);
+    lm_params_free(&kept);
+    return status;
+}
+
+lm_status lm_adapter_save(lm_adapter *a, const char *folder, lm_err *err)
+{
+    LM_TRY(lm_make_dirs(folder, err));
+    LM_TRY(a->type->kept ? save_kept(a, folder, err) : save_tensors(a, &a->params, folder, err));
     json_t *config = json_object();
     json_object_set_new(config, "peft_type", json_string(a->type->peft_type));
     json_object_set_new(config, "task_type", json_string("CAUSAL_LM"));
     json_object_set_new(config, "base_model_name_or_path", a->model->path ? json_string(a->model->path) : json_null());
     json_object_set_new(config, "inference_mode", json_true());
     a->type->write_config(a, config);
-    path = lm_path_join(folder, "adapter_config.json");
-    status = lm_json_write(config, path, err);
+    char *path = lm_path_join(folder, "adapter_config.json");
+    lm_status status = lm_json_write(config, path, err);
     free(path);
     lm_json_free(config);
     return status;
@@ -292,17 +320,16 @@ static lm_status read_tensors(lm_adapter *a, const lm_safetensors *file, lm_err 
     for (int64_t i = 0; i < a->params.n; i++) {
         lm_param *p = a->params.items[i];
         char name[600];
-        snprintf(name, sizeof name, "%s%s", prefix, p->t.name);
+        snprintf(name, sizeof name, "%s%s", prefix_of(a), p->t.name);
         const lm_stored *s = lm_safetensors_find(file, name);
         if (!s) return lm_fail(err, LM_E_MISMATCH, "%s: tensor %s is missing", file->path, name);
         LM_TRY(lm_stored_need_shape(s, p->t.ndim, p->t.dim, err));
-        p->t.data = lm_arena_alloc(&a->params.arena, lm_nbytes(&p->t));
-        if (!p->t.data) return lm_fail(err, LM_E_NOMEM, "no room for tensor %s", name);
+        LM_TRY(lm_adapter_allocate(a, p, err));
         if (a->params.k->computes) LM_TRY(lm_stored_copy(s, p->t.data, LM_F32, err));
     }
     for (int64_t i = 0; i < file->n; i++) {
         const char *name = file->items[i].name;
-        if (!lm_starts_with(name, prefix) || !lm_param_find(&a->params, name + strlen(prefix)))
+        if (!lm_starts_with(name, prefix_of(a)) || !lm_param_find(&a->params, name + strlen(prefix_of(a))))
             return lm_fail(err, LM_E_MISMATCH, "%s: tensor %s is not one that adapter_config.json implies for this model", file->path, name);
     }
     return LM_OK;
@@ -360,6 +387,13 @@ lm_status lm_adapter_strings(lm_adapter *a, const lm_json *config, const char *k
     return LM_OK;
 }
 
+void lm_adapter_put_strings(lm_json *config, const char *key, const lm_strings *strings)
+{
+    json_t *list = strings->n ? json_array() : json_null();
+    for (int i = 0; i < strings->n; i++) json_array_append_new(list, json_string(strings->items[i]));
+    json_object_set_new(config, key, list);
+}
+
 /* ---- merging ---- */
 
 lm_status lm_adapter_merge(lm_adapter *a, lm_err *err)
@@ -369,7 +403,9 @@ lm_status lm_adapter_merge(lm_adapter *a, lm_err *err)
         return lm_fail(err, LM_E_UNSUPPORTED, "%s cannot be merged: it is not a change of weights; keep the adapter beside the model", a->type->name);
     lm_adapter_switch(a, false);
     for (int64_t i = 0; i < a->n_links; i++) {
-        LM_TRY(lm_param_own(base, lm_param_find(base, a->links[i]->site->w->name), err));
+        const lm_linear_site *s = a->links[i]->site;
+        LM_TRY(lm_param_own(base, lm_param_find(base, s->w->name), err));
+        if (s->bias) LM_TRY(lm_param_own(base, lm_param_find(base, s->bias->name), err));
         LM_TRY(a->type->merge(a->links[i], err));
     }
     for (int64_t i = 0; i < a->n_saved; i++) {

@@ -6,7 +6,7 @@
  *
  * Invariants
  *  1. A model has at most one adapter; it is freed before the model.
- *  2. Names in adapter->params are PEFT's without the "base_model.model." prefix.
+ *  2. Names in adapter->params are PEFT's without the "base_model.model." prefix (type->bare: whole).
  *  3. modules_to_save are trained copies: while the adapter is on, the model's tensors are aliases
  *     of the copies (data and gradient); switched off, they are the base's own again. */
 #ifndef LM_NN_ADAPTER_H
@@ -20,8 +20,13 @@ typedef struct lm_adapter_type {
     const char *name, *peft_type, *source;
     const lm_option *options;                        /* the method's settings, over options_size bytes */
     size_t options_size;
+    bool bare;                                       /* tensors in files have no "base_model.model." in front */
     /* Declares parameters (a->params) and links (lm_adapter_link, lm_adapter_save_modules). */
     lm_status (*attach)(lm_adapter *a, lm_err *err);
+    /* Initial values that a declaration cannot say.  NULL: as declared. */
+    lm_status (*start)(lm_adapter *a, uint64_t seed, lm_err *err);
+    /* What virtual tokens carry, made once a pass: f->vectors of the hooks below. */
+    lm_tensor *(*vectors)(const lm_forward *f, lm_adapter *a);
     lm_tensor *(*weight)(const lm_forward *f, const lm_link *link, lm_tensor *w);
     lm_tensor *(*input)(const lm_forward *f, const lm_link *link, lm_tensor *x);
     lm_tensor *(*output)(const lm_forward *f, const lm_link *link, lm_tensor *x, lm_tensor *y);
@@ -33,7 +38,9 @@ typedef struct lm_adapter_type {
     lm_tensor *(*branch)(const lm_forward *f, lm_adapter *a, int64_t layer, lm_sublayer which, lm_tensor *x, lm_tensor *h, lm_tensor *y);
     lm_tensor *(*penalty)(lm_tape *t, lm_adapter *a);        /* added to the loss */
     void (*after_step)(lm_adapter *a, int64_t step);
-    lm_status (*merge)(const lm_link *link, lm_err *err);    /* adds the link's change to its site's f32 weight */
+    lm_status (*merge)(const lm_link *link, lm_err *err);    /* makes the link's change to its site's weight and bias, f32 */
+    /* What is left of a->params for files, declared and filled in `out`.  NULL: all of it. */
+    lm_status (*kept)(lm_adapter *a, lm_params *out, lm_err *err);
     /* Options from and to PEFT's adapter_config.json.  The generic keys are written already. */
     lm_status (*read_config)(lm_adapter *a, const lm_json *config, lm_err *err);
     void (*write_config)(const lm_adapter *a, lm_json *config);
@@ -83,7 +90,7 @@ lm_status lm_adapter_new(lm_adapter **out, lm_model *m, const lm_adapter_type *t
 lm_status lm_adapter_load(lm_adapter **out, lm_model *m, const char *folder, lm_err *err);
 
 /* Writes adapter_config.json and adapter_model.safetensors. */
-lm_status lm_adapter_save(const lm_adapter *a, const char *folder, lm_err *err);
+lm_status lm_adapter_save(lm_adapter *a, const char *folder, lm_err *err);
 
 /* Off: the model computes as the base does (the reference model of DPO and PPO), and back on. */
 void lm_adapter_switch(lm_adapter *a, bool on);
@@ -109,6 +116,15 @@ lm_status lm_adapter_targets(lm_adapter *a, const lm_strings *targets,
 
 /* Makes trained copies of the parameters of the modules that the suffixes name. */
 lm_status lm_adapter_save_modules(lm_adapter *a, const lm_strings *modules, lm_err *err);
+
+/* Whether one of the suffixes names the site. */
+bool lm_adapter_names(const lm_strings *suffixes, const lm_linear_site *site);
+
+/* A parameter's f32 data, in the arena; for initial values of the method's own. */
+lm_status lm_adapter_allocate(lm_adapter *a, lm_param *p, lm_err *err);
+
+/* "key": [...], or null for none. */
+void lm_adapter_put_strings(lm_json *config, const char *key, const lm_strings *strings);
 
 /* A JSON list of strings (or a single string, or null) of the config that is being read, as lm_strings
  * that live as long as the adapter. */

@@ -60,6 +60,7 @@ typedef struct lm_forward {
     lm_model *m;
     const lm_batch *batch;
     lm_kv *kv;                           /* NULL when training */
+    lm_tensor *vectors;                  /* of the virtual tokens, as the adapter's hook `vectors` made them, or NULL */
 } lm_forward;
 
 /* A model family: model/<name>.c. */

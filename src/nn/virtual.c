@@ -53,5 +53,7 @@ const lm_forward *lm_with_virtual(const lm_forward *f, int64_t n_virtual, lm_ten
                               .segments = segments, .cache_rows = r.cache, .virtual_rows = r.which };
     made->forward = *f;
     made->forward.batch = &made->batch;
+    lm_adapter *a = f->m->adapter;
+    if (a->type->vectors) made->forward.vectors = a->type->vectors(f, a);
     return &made->forward;
 }

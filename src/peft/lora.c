@@ -114,13 +114,6 @@ static lm_status read_config(lm_adapter *a, const lm_json *config, lm_err *err)
     return lm_adapter_strings(a, config, "modules_to_save", &o->modules_to_save, err);
 }
 
-static json_t *string_list(const lm_strings *s)
-{
-    json_t *list = json_array();
-    for (int i = 0; i < s->n; i++) json_array_append_new(list, json_string(s->items[i]));
-    return list;
-}
-
 /* Targets are written as the suffixes of the sites in use, which means the same to PEFT whatever was typed. */
 static json_t *target_suffixes(const lm_adapter *a)
 {
@@ -141,8 +134,9 @@ static void write_config(const lm_adapter *a, lm_json *config)
     json_object_set_new(config, "bias", json_string("none"));
     json_object_set_new(config, "fan_in_fan_out", json_boolean(a->n_links && a->links[0]->site->transposed));
     json_object_set_new(config, "init_lora_weights", json_true());
-    json_object_set_new(config, "target_modules", named ? string_list(&o->target_modules) : target_suffixes(a));
-    json_object_set_new(config, "modules_to_save", o->modules_to_save.n ? string_list(&o->modules_to_save) : json_null());
+    if (named) lm_adapter_put_strings(config, "target_modules", &o->target_modules);
+    else json_object_set_new(config, "target_modules", target_suffixes(a));
+    lm_adapter_put_strings(config, "modules_to_save", &o->modules_to_save);
 }
 
 const lm_adapter_type lm_adapter_type_lora = {

@@ -20,8 +20,9 @@ def learnt(tokenizer, document):
 
 
 def loss(model, sequences):
-    """Mean cross-entropy over every next token of every sequence, each in a pass of its own."""
-    total = sum(torch.nn.functional.cross_entropy(model(input_ids=s[None], use_cache=False).logits[0, :-1].float(), s[1:],
+    """Mean cross-entropy over every next token of every sequence, each in a pass of its own.  Virtual tokens
+    in front of it have logits, but no target."""
+    total = sum(torch.nn.functional.cross_entropy(model(input_ids=s[None], use_cache=False).logits[0, -len(s):-1].float(), s[1:],
                                                   reduction="sum") for s in sequences)
     return total / sum(len(s) - 1 for s in sequences)
 

@@ -1,7 +1,7 @@
 """Adapters in both directions: PEFT's are read here, malmoi's are read by PEFT, and a merge is a merge."""
 import pytest
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import IA3Config, LoraConfig, PeftModel, PrefixTuningConfig, PromptTuningConfig, get_peft_model
 from safetensors.torch import load_file
 
 import material
@@ -102,3 +102,60 @@ def test_an_adapter_of_another_shape_is_refused(malmoi, folders, held_out, tmp_p
     adapter = peft_adapter(folders("llama"), tmp_path / "a")
     said = malmoi("eval", "perplexity", folders("gpt2"), "--adapter", adapter, "--data", held_out, fails=True)
     assert "adapter" in said.err and len(said.err.strip().splitlines()) == 1
+
+
+# ---- every other method ----
+
+def virtual(config, **options):
+    return lambda family: config(task_type="CAUSAL_LM", num_virtual_tokens=5, **options)
+
+
+METHODS = {                                                # by malmoi's name: PEFT's configuration, malmoi's options
+    "ia3": (lambda family: IA3Config(task_type="CAUSAL_LM"), []),
+    "prompt": (virtual(PromptTuningConfig), ["--num-virtual-tokens", 5]),
+    "prefix": (virtual(PrefixTuningConfig), ["--num-virtual-tokens", 5]),
+    "prefix, projected": (virtual(PrefixTuningConfig, prefix_projection=True, encoder_hidden_size=24),
+                          ["--num-virtual-tokens", 5, "--prefix-projection", "--encoder-hidden-size", 24]),
+}
+
+
+def method_of_peft(base, method, folder):
+    """A random adapter of the method, written by PEFT."""
+    model, _ = material.open_model(base)
+    torch.manual_seed(3)
+    model = get_peft_model(model, METHODS[method][0](family_of(base)))
+    with torch.no_grad():
+        for p in model.parameters():
+            if p.requires_grad:
+                p.add_(0.5 * torch.randn_like(p))
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_of_peft_gives_its_loss(malmoi, folders, held_out, documents, tmp_path, family, method):
+    base = folders(family)
+    adapter = method_of_peft(base, method, tmp_path / "a")
+    expected = reference.folder_loss(base, documents, adapter)
+    assert abs(expected - reference.folder_loss(base, documents)) > 2e-3, "the adapter must matter far beyond the tolerance"
+    assert loss_here(malmoi, base, held_out, "--adapter", adapter) == pytest.approx(expected, **LOSS)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_trained_here_opens_in_peft(malmoi, folders, training, held_out, documents, tmp_path, family, method):
+    base, ours = folders(family), tmp_path / "ours"
+    malmoi("train", "clm", "--model", base, "--data", training, "--adapter", method.split(",")[0], *METHODS[method][1],
+           "--steps", 4, "--lr", 1e-2, "--dtype", "f32", "--out", ours)
+    assert loss_here(malmoi, base, held_out, "--adapter", ours) == pytest.approx(
+        reference.folder_loss(base, documents, ours), **LOSS)
+    theirs = method_of_peft(base, method, tmp_path / "theirs")
+    assert {n: (t.shape, t.dtype) for n, t in load_file(ours / "adapter_model.safetensors").items()} == \
+           {n: (t.shape, t.dtype) for n, t in load_file(theirs / "adapter_model.safetensors").items()}
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+@pytest.mark.parametrize("method", ["ia3"])
+def test_merging_a_method_of_peft(malmoi, folders, family, method, tmp_path):
+    assert_merge_is_that_of_peft(malmoi, folders(family), method_of_peft(folders(family), method, tmp_path / "a"), tmp_path / "merged")

@@ -1,0 +1,15 @@
+/* What methods with virtual tokens share: their number, and the keys of adapter_config.json that PEFT
+ * derives from the model. */
+#ifndef LM_PEFT_PROMPT_LEARNING_H
+#define LM_PEFT_PROMPT_LEARNING_H
+
+#include "nn/adapter.h"
+
+/* Gives the adapter n virtual tokens; LM_E_USAGE when the model's context has no room for them. */
+lm_status lm_prompt_attach(lm_adapter *a, int64_t n, lm_err *err);
+
+/* num_virtual_tokens, and that the other keys fit the model, whose vectors have token_dim numbers. */
+lm_status lm_prompt_read(lm_adapter *a, const lm_json *config, int64_t token_dim, int64_t *n, lm_err *err);
+void lm_prompt_write(const lm_adapter *a, lm_json *config, int64_t token_dim, int64_t heads);
+
+#endif
