@@ -349,7 +349,7 @@ static bool is_merged(const bpe *m, int32_t id)
 {
     for (size_t i = 0; i <= m->merges.mask; i++) {
         uint64_t pair = m->merges.slots[i].pair;
-        if (pair != UINT64_MAX && ((int32_t)(pair >> 32) == id || (int32_t)pair == id)) return true;
+        if (pair && ((int32_t)(pair >> 32) - 1 == id || (int32_t)pair == id)) return true;
     }
     return false;
 }

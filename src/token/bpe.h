@@ -46,7 +46,7 @@ static inline const lm_merge *lm_merges_get(const lm_merges *merges, int32_t lef
 
 /* Memory for merging, reused from call to call.  {0} is empty. */
 typedef struct lm_merge_work {
-    int32_t *id, *rank, *into, *prev, *next;
+    int32_t *id, *prev, *next;
     size_t cap;
     struct lm_merge_candidate *heap;
     size_t heap_len, heap_cap;

@@ -68,7 +68,7 @@ void lm_merge_work_reserve(lm_merge_work *work, size_t n)
 {
     if (n <= work->cap) return;
     size_t cap = work->cap + work->cap / 2 > n ? work->cap + work->cap / 2 : n < 64 ? 64 : n;
-    int32_t **arrays[] = { &work->id, &work->rank, &work->into, &work->prev, &work->next };
+    int32_t **arrays[] = { &work->id, &work->prev, &work->next };
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         *arrays[i] = lm_realloc(*arrays[i], cap * sizeof **arrays[i]);
     work->cap = cap;
@@ -76,38 +76,47 @@ void lm_merge_work_reserve(lm_merge_work *work, size_t n)
 
 void lm_merge_work_free(lm_merge_work *work)
 {
-    free(work->id), free(work->rank), free(work->into), free(work->prev), free(work->next), free(work->heap);
+    free(work->id), free(work->prev), free(work->next), free(work->heap);
     *work = (lm_merge_work){0};
 }
 
 /* ---- short words --------------------------------------------------------------------- */
 
-static void rank_pair(const lm_merges *merges, lm_merge_work *work, size_t i)
+/* Rank and result of a pair in one number: the smallest is the merge to make.  NONE: no merge. */
+static const uint64_t NONE = UINT64_MAX;
+
+static inline uint64_t offer_of(const lm_merges *merges, int32_t left, int32_t right)
 {
-    const lm_merge *merge = lm_merges_get(merges, work->id[i], work->id[i + 1]);
-    work->rank[i] = merge ? merge->rank : INT32_MAX;
-    work->into[i] = merge ? merge->id : -1;
+    const lm_merge *merge = lm_merges_get(merges, left, right);
+    return merge ? (uint64_t)merge->rank << 32 | (uint32_t)merge->id : NONE;
 }
 
+/* A symbol that was merged into the one before it keeps its place, without an offer. */
 static size_t merge_short(const lm_merges *merges, lm_merge_work *work, size_t n)
 {
-    for (size_t i = 0; i + 1 < n; i++) rank_pair(merges, work, i);
-    while (n > 1) {
+    int32_t *id = work->id;
+    uint64_t offer[SHORT];           /* of the pair that begins at each place */
+    uint8_t prev[SHORT + 1], next[SHORT];
+    for (size_t i = 0; i < n; i++) {
+        prev[i] = (uint8_t)(i - 1), next[i] = (uint8_t)(i + 1);
+        offer[i] = i + 1 < n ? offer_of(merges, id[i], id[i + 1]) : NONE;
+    }
+    for (size_t left = n;; left--) {
         size_t best = 0;
         for (size_t i = 1; i + 1 < n; i++)
-            if (work->rank[i] < work->rank[best]) best = i;
-        if (work->rank[best] == INT32_MAX) break;
-
-        work->id[best] = work->into[best];
-        size_t rest = n - best - 2;
-        memmove(work->id + best + 1, work->id + best + 2, rest * sizeof *work->id);
-        memmove(work->rank + best + 1, work->rank + best + 2, rest * sizeof *work->rank);
-        memmove(work->into + best + 1, work->into + best + 2, rest * sizeof *work->into);
-        n--;
-        if (best + 1 < n) rank_pair(merges, work, best);
-        if (best > 0) rank_pair(merges, work, best - 1);
+            if (offer[i] < offer[best]) best = i;
+        if (offer[best] == NONE) {
+            size_t kept = 0;
+            for (size_t i = 0; kept < left; i = next[i]) id[kept++] = id[i];
+            return kept;
+        }
+        size_t gone = next[best], after = next[gone];
+        id[best] = (int32_t)(uint32_t)offer[best];
+        offer[gone] = NONE;
+        next[best] = (uint8_t)after, prev[after] = (uint8_t)best;
+        offer[best] = after < n ? offer_of(merges, id[best], id[after]) : NONE;
+        if (best) offer[prev[best]] = offer_of(merges, id[prev[best]], id[best]);
     }
-    return n;
 }
 
 /* ---- long runs ----------------------------------------------------------------------- */
