@@ -21,6 +21,7 @@ import threading
 import time
 
 import contestants
+import vocabularies
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -30,6 +31,8 @@ class Run:
     """What one process wrote, and what it cost."""
     out: str
     first_line: float            # seconds from its start to its first line
+    seconds: float               # to its end
+    cpu_seconds: float
     peak_mib: float
 
 
@@ -45,11 +48,12 @@ def run(command, limit):
         first_line = time.perf_counter() - start
         out = (first + child.stdout.read()).decode()
         _, status, usage = os.wait4(child.pid, 0)
+        seconds = time.perf_counter() - start
         timer.cancel()
         if status != 0 and not stopped.is_set():
             errors.seek(0)
             sys.exit(f"{' '.join(map(str, command))}\n{errors.read().decode()}bench: it failed")
-    return None if stopped.is_set() else Run(out, first_line, usage.ru_maxrss / 1024)
+    return None if stopped.is_set() else Run(out, first_line, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 class Series:
@@ -126,7 +130,7 @@ def machine():
 
 def heading(arguments):
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
-    peers = ", ".join(f"{p} {importlib.metadata.version(p)}" for p in ("torch", "transformers", "peft"))
+    peers = ", ".join(f"{p} {importlib.metadata.version(p)}" for p in ("torch", "transformers", "peft", "tokenizers", "sentencepiece"))
     return ["# Benchmarks", "",
             "Written by `make bench`: malmoi and its peer in turn on the same work, each time in a fresh process;",
             f"medians of {arguments.rounds} rounds [smallest, largest].  Rows that malmoi loses stay in.", "",
@@ -136,7 +140,7 @@ def heading(arguments):
 
 
 def main():
-    works = {w.key: w for w in contestants.WORKS}
+    works = {w.key: w for w in contestants.WORKS + vocabularies.WORKS}
     parser = argparse.ArgumentParser(prog="bench/run")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", type=lambda text: text.split(","), default=list(works), help=",".join(works))
