@@ -5,7 +5,9 @@
 #include "base/log.h"
 #include "token/train.h"
 
+#include <math.h>
 #include <string.h>
+#include <sys/stat.h>
 
 typedef struct train_values {
     const char *kind, *out, *pattern, *normalizer, *field;
@@ -44,12 +46,40 @@ static void train_topics(lm_str *out)
     for (const lm_token_trainer *const *t = lm_token_trainer_registry; *t; t++) lm_help_entry(out, (*t)->name, (*t)->summary);
 }
 
+/* What the progress line needs to know about the stage that runs. */
+typedef struct course {
+    lm_progress line;
+    int64_t bytes;                   /* of all files, 0 where one is packed or a stream */
+    const char *stage;
+    double started;
+} course;
+
+static int64_t bytes_of(const lm_strings *paths)
+{
+    int64_t sum = 0;
+    for (int i = 0; i < paths->n; i++) {
+        struct stat about;
+        bool packed = lm_ends_with(paths->items[i], ".gz") || lm_ends_with(paths->items[i], ".zst");
+        if (packed || stat(paths->items[i], &about) != 0 || !S_ISREG(about.st_mode)) return 0;
+        sum += about.st_size;
+    }
+    return sum;
+}
+
 static void train_progress(void *context, const char *stage, int64_t done, int64_t of)
 {
-    char a[24], b[24];
+    course *c = context;
+    char a[24], b[24], left[24];
+    double now = lm_now();
+    if (!c->stage || strcmp(stage, c->stage) != 0) c->stage = stage, c->started = now;
+    if (!of && !strcmp(stage, "bytes")) of = c->bytes;
     lm_format_count(a, (double)done);
-    if (of) lm_progress_draw(context, false, "%s %s of %s", stage, a, lm_format_count(b, (double)of));
-    else lm_progress_draw(context, false, "%s %s", stage, a);
+    if (!of || done > of) {
+        lm_progress_draw(&c->line, false, "%s %s", stage, a);
+        return;
+    }
+    lm_format_seconds(left, done ? (now - c->started) * (double)(of - done) / (double)done : NAN);
+    lm_progress_draw(&c->line, false, "%s %s of %s, %s left", stage, a, lm_format_count(b, (double)of), left);
 }
 
 static lm_strings usual_specials(const lm_token_trainer *method)
@@ -59,14 +89,14 @@ static lm_strings usual_specials(const lm_token_trainer *method)
     return list;
 }
 
-static lm_status train_on(lm_tokenizer **tk, const train_values *o, const lm_token_trainer *method, lm_progress *line, lm_err *err)
+static lm_status train_on(lm_tokenizer **tk, const train_values *o, const lm_token_trainer *method, course *progress, lm_err *err)
 {
     lm_vocab_options settings = {
         .vocab_size = o->vocab_size, .min_frequency = o->min_frequency, .max_token_length = o->max_token_length,
         .limit_alphabet = o->limit_alphabet, .character_coverage = o->coverage, .initial_alphabet = o->alphabet,
         .specials = o->special, .pattern = o->pattern, .normalizer = o->normalizer, .no_initial_alphabet = !o->initial_alphabet,
         .add_prefix_space = o->add_prefix_space, .lowercase = o->lowercase, .no_byte_fallback = !o->byte_fallback,
-        .split_digits = o->split_digits, .no_split_scripts = !o->split_scripts, .progress = train_progress, .context = line,
+        .split_digits = o->split_digits, .no_split_scripts = !o->split_scripts, .progress = train_progress, .context = progress,
     };
     if (!o->special.n) settings.specials = usual_specials(method);
     lm_vocab_trainer *trainer;
@@ -88,9 +118,9 @@ static lm_status run(lm_call *call, lm_err *err)
     const lm_token_trainer *method = lm_token_trainer_find(o->kind);
     if (!method) return lm_fail(err, LM_E_USAGE, "--kind %s: no such method; see `malmoi tokenizer train --help`", o->kind);
     lm_tokenizer *tk = NULL;
-    lm_progress line = lm_progress_start(call->common.quiet ? NULL : stderr, 10);
-    lm_status status = train_on(&tk, o, method, &line, err);
-    lm_progress_end(&line);
+    course progress = { .line = lm_progress_start(call->common.quiet ? NULL : stderr, 10), .bytes = bytes_of(&o->data) };
+    lm_status status = train_on(&tk, o, method, &progress, err);
+    lm_progress_end(&progress.line);
     if (!status) status = lm_make_dirs(o->out, err);
     if (!status) status = lm_tokenizer_save(tk, o->out, err);
     if (!status) printf("%s: %d tokens\n", o->out, lm_tokenizer_vocab_size(tk));
@@ -102,7 +132,8 @@ const lm_command lm_tokenizer_train = {
     .name = "train",
     .summary = "learn a vocabulary from text",
     .usage = "--data FILE,... --out FOLDER [options]",
-    .example = "malmoi tokenizer train --data text.txt --vocab-size 8000 --out tokenizer",
+    .example = "malmoi tokenizer train --data text.txt --vocab-size 8000 --out tokenizer\n"
+               "malmoi tokenizer train --kind unigram --data laws.jsonl.zst --field text --out tokenizer",
     .options = options,
     .values_size = sizeof(train_values),
     .topics = train_topics,

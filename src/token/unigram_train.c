@@ -152,11 +152,10 @@ static void train(lm_lattice *l, int size, const lm_vocab_options *o)
 {
     lm_lattice_seed(l, lm_sentence_longest(o), o->min_frequency < 2 ? 2 : o->min_frequency, SEEDS);
     int enough = (int)(spare * size);
-    for (;;) {
-        for (int i = 0; i < ROUNDS; i++) {
-            if (o->progress) o->progress(o->context, "pieces", l->n_pieces, size);
-            improve(l);
-        }
+    for (int round = 1;; round++) {
+        int more = (int)fmax(0, ceil(log((double)l->n_pieces / enough) / -log(shrink)));
+        if (o->progress) o->progress(o->context, "round", round, round + more);
+        for (int i = 0; i < ROUNDS; i++) improve(l);
         if (l->n_pieces <= enough) return;
         prune(l, (int)fmax(enough, shrink * l->n_pieces));
     }
