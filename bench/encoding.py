@@ -3,7 +3,7 @@
     build/venv/bin/python bench/encoding.py [--rounds 5] [--only NAME,..]
 
 Seconds are of CPU and without loading; a row counts only where the ids are the same.  peer_encode.py says
-how each library is fed, vocabularies.py what it is fed with.
+how each library is fed, encoding_inputs.py what it is fed with.
 """
 import argparse
 import json
@@ -51,7 +51,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", type=lambda text: text.split(","), default=list(PEERS), help=",".join(PEERS))
     arguments = parser.parse_args()
-    subprocess.run([sys.executable, ROOT / "bench/vocabularies.py", FOLDER], check=True)
+    subprocess.run([sys.executable, ROOT / "bench/encoding_inputs.py", FOLDER], check=True)
     print("| tokenizer | text | malmoi, MB/s | peer | its MB/s | speed of malmoi against it |\n|---|---|---|---|---|---|")
     for name in arguments.only:
         for text in ("english", "korean"):

@@ -1,0 +1,94 @@
+"""Writes the tokenizers and the texts that encoding is measured with, once.
+
+    encoding_inputs.py FOLDER
+
+GPT-2 and KoELECTRA are the published vocabularies as tokenizer.json, LLaMA-2 and T5 the published
+SentencePiece models; the others are published pipelines (tests/interop/pipelines.py) around 32000 tokens learnt here
+from the texts themselves.  English is tinyshakespeare four times over, Korean six megabytes of acts.
+"""
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests/interop"))
+
+import pipelines
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+DATA = ROOT / "../shared/data"
+KOREAN_BYTES = 6_000_000
+LEARNT = {"llama3": "llama3", "qwen2": "qwen2", "gpt4o": "gpt4o", "deepseek": "deepseek_v3", "bert": "bert_uncased"}
+
+
+def korean():
+    unpack = subprocess.Popen(["zstd", "-dcq", DATA / "law_ko/acts.jsonl.zst"], stdout=subprocess.PIPE)
+    texts, size = [], 0
+    with unpack.stdout as stream:
+        for i, record in enumerate(stream):
+            if i % 8:                                # a few acts of every kind
+                continue
+            texts.append(json.loads(record)["text"] + "\n")
+            size += len(texts[-1].encode())
+            if size > KOREAN_BYTES:
+                unpack.kill()
+                break
+    return "".join(texts)
+
+
+def english():
+    return (DATA / "text/tinyshakespeare.txt").read_text() * 4
+
+
+def gpt2():
+    source = DATA / "tokenizers/gpt2"
+    vocab = json.loads((source / "gpt2_vocab.json").read_text())
+    merges = [tuple(line.split(" ")) for line in (source / "gpt2_merges.txt").read_text().split("\n")[1:] if line]
+    tokenizer = Tokenizer(models.BPE(vocab, merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def gemma():
+    """Gemma's pipeline; like the published vocabulary, this one has no token that goes on behind a word."""
+    def finish(tokenizer):
+        tokenizer.normalizer = normalizers.Replace(" ", "▁")
+        tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    return pipelines.with_bytes(["<pad>", "<eos>", "<bos>", "<unk>"], pipelines.words_of_marks(), finish)
+
+
+def koelectra():
+    words = (DATA / "tokenizers/koelectra/vocab.txt").read_text().split("\n")
+    tokenizer = Tokenizer(models.WordPiece({word: i for i, word in enumerate(words) if word}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece(prefix="##")
+    return tokenizer
+
+
+def main():
+    folder = pathlib.Path(sys.argv[1])
+    texts = {"english": english, "korean": korean}
+    for name, make in texts.items():
+        if not (folder / f"{name}.txt").exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{name}.txt").write_text(make())
+    pipelines.SIZE = 32000
+    pipelines.material = lambda natural=False: [line for name in texts for line in (folder / f"{name}.txt").read_text().split("\n\n")]
+    makers = {"gpt2": gpt2, "gemma": gemma, "koelectra": koelectra, **{name: pipelines.PIPELINES[key] for name, key in LEARNT.items()}}
+    for name, make in makers.items():
+        if (folder / name / "tokenizer.json").exists():
+            continue
+        print(f"{name}: making the vocabulary", file=sys.stderr)
+        (folder / name).mkdir(exist_ok=True)
+        make().save(str(folder / name / "tokenizer.json"))
+    for name, file in (("llama2", "llama2/tokenizer.model"), ("t5", "t5/sentencepiece.model")):
+        (folder / f"{name}_sp").mkdir(exist_ok=True)
+        shutil.copyfile(DATA / "tokenizers" / file, folder / f"{name}_sp/tokenizer.model")
+
+
+if __name__ == "__main__":
+    main()
