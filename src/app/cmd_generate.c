@@ -14,7 +14,7 @@
 #include <string.h>
 
 typedef struct generate_options {
-    const char *model, *adapter, *prompt, *prompt_file, *system, *template;
+    const char *model, *load_in, *adapter, *prompt, *prompt_file, *system, *template;
     int64_t max_new_tokens, samples, context;
     lm_strings stop;
     int dtype;
@@ -43,6 +43,7 @@ static const lm_option options[] = {
               .help = "special tokens that are written in the prompt are those tokens, not plain text"),
     LM_OPTION(FLAG, generate_options, ignore_eos, "ignore-eos", .help = "go on where the model would end"),
     LM_OPTION(FLAG, generate_options, echo, "echo", .help = "print the prompt before its continuation"),
+    LM_OPTION_LOAD_IN(generate_options),
     LM_OPTION(CHOICE, generate_options, dtype, "dtype", .fallback = "auto", .choices = lm_dtype_choices,
               .help = "type to compute in"),
     LM_OPTION(FLAG, generate_options, json, "json", .help = "one JSON object per continuation"),
@@ -175,6 +176,7 @@ static lm_status work(generate *g, const lm_call *call, const char *model, lm_er
 {
     const generate_options *o = g->o;
     LM_TRY(lm_generation_read(&g->defaults, model, err));
+    g->m.load_in = o->load_in;
     LM_TRY(lm_open(&g->m, call, model, o->adapter, o->dtype, err));
     LM_TRY(lm_open_tokenizer(&g->m, err));
     LM_TRY(open_turns(g, err));

@@ -9,13 +9,14 @@
 #include "base/rng.h"
 #include "io/folder.h"
 #include "io/staging.h"
+#include "nn/quantised.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct merge_options {
-    const char *model, *adapter, *out;
+    const char *model, *load_in, *adapter, *out;
     int dtype;
     bool force, json;
 } merge_options;
@@ -26,6 +27,7 @@ static const lm_option options[] = {
     LM_OPTION(STRING, merge_options, model, "model", .metavar = "FOLDER", .help = "the base; may also stand first"),
     LM_OPTION(STRING, merge_options, adapter, "adapter", .metavar = "FOLDER", .help = "the adapter; may also stand second"),
     LM_OPTION(STRING, merge_options, out, "out", .letter = 'o', .metavar = "FOLDER", .help = "where the merged model goes; may also stand third"),
+    LM_OPTION_LOAD_IN(merge_options),
     LM_OPTION(CHOICE, merge_options, dtype, "dtype", .fallback = "same", .choices = stored_dtypes,
               .help = "type of the weights in the file; same: as the base's"),
     LM_OPTION(FLAG, merge_options, force, "force", .help = "replace a model that stands there"),
@@ -95,6 +97,25 @@ static lm_status merge_checked(lm_opened *m, double *most, lm_err *err)
     return status;
 }
 
+/* What it costs to put the merged weights back into the base's format. */
+typedef struct requantised {
+    double weight, logit;                /* largest change of a weight, as a share of its matrix' largest, and of a logit */
+    int64_t matrices;
+} requantised;
+
+static lm_status quantise_again(lm_opened *m, requantised *cost, lm_err *err)
+{
+    float *before = NULL, *after = NULL;
+    double size;
+    lm_status status = probe(&before, m, err);
+    if (status == LM_OK) status = lm_quantised_again(m->model, &cost->weight, &cost->matrices, err);
+    if (status == LM_OK) status = probe(&after, m, err);
+    if (status == LM_OK) cost->logit = difference(before, after, PROBE * m->model->config.vocab_size, &size);
+    free(before);
+    free(after);
+    return status;
+}
+
 typedef struct paths {
     const char *model, *adapter, *out;
 } paths;
@@ -140,16 +161,25 @@ static lm_status write_folder(const merge_options *o, const paths *p, const lm_m
 static lm_status merge(lm_opened *m, const lm_call *call, const paths *p, lm_err *err)
 {
     const merge_options *o = call->values;
+    m->load_in = o->load_in;
     LM_TRY(lm_open(m, call, p->model, p->adapter, LM_DTYPE_F32, err));
     lm_dtype stored = m->model->embedding->dtype;           /* merging makes f32 of what it changes */
     double most = 0;
     LM_TRY(merge_checked(m, &most, err));
+    requantised cost = { 0 };
+    if (m->model->quant) LM_TRY(quantise_again(m, &cost, err));
     LM_TRY(write_folder(o, p, m->model, stored, err));
     if (o->json) {
-        lm_print_json(json_pack("{s:s, s:s, s:f}", "out", p->out, "method", m->adapter->type->name, "max_difference", most));
+        lm_json *doc = json_pack("{s:s, s:s, s:f}", "out", p->out, "method", m->adapter->type->name, "max_difference", most);
+        if (cost.matrices) json_object_set_new(doc, "requantised", json_pack("{s:s, s:I, s:f, s:f}", "format", m->model->quant->name,
+                               "matrices", (json_int_t)cost.matrices, "weight", cost.weight, "logit", cost.logit));
+        lm_print_json(doc);
     } else {
         printf("%s: %s merged into %s; on %d random tokens the logits differ by at most %.2g\n", p->out, p->adapter, p->model,
                PROBE, most);
+        if (cost.matrices)
+            printf("%lld matrices went through floats back into %s: weights moved by at most %.2g of their matrix' largest, logits by %.2g\n",
+                   (long long)cost.matrices, m->model->quant->name, cost.weight, cost.logit);
     }
     return LM_OK;
 }

@@ -11,7 +11,7 @@
 #include <string.h>
 
 typedef struct new_options {
-    const char *family, *preset, *config, *tokenizer, *out;
+    const char *family, *preset, *config, *tokenizer, *load_in, *out;
     int64_t hidden, layers, heads, kv_heads, intermediate, context, vocab, seed;
     lm_strings set;
     int dtype;
@@ -37,6 +37,7 @@ static const lm_option options[] = {
     LM_OPTION(INT, new_options, vocab, "vocab-size", .min = 1, .max = 1 << 24, .help = "without a tokenizer, or larger than its own"),
     LM_OPTION(INT, new_options, seed, "seed", .fallback = "0", .max = 9e15, .help = "of the initial weights"),
     LM_OPTION(CHOICE, new_options, dtype, "dtype", .fallback = "f32", .choices = stored_dtypes, .help = "type of the weights in the file"),
+    LM_OPTION(STRING, new_options, load_in, "load-in", .metavar = "FORMAT", .help = "make the linears' weights in nf4, fp4 or int8"),
     LM_OPTION(STRING, new_options, out, "out", .letter = 'o', .metavar = "FOLDER", .required = true, .help = "where the model goes"),
     LM_OPTION(FLAG, new_options, force, "force", .help = "replace a model that stands there"),
     LM_OPTION(FLAG, new_options, json, "json", .help = "one JSON object"),
@@ -198,8 +199,11 @@ static lm_status run(lm_call *call, lm_err *err)
     if (status == LM_OK) status = override_sizes(config, o, err);
     if (status == LM_OK) status = fit_tokenizer(config, o, tk, err);
     if (status == LM_OK) status = set_others(config, &o->set, err);
+    const lm_quant_type *quant = o->load_in ? lm_quant_type_find(o->load_in) : NULL;
+    if (status == LM_OK && o->load_in && !quant)
+        status = lm_fail(err, LM_E_USAGE, "--load-in %s: expected nf4, fp4 or int8", o->load_in);
     if (status == LM_OK) {
-        status = lm_model_new(&m, config, (uint64_t)o->seed, &k, err);
+        status = lm_model_new_in(&m, config, (uint64_t)o->seed, quant, &k, err);
         config = NULL;                                      /* taken */
     }
     if (status == LM_OK) status = write_folder(o, m, tk, err);

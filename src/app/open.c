@@ -11,7 +11,7 @@ const char *const lm_dtype_choices[] = { "auto", "f32", "bf16", NULL };
 lm_status lm_open(lm_opened *o, const lm_call *call, const char *model, const char *adapter, lm_dtype_choice dtype, lm_err *err)
 {
     LM_TRY(lm_call_kernels(call, &o->kernels, err));
-    LM_TRY(lm_model_load(&o->model, model, &o->kernels, err));
+    LM_TRY(lm_model_load_in(&o->model, model, o->load_in, &o->kernels, err));
     if (adapter) LM_TRY(lm_adapter_load(&o->adapter, o->model, adapter, err));
     lm_dtype automatic = lm_compute_auto(o->model, &o->kernels);
     o->compute = dtype == LM_DTYPE_AUTO ? automatic : dtype == LM_DTYPE_F32 ? LM_F32 : LM_BF16;

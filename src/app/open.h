@@ -14,7 +14,13 @@ typedef struct lm_opened {
     lm_adapter *adapter;                 /* attached, or NULL */
     lm_tokenizer *tokenizer;             /* NULL until asked for */
     lm_dtype compute;
+    const char *load_in;                 /* --load-in, set before opening; NULL: as the folder has it */
 } lm_opened;
+
+/* The option --load-in of a command whose values are a `type`. */
+#define LM_OPTION_LOAD_IN(type) \
+    LM_OPTION(STRING, type, load_in, "load-in", .metavar = "FORMAT", \
+              .help = "hold the linears' weights in nf4, fp4 or int8, or all matrices in bf16")
 
 /* What to compute in: the choices of --dtype, for LM_OPT_CHOICE with fallback "auto". */
 typedef enum lm_dtype_choice { LM_DTYPE_AUTO, LM_DTYPE_F32, LM_DTYPE_BF16 } lm_dtype_choice;

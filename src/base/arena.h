@@ -35,6 +35,11 @@ typedef struct lm_arena {
 /* Reserves `size` bytes of address space (rounded up to pages).  LM_E_NOMEM when refused. */
 lm_status lm_arena_init(lm_arena *arena, const char *name, size_t size, lm_arena_kind kind, lm_err *err);
 
+/* An arena of `size` bytes over a nameless file in `folder`, which the system pages out to and in from as memory
+ * gets short, without swap.  The disk's room is taken at once (LM_E_IO when it is not there), and given back when
+ * the arena or the process ends. */
+lm_status lm_arena_init_file(lm_arena *arena, const char *name, size_t size, const char *folder, lm_err *err);
+
 /* For an arena that is written here and there, as a cache of many layers is: without this the first byte
  * in each 2 MiB costs the clearing of all of them. */
 void lm_arena_small_pages(lm_arena *arena);

@@ -151,7 +151,9 @@ static lm_status fill_saved(lm_adapter *a, lm_err *err)
         lm_saved_module *s = &a->saved[i];
         if (s->copy->t.data) continue;
         LM_TRY(lm_adapter_allocate(a, s->copy, err));
-        a->params.k->convert(s->copy->t.data, LM_F32, s->original.data, s->original.dtype, lm_numel(&s->original));
+        const lm_tensor *w = &s->original;
+        if (w->quant) a->params.k->dequantise(s->copy->t.data, w->quant, w->data, 0, lm_numel(w));
+        else a->params.k->convert(s->copy->t.data, LM_F32, w->data, w->dtype, lm_numel(w));
     }
     return LM_OK;
 }
@@ -228,6 +230,30 @@ lm_status lm_adapter_new(lm_adapter **out, lm_model *m, const lm_adapter_type *t
 
 /* ---- files ---- */
 
+/* A weight that was quantised as it was read counts as what it was read from: the adapter fits that model in
+ * any format. */
+static lm_tensor before_quantising(const lm_model *m, const lm_tensor *t)
+{
+    const lm_stored *s = t->quant && !m->quant_stored ? lm_model_stored(m, t->name) : NULL;
+    if (!s) return *t;
+    lm_tensor stored = lm_tensor_of((void *)(uintptr_t)s->data, (lm_dtype)s->dtype, s->ndim, s->dim);
+    stored.name = t->name;
+    return stored;
+}
+
+static uint16_t sample(const lm_adapter *a, const lm_tensor *t, int64_t i)
+{
+    uint16_t value;
+    float x;
+    const lm_kernels *k = a->params.k;
+    if (t->quant) {
+        k->dequantise(&x, t->quant, t->data, i, 1);
+        return lm_f32_to_bf16(x);
+    }
+    k->convert(&value, LM_BF16, (const uint8_t *)t->data + (size_t)i * lm_dtype_size(t->dtype), t->dtype, 1);
+    return value;
+}
+
 /* Which base: names, shapes and a sample of the weights, rounded to bf16 so that the same model saved
  * in another type counts as the same. */
 static uint64_t fingerprint(const lm_adapter *a)
@@ -239,12 +265,12 @@ static uint64_t fingerprint(const lm_adapter *a)
         for (int64_t j = 0; j < a->n_saved; j++)
             if (a->saved[j].base == a->model->params.items[i]) t = &a->saved[j].original;
         if (!t->data) continue;
-        hash = lm_hash(t->name, strlen(t->name), hash);
-        hash = lm_hash(t->dim, sizeof *t->dim * t->ndim, hash);
-        int64_t n = lm_numel(t), step = n / SAMPLES + 1;
+        lm_tensor base = before_quantising(a->model, t);
+        hash = lm_hash(base.name, strlen(base.name), hash);
+        hash = lm_hash(base.dim, sizeof *base.dim * base.ndim, hash);
+        int64_t n = lm_numel(&base), step = n / SAMPLES + 1;
         for (int64_t j = 0; j < n; j += step) {
-            uint16_t value;
-            a->params.k->convert(&value, LM_BF16, (const uint8_t *)t->data + (size_t)j * lm_dtype_size(t->dtype), t->dtype, 1);
+            uint16_t value = sample(a, &base, j);
             hash = lm_hash(&value, sizeof value, hash);
         }
     }

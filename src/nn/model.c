@@ -3,8 +3,10 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "io/bitsandbytes.h"
 #include "io/save.h"
 #include "nn/adapter.h"
+#include "nn/quantised.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -125,7 +127,7 @@ void lm_model_free(lm_model *m)
 /* ---- loading ---- */
 
 /* Checkpoints of a bare trunk leave out its prefix ("model.", "transformer."). */
-static const lm_stored *find_stored(const lm_model *m, const char *name)
+const lm_stored *lm_model_stored(const lm_model *m, const char *name)
 {
     const lm_stored *s = lm_weights_find(&m->weights, name);
     size_t prefix = strlen(m->family->prefix);
@@ -134,30 +136,37 @@ static const lm_stored *find_stored(const lm_model *m, const char *name)
 }
 
 /* Matrices stay where the file has them; vectors become f32 in memory. */
-static lm_status bind(lm_model *m, lm_param *p, lm_err *err)
+static lm_status bind(lm_model *m, lm_param *p, bool as_bf16, lm_err *err)
 {
-    const lm_stored *s = find_stored(m, p->t.name);
+    const lm_stored *s = lm_model_stored(m, p->t.name);
     if (!s && p->optional) return LM_OK;
     if (!s) return lm_fail(err, LM_E_MISMATCH, "%s: tensor %s is missing; config.json implies it", m->weights.path, p->t.name);
+    lm_linear_site *site = lm_quantised_site(m, p);
+    if (site) return lm_quantised_bind(m, site, s, err);
     LM_TRY(lm_stored_need_shape(s, p->t.ndim, p->t.dim, err));
     if (s->dtype != LM_F32 && s->dtype != LM_BF16 && s->dtype != LM_F16)
         return lm_fail(err, LM_E_UNSUPPORTED, "%s: tensor %s: dtype %s, expected F32, BF16 or F16", s->path, s->name, s->type);
     const void *in_place = p->t.ndim > 1 ? lm_stored_in_place(s, (lm_dtype)s->dtype) : NULL;
-    if (in_place) {
+    as_bf16 = as_bf16 && p->t.ndim > 1 && s->dtype != LM_BF16;
+    if (in_place && !as_bf16) {
         p->t.dtype = (lm_dtype)s->dtype;
         p->t.data = (void *)(uintptr_t)in_place;   /* read-only: whoever trains it takes a copy */
         return LM_OK;
     }
+    p->t.dtype = as_bf16 ? LM_BF16 : LM_F32;
     p->t.data = lm_arena_alloc(&m->params.arena, lm_nbytes(&p->t));
     if (!p->t.data) return lm_fail(err, LM_E_NOMEM, "no room for tensor %s", p->t.name);
-    return m->params.k->computes ? lm_stored_copy(s, p->t.data, LM_F32, err) : LM_OK;
+    if (!m->params.k->computes) return LM_OK;
+    LM_TRY(lm_stored_copy(s, p->t.data, p->t.dtype, err));
+    lm_mapping_unload(s->data, s->bytes);
+    return LM_OK;
 }
 
 /* Buffers that transformers once wrote, and heads that are tied. */
 static bool expected_extra(const lm_model *m, const char *name)
 {
     return lm_ends_with(name, ".rotary_emb.inv_freq") || lm_ends_with(name, ".attn.bias") ||
-           lm_ends_with(name, ".attn.masked_bias") || (m->config.tie_embeddings && !strcmp(name, "lm_head.weight"));
+           lm_ends_with(name, ".attn.masked_bias") || (m->quant_stored && lm_bnb_is_part(name)) || (m->config.tie_embeddings && !strcmp(name, "lm_head.weight"));
 }
 
 static void report_unused(const lm_model *m)
@@ -175,19 +184,33 @@ static void report_unused(const lm_model *m)
                   m->weights.path, (long long)n, m->config.model_type, first);
 }
 
-static lm_status load(lm_model **out, const char *path, const lm_kernels *k, lm_err *err)
+/* What the folder's linears are held in: its own format, or the one that is asked for. */
+static lm_status choose_format(lm_model *m, const char *format, lm_err *err)
+{
+    LM_TRY(lm_bnb_format(&m->quant, m->config_json, err));
+    m->quant_stored = m->quant != NULL;
+    if (!format || (m->quant && !strcmp(format, m->quant->name))) return LM_OK;
+    if (m->quant) return lm_fail(err, LM_E_USAGE, "its weights are stored in %s; they cannot be loaded in %s", m->quant->name, format);
+    m->quant = lm_quant_type_find(format);
+    if (m->quant || !strcmp(format, "bf16")) return LM_OK;
+    return lm_fail(err, LM_E_USAGE, "there is no weight format \"%s\": expected nf4, fp4, int8 or bf16", format);
+}
+
+static lm_status load(lm_model **out, const char *path, const char *format, const lm_kernels *k, lm_err *err)
 {
     char *config_path = lm_path_join(path, "config.json");
     lm_json *config = lm_json_read(config_path, err);
     lm_status status = config ? declare(out, config, k, err) : err->code;
+    if (status == LM_OK) status = choose_format(*out, format, err);
     if (config && status != LM_OK) lm_context(err, "%s", config_path);
     free(config_path);
     LM_TRY(status);
 
     lm_model *m = *out;
+    bool as_bf16 = format && !m->quant;
     m->path = lm_strdup(path);
     LM_TRY(lm_weights_open(&m->weights, path, err));
-    for (int64_t i = 0; i < m->params.n; i++) LM_TRY(bind(m, m->params.items[i], err));
+    for (int64_t i = 0; i < m->params.n; i++) LM_TRY(bind(m, m->params.items[i], as_bf16, err));
     report_unused(m);
     return LM_OK;
 }
@@ -200,41 +223,75 @@ static lm_status finish(lm_model **out, lm_status status)
     return status;
 }
 
-lm_status lm_model_load(lm_model **out, const char *path, const lm_kernels *k, lm_err *err)
+lm_status lm_model_load_in(lm_model **out, const char *path, const char *format, const lm_kernels *k, lm_err *err)
 {
     lm_err local = { 0 };
     *out = NULL;
-    return finish(out, load(out, path, k, err ? err : &local));
+    return finish(out, load(out, path, format, k, err ? err : &local));
+}
+
+lm_status lm_model_load(lm_model **out, const char *path, const lm_kernels *k, lm_err *err)
+{
+    return lm_model_load_in(out, path, NULL, k, err);
+}
+
+static lm_status initialise(lm_model *m, uint64_t seed, const lm_quant_type *quant, lm_err *err)
+{
+    m->quant = quant;
+    for (int64_t i = 0; i < m->n_sites && quant; i++) LM_TRY(lm_quantised_initialise(m, m->sites[i], seed, err));
+    return lm_params_initialise(&m->params, seed, err);
+}
+
+lm_status lm_model_new_in(lm_model **out, lm_json *config, uint64_t seed, const lm_quant_type *quant, const lm_kernels *k, lm_err *err)
+{
+    *out = NULL;
+    lm_status status = declare(out, config, k, err);
+    if (status == LM_OK) status = initialise(*out, seed, quant, err);
+    return finish(out, status);
 }
 
 lm_status lm_model_new(lm_model **out, lm_json *config, uint64_t seed, const lm_kernels *k, lm_err *err)
 {
-    *out = NULL;
-    lm_status status = declare(out, config, k, err);
-    if (status == LM_OK) status = lm_params_initialise(&(*out)->params, seed, err);
-    return finish(out, status);
+    return lm_model_new_in(out, config, seed, NULL, k, err);
 }
 
 /* ---- saving ---- */
 
+static void write_config_keys(lm_json *config, const lm_model *m, bool doubled, lm_dtype dtype)
+{
+    json_object_set_new(config, "dtype", json_string(lm_dtype_torch(dtype)));
+    json_object_del(config, "torch_dtype");
+    json_object_del(config, "quantization_config");
+    if (m->quant) json_object_set_new(config, "quantization_config", lm_bnb_config(m->quant, doubled, dtype));
+}
+
 lm_status lm_model_save(const lm_model *m, const char *folder, lm_dtype dtype, int64_t max_shard, lm_err *err)
 {
     LM_TRY(lm_make_dirs(folder, err));
-    lm_save_entry *entries = lm_calloc((size_t)m->params.n, sizeof *entries);
+    lm_save_entry *entries = lm_calloc((size_t)m->params.n * LM_BNB_PARTS, sizeof *entries);
+    lm_bnb_parts *parts = lm_calloc((size_t)m->params.n, sizeof *parts);
     int64_t n = 0;
+    bool doubled = false;
     for (int64_t i = 0; i < m->params.n; i++) {
         const lm_tensor *t = &m->params.items[i]->t;
         if (!t->data) continue;
+        if (t->quant) {
+            lm_bnb_write(&parts[i], t, dtype);
+            for (int j = 0; j < parts[i].n; j++) entries[n++] = parts[i].entry[j];
+            doubled |= !t->quant->absmax;
+            continue;
+        }
         entries[n++] = (lm_save_entry){ .name = t->name, .dtype = dtype, .ndim = t->ndim, .dim = t->dim,
                                         .data = t->data, .data_dtype = t->dtype };
     }
     lm_status status = lm_save_folder(&(lm_save){ .entries = entries, .n = n }, folder, max_shard, err);
+    for (int64_t i = 0; i < m->params.n; i++) lm_bnb_parts_free(&parts[i]);
+    free(parts);
     free(entries);
     LM_TRY(status);
 
     json_t *config = json_deep_copy(m->config_json);
-    json_object_set_new(config, "dtype", json_string(lm_dtype_torch(dtype)));
-    json_object_del(config, "torch_dtype");
+    write_config_keys(config, m, doubled, dtype);
     char *path = lm_path_join(folder, "config.json");
     status = lm_json_write(config, path, err);
     free(path);

@@ -9,6 +9,7 @@
 #include "io/safetensors.h"
 #include "nn/param.h"
 #include "ops/ops.h"
+#include "quant/quant.h"
 
 typedef struct lm_model lm_model;
 typedef struct lm_adapter lm_adapter;
@@ -91,17 +92,30 @@ struct lm_model {
     lm_weights weights;                  /* the mapped files that parameters may point into */
     lm_adapter *adapter;                 /* attached, or NULL */
     bool adapter_off;                    /* see lm_adapter_switch */
+    const lm_quant_type *quant;          /* format of the linears' weights, or NULL: see nn/quantised.h */
+    bool quant_stored;                   /* the folder has them in that format */
 };
 
 /* Reads a Hugging Face folder.  Weights stay mapped in the file's type.  `k` must outlive the model.
  * With the null backend only shapes are read. */
 lm_status lm_model_load(lm_model **out, const char *path, const lm_kernels *k, lm_err *err);
 
+/* The same with the linears' weights in a format of src/quant ("nf4", ..), quantised as they are read, or
+ * every matrix as "bf16"; NULL: as the folder has them.  A folder that is quantised already is refused
+ * another format. */
+lm_status lm_model_load_in(lm_model **out, const char *path, const char *format, const lm_kernels *k, lm_err *err);
+
+/* The tensor of the folder's files that parameter `name` is read from; NULL: none. */
+const lm_stored *lm_model_stored(const lm_model *m, const char *name);
+
 /* A fresh model from a config.json object (taken), initialised from seed. */
 lm_status lm_model_new(lm_model **out, lm_json *config, uint64_t seed, const lm_kernels *k, lm_err *err);
 
+/* The same with the linears' weights in a block format (NULL: f32) from the start. */
+lm_status lm_model_new_in(lm_model **out, lm_json *config, uint64_t seed, const lm_quant_type *quant, const lm_kernels *k, lm_err *err);
+
 /* Writes config.json and model.safetensors (sharded above max_shard bytes; 0: 5 GB) into a folder,
- * matrices in `dtype`.  Tokenizer files are the caller's. */
+ * matrices in `dtype`; quantised ones as bitsandbytes has them.  Tokenizer files are the caller's. */
 lm_status lm_model_save(const lm_model *m, const char *folder, lm_dtype dtype, int64_t max_shard, lm_err *err);
 void lm_model_free(lm_model *m);
 

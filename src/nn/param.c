@@ -65,29 +65,49 @@ typedef struct filling {
 } filling;
 
 /* Numbers 4i .. 4i+3 come from Philox block i: nothing depends on how the work is cut. */
+static void four_numbers(float value[4], const filling *f, int64_t i)
+{
+    uint32_t word[4];
+    lm_philox(word, f->seed, f->stream, (uint64_t)i);
+    for (int j = 0; j < 4; j++) value[j] = (2 * lm_u32_unit(word[j]) - 1) * f->p->range;
+    if (f->p->init != LM_INIT_NORMAL) return;
+    for (int j = 0; j < 4; j += 2) {               /* Box & Muller 1958 */
+        double r = sqrt(-2 * log(1 - (double)lm_u32_unit(word[j])));
+        double angle = 6.283185307179586 * (double)lm_u32_unit(word[j + 1]);
+        value[j] = (float)(r * cos(angle)) * f->p->range;
+        value[j + 1] = (float)(r * sin(angle)) * f->p->range;
+    }
+}
+
 static void fill_random(int64_t begin, int64_t end, void *context)
 {
     const filling *f = context;
     int64_t n = lm_numel(&f->p->t);
     for (int64_t i = begin; i < end; i++) {
-        uint32_t word[4];
         float value[4];
-        lm_philox(word, f->seed, f->stream, (uint64_t)i);
-        for (int j = 0; j < 4; j++) value[j] = (2 * lm_u32_unit(word[j]) - 1) * f->p->range;
-        if (f->p->init == LM_INIT_NORMAL)
-            for (int j = 0; j < 4; j += 2) {       /* Box & Muller 1958 */
-                double r = sqrt(-2 * log(1 - (double)lm_u32_unit(word[j])));
-                double angle = 6.283185307179586 * (double)lm_u32_unit(word[j + 1]);
-                value[j] = (float)(r * cos(angle)) * f->p->range;
-                value[j + 1] = (float)(r * sin(angle)) * f->p->range;
-            }
+        four_numbers(value, f, i);
         for (int j = 0; j < 4 && 4 * i + j < n; j++) f->data[4 * i + j] = value[j];
+    }
+}
+
+static filling filling_of(const lm_param *p, float *data, uint64_t seed)
+{
+    return (filling){ data, p, seed, lm_hash(p->t.name, strlen(p->t.name), 0) };
+}
+
+void lm_param_initial(float *out, const lm_param *p, uint64_t seed, int64_t begin, int64_t n)
+{
+    filling f = filling_of(p, NULL, seed);
+    float value[4];
+    for (int64_t i = begin; i < begin + n; i++) {
+        if (i == begin || i % 4 == 0) four_numbers(value, &f, i / 4);
+        out[i - begin] = value[i % 4];
     }
 }
 
 static void initialise(lm_param *p, uint64_t seed)
 {
-    filling f = { p->t.data, p, seed, lm_hash(p->t.name, strlen(p->t.name), 0) };
+    filling f = filling_of(p, p->t.data, seed);
     int64_t n = lm_numel(&p->t);
     if (p->init == LM_INIT_NORMAL || p->init == LM_INIT_UNIFORM) lm_parallel((n + 3) / 4, 1 << 14, fill_random, &f);
     else for (int64_t i = 0; i < n; i++) f.data[i] = p->init == LM_INIT_ONE ? 1 : 0;
@@ -118,11 +138,13 @@ lm_status lm_param_own(lm_params *ps, lm_param *p, lm_err *err)
     const uint8_t *old = p->t.data, *base = ps->arena.base;
     if (p->t.dtype == LM_F32 && old >= base && old < base + ps->arena.size) return LM_OK;
     int64_t n = lm_numel(&p->t);
-    size_t old_bytes = lm_nbytes(&p->t);
+    size_t old_bytes = p->t.quant ? lm_quant_code_bytes(p->t.quant, n) : lm_nbytes(&p->t);
     void *data = lm_arena_alloc(&ps->arena, (size_t)n * sizeof(float));
     if (!data) return out_of_room(ps, p, err);
-    ps->k->convert(data, LM_F32, old, p->t.dtype, n);
+    if (p->t.quant) ps->k->dequantise(data, p->t.quant, old, 0, n);
+    else ps->k->convert(data, LM_F32, old, p->t.dtype, n);
     lm_mapping_unload(old, old_bytes);
+    p->t.quant = NULL;
     p->t.data = data;
     p->t.dtype = LM_F32;
     return LM_OK;

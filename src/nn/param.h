@@ -19,6 +19,7 @@ typedef struct lm_param {
     bool optional;             /* may be missing from a file; then has no data */
     bool decays;               /* weight decay applies: matrices yes, biases and norms no */
     lm_tensor grad;
+    lm_quant quant;            /* what t.quant points to, when t is quantised */
 } lm_param;
 
 typedef struct lm_params {
@@ -41,7 +42,10 @@ lm_param *lm_param_find(const lm_params *ps, const char *name);         /* NULL 
  * whatever the order. */
 lm_status lm_params_initialise(lm_params *ps, uint64_t seed, lm_err *err);
 
-/* Gives one parameter f32 data in the arena in place of what may be mapped or narrower. */
+/* Initial values [begin, begin + n) of a random parameter: those that lm_params_initialise would give it. */
+void lm_param_initial(float *out, const lm_param *p, uint64_t seed, int64_t begin, int64_t n);
+
+/* Gives one parameter f32 data in the arena in place of what may be mapped, narrower or quantised. */
 lm_status lm_param_own(lm_params *ps, lm_param *p, lm_err *err);
 
 /* Gives every parameter that `trains` f32 data in the arena (converted if it was mapped) and an f32

@@ -22,8 +22,20 @@ static int states(const lm_optimizer *type)
 
 static size_t padded(const lm_param *p) { return (lm_nbytes(&p->t) + LM_ALIGN - 1) / LM_ALIGN * LM_ALIGN; }
 
+static lm_status open_arena(lm_optim *o, size_t bytes, const char *paged, lm_err *err)
+{
+    if (paged && o->k->computes) return lm_arena_init_file(&o->arena, "optimizer", bytes, paged, err);
+    return lm_arena_init(&o->arena, "optimizer", bytes, o->k->computes ? LM_ARENA_REAL : LM_ARENA_COUNT, err);
+}
+
 lm_status lm_optim_init(lm_optim *o, const lm_optimizer *type, const void *options, lm_params *const *sets,
                         int n_sets, const lm_kernels *k, lm_err *err)
+{
+    return lm_optim_init_paged(o, type, options, sets, n_sets, NULL, k, err);
+}
+
+lm_status lm_optim_init_paged(lm_optim *o, const lm_optimizer *type, const void *options, lm_params *const *sets, int n_sets,
+                              const char *paged, const lm_kernels *k, lm_err *err)
 {
     *o = (lm_optim){ .type = type, .options = options, .k = k };
     size_t bytes = 0;
@@ -37,7 +49,7 @@ lm_status lm_optim_init(lm_optim *o, const lm_optimizer *type, const void *optio
             bytes += padded(p) * (size_t)states(type);
         }
     if (!o->n) return lm_fail(err, LM_E_USAGE, "nothing trains: the model has no trainable parameter");
-    lm_status status = lm_arena_init(&o->arena, "optimizer", bytes, k->computes ? LM_ARENA_REAL : LM_ARENA_COUNT, err);
+    lm_status status = open_arena(o, bytes, paged, err);
     if (status != LM_OK) {
         lm_optim_free(o);
         return status;

@@ -47,6 +47,11 @@ typedef struct lm_optim {
 /* Slots for every parameter of the sets that trains, states zero.  LM_E_USAGE when none trains. */
 lm_status lm_optim_init(lm_optim *o, const lm_optimizer *type, const void *options, lm_params *const *sets,
                         int n_sets, const lm_kernels *k, lm_err *err);
+
+/* The same with the states in a file in folder `paged` (NULL: in memory), which the system moves them to when
+ * memory is short: the paged optimiser of Dettmers et al. 2023, "QLoRA", section 3. */
+lm_status lm_optim_init_paged(lm_optim *o, const lm_optimizer *type, const void *options, lm_params *const *sets, int n_sets,
+                              const char *paged, const lm_kernels *k, lm_err *err);
 void lm_optim_free(lm_optim *o);                     /* takes {0} */
 
 /* Euclidean norm of all gradients together; infinite or NaN when one of them is.  A gradient that is

@@ -15,7 +15,9 @@ const lm_option lm_train_option_table[] = {
     OPTION(STRING, out, "out", .metavar = "FOLDER", .help = "where the result, its checkpoints and its log go"),
 
     OPTION(STRING, adapter, "adapter", .fallback = "none", .metavar = "METHOD", .help = "train an adapter and leave the model as it is"),
+    OPTION(STRING, load_in, "load-in", .metavar = "FORMAT", .help = "hold the frozen model's linears in nf4, fp4 or int8 (QLoRA), or all its matrices in bf16"),
     OPTION(STRING, optimizer, "optimizer", .fallback = "adamw", .metavar = "METHOD", .help = "what makes an update of a gradient"),
+    OPTION(STRING, optim_paged, "optim-paged", .metavar = "FOLDER", .help = "keep what the optimiser remembers in a file there, to be paged out when memory is short"),
     OPTION(INT, steps, "steps", .fallback = "0", .max = 1e12, .help = "updates to make; 0: as many as --epochs takes"),
     OPTION(REAL, epochs, "epochs", .fallback = "1", .min = 0.001, .max = 1e6, .help = "passes over the data, where --steps is not given"),
     OPTION(INT, batch_size, "batch-size", .fallback = "8", .min = 1, .max = 1 << 20, .help = "blocks in a pass through the model"),

@@ -5,7 +5,7 @@
 #include "base/option.h"
 
 typedef struct lm_train_options {
-    const char *model, *out, *adapter, *optimizer, *format, *separator;
+    const char *model, *load_in, *out, *adapter, *optimizer, *optim_paged, *format, *separator;
     lm_strings data, val_data;
     int64_t steps, batch_size, accumulate, context, seed, save_every, keep, eval_every, patience;
     double epochs, lr, warmup, decay, min_lr, clip, val_split;

@@ -15,7 +15,12 @@ static const double LR_FULL = 1e-4, LR_ADAPTER = 1e-3;
 static lm_status open_model(lm_trainer *t, lm_err *err)
 {
     const lm_train_config *c = t->c;
-    LM_TRY(lm_model_load(&t->model, c->o->model, c->k, err));
+    if (c->o->load_in && !c->adapter)
+        return lm_fail(err, LM_E_USAGE, "--load-in %s: a model in this format is frozen; give --adapter METHOD", c->o->load_in);
+    LM_TRY(lm_model_load_in(&t->model, c->o->model, c->o->load_in, c->k, err));
+    if (t->model->quant && !c->adapter)
+        return lm_fail(err, LM_E_USAGE, "%s: its linears are in %s, which does not train; give --adapter METHOD", c->o->model,
+                       t->model->quant->name);
     LM_TRY(lm_tokenizer_load(&t->tokenizer, c->o->model, err));
     int64_t ids = lm_tokenizer_vocab_size(t->tokenizer), rows = t->model->config.vocab_size;
     if (ids > rows)
@@ -31,7 +36,7 @@ static lm_status open_optimizer(lm_trainer *t, lm_err *err)
     lm_params *trained = t->adapter ? &t->adapter->params : &t->model->params;
     LM_TRY(lm_params_prepare_training(trained, err));
     if (t->adapter) lm_adapter_switch(t->adapter, true);             /* aliases of trained modules see their gradients */
-    return lm_optim_init(&t->optim, t->c->optimizer, t->c->optimizer_options, &trained, 1, t->c->k, err);
+    return lm_optim_init_paged(&t->optim, t->c->optimizer, t->c->optimizer_options, &trained, 1, t->c->o->optim_paged, t->c->k, err);
 }
 
 /* ---- the data ---- */

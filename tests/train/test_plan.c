@@ -71,6 +71,9 @@ static void lora_training(void **state)
     (void)state;
     planned_is_taken("--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype f32 --adapter lora --lora-r 4 --lora-dropout 0.1");
     planned_is_taken("--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype bf16 --adapter lora --lora-r 4 --modules-to-save lm_head");
+    planned_is_taken("--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype f32 --adapter lora --lora-r 4 --load-in nf4");
+    planned_is_taken("--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype f32 --adapter lora --lora-r 4 --load-in int8 --checkpointing");
+    planned_is_taken("--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype f32 --adapter lora --lora-r 4 --load-in bf16");
 }
 
 static void base_stays_in_the_file(void **state)

@@ -97,6 +97,7 @@ static void a_run_in_pieces_ends_in_the_same_bits(void **state)
     (void)state;
     pieces_equal_the_whole(PLAIN "--val-split 0.2 --eval-every 5", "model.safetensors");
     pieces_equal_the_whole(PLAIN "--adapter lora --lora-r 2 --lora-dropout 0.3 --accumulate 2", "adapter_model.safetensors");
+    pieces_equal_the_whole(PLAIN "--adapter lora --lora-r 2 --load-in nf4", "adapter_model.safetensors");
 }
 
 /* What a process logged after its last checkpoint before it was killed is done again and logged once. */
@@ -125,6 +126,46 @@ static void expect(const char *objective, const char *data, const char *out, con
     tiny_train(&r, objective, model, data, out, arguments);
     tiny_expect(&r, status, text);
     tiny_close(&r);
+}
+
+/* Where the optimiser's numbers lie changes none of them. */
+static void paged_states_are_the_same(void **state)
+{
+    (void)state;
+    char *plain = test_path("plain"), *paged = test_path("paged"), *folder = test_path("");
+    lm_str arguments = { 0 };
+    tiny_run r;
+    assert_int_equal(tiny_train(&r, "clm", model, rows, plain, PLAIN), LM_OK);
+    tiny_close(&r);
+    lm_str_printf(&arguments, PLAIN "--optim-paged %s", folder);
+    assert_int_equal(tiny_train(&r, "clm", model, rows, paged, arguments.data), LM_OK);
+    tiny_close(&r);
+    same_file(plain, paged, "model.safetensors");
+    expect("clm", rows, paged, PLAIN "--overwrite --optim-paged /nowhere", LM_E_IO, "/nowhere: no room for a file");
+    lm_str_free(&arguments);
+    free(plain), free(paged), free(folder);
+}
+
+static void a_quantised_base_is_frozen(void **state)
+{
+    (void)state;
+    char *out = test_path("frozen"), *small = test_path("small"), *before = model;
+    lm_kernels k = {0};
+    lm_model *m;
+    assert_int_equal(lm_backend(&k, "ref", NULL), LM_OK);
+    assert_int_equal(lm_model_load_in(&m, model, "nf4", &k, NULL), LM_OK);
+    assert_int_equal(lm_model_save(m, small, LM_F32, 0, NULL), LM_OK);
+    lm_model_free(m);
+    tiny_tokenizer(small, 0);
+    expect("clm", rows, out, PLAIN "--load-in nf4", LM_E_USAGE, "give --adapter");
+    expect("clm", rows, out, PLAIN "--load-in bf16", LM_E_USAGE, "give --adapter");
+    expect("clm", rows, out, PLAIN "--adapter lora --load-in nf3", LM_E_USAGE, "nf3");
+    model = small;
+    expect("clm", rows, out, PLAIN, LM_E_USAGE, "its linears are in nf4");
+    expect("clm", rows, out, PLAIN "--adapter lora --load-in fp4", LM_E_USAGE, "cannot be loaded in fp4");
+    expect("clm", rows, out, PLAIN "--adapter lora --lora-r 2", LM_OK, NULL);
+    model = before;
+    free(out), free(small);
 }
 
 static void nothing_is_overwritten_unasked(void **state)
@@ -236,6 +277,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_in_pieces_ends_in_the_same_bits), cmocka_unit_test(the_log_is_cut_back),
+        cmocka_unit_test(paged_states_are_the_same), cmocka_unit_test(a_quantised_base_is_frozen),
         cmocka_unit_test(nothing_is_overwritten_unasked), cmocka_unit_test(a_run_may_become_longer),
         cmocka_unit_test(a_loss_that_is_no_number_stops_the_run), cmocka_unit_test(options_that_contradict_are_refused),
         cmocka_unit_test(a_tokenizer_larger_than_the_model_is_refused), cmocka_unit_test(patience_ends_a_run_and_keeps_the_best),

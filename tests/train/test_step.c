@@ -121,6 +121,9 @@ static void losses_fall(void **state)
     assert_true(fabs(lora[0] - full[0]) < 1e-6);        /* it starts as the base */
     assert_true(lora[29] < 0.8 * lora[0]);
     tiny_close(&r);
+    steps_of(&r, "--batch-size 16 --steps 30 --lr 0.01 --dtype f32 --adapter lora --lora-r 4 --load-in nf4", 30, lora);
+    assert_true(lora[29] < 0.8 * lora[0]);
+    tiny_close(&r);
 }
 
 /* Clipping to half the norm halves the update of plain descent, here seen through its momentum's first step. */
