@@ -108,9 +108,8 @@ static lm_tensor *self_attention(const block_call *b, const gpt2 *own, const lay
     if (own->inverse_layer) scale /= (float)(b->i + 1);
     lm_tensor *qkv = lm_apply_linear(f, l->qkv, h, LM_ACT_NONE);
     lm_tensor *q = lm_columns(f->t, qkv, 0, C), *k = lm_columns(f->t, qkv, C, C), *v = lm_columns(f->t, qkv, 2 * C, C);
-    lm_tensor *a = lm_attend(f, q, k, v, &(lm_attend_options){
-        .layer = b->i, .scale = scale, .keys = l->qkv, .values = l->qkv, .key_column = C, .value_column = 2 * C });
-    return lm_apply_linear(f, l->proj, a, LM_ACT_NONE);
+    return lm_attend(f, q, k, v, &(lm_attend_options){ .layer = b->i, .scale = scale, .keys = l->qkv, .values = l->qkv,
+                                                       .key_column = C, .value_column = 2 * C, .out = l->proj });
 }
 
 static lm_tensor *block(lm_tape *t, void *context, lm_tensor *x)

@@ -132,8 +132,7 @@ static lm_tensor *self_attention(const block_call *b, const layer *l, lm_tensor 
     lm_tensor *q = lm_rope_(f->t, lm_apply_linear(f, l->q, h, LM_ACT_NONE), b->angles, c->n_heads);
     lm_tensor *k = lm_rope_(f->t, lm_apply_linear(f, l->k, h, LM_ACT_NONE), b->angles, c->n_kv_heads);
     lm_tensor *v = lm_apply_linear(f, l->v, h, LM_ACT_NONE);
-    lm_tensor *a = lm_attend(f, q, k, v, &(lm_attend_options){ .layer = b->i, .window = l->window, .keys = l->k, .values = l->v });
-    return lm_apply_linear(f, l->o, a, LM_ACT_NONE);
+    return lm_attend(f, q, k, v, &(lm_attend_options){ .layer = b->i, .window = l->window, .keys = l->k, .values = l->v, .out = l->o });
 }
 
 static lm_tensor *mlp(const lm_forward *f, const layer *l, lm_act act, lm_tensor *h)

@@ -32,7 +32,7 @@ typedef struct lm_adapter_type {
     lm_tensor *(*output)(const lm_forward *f, const lm_link *link, lm_tensor *x, lm_tensor *y);
     lm_tensor *(*embed)(const lm_forward *f, lm_adapter *a, lm_tensor *x);
     void (*kv)(const lm_forward *f, lm_adapter *a, int64_t layer, lm_tensor **k, lm_tensor **v);
-    /* y: what attention gives for the rotated queries q [N, heads * D], before the output projection. */
+    /* y [N, C]: what attention gives for the rotated queries q [N, heads * D], projected. */
     lm_tensor *(*attend)(const lm_forward *f, lm_adapter *a, const lm_attend_options *at, lm_tensor *q, lm_tensor *y);
     /* y: what a sublayer makes of h, the normalised residual stream x.  Returns what is added to x. */
     lm_tensor *(*branch)(const lm_forward *f, lm_adapter *a, int64_t layer, lm_sublayer which, lm_tensor *x, lm_tensor *h, lm_tensor *y);

@@ -26,5 +26,6 @@ lm_tensor *lm_attend(const lm_forward *f, lm_tensor *q, lm_tensor *k, lm_tensor 
         .heads = c->n_heads, .kv_heads = c->n_kv_heads, .window = options->window, .causal = true,
         .segments = f->batch->segments, .n_segments = f->batch->n_segments,
         .scale = options->scale ? options->scale : 1 / sqrtf((float)c->head_dim) });
+    y = lm_apply_linear(f, options->out, y, LM_ACT_NONE);
     return a && a->type->attend ? a->type->attend(f, a, options, q, y) : y;
 }

@@ -1,4 +1,4 @@
-/* The small arithmetic: sums, products, scaling, and the view of some columns. */
+/* The small arithmetic: sums, products, scaling, and views. */
 #include "ops/ops.h"
 
 typedef struct attr {
@@ -113,7 +113,16 @@ lm_tensor *lm_scale(lm_tape *t, lm_tensor *x, float alpha)
     return lm_apply(t, &lm_op_scale, &a, sizeof a, 1, (lm_tensor *[]){ x })->out[0];
 }
 
-/* ---- a view ---- */
+/* ---- views ---- */
+
+static lm_tensor *view(lm_tape *t, lm_tensor *x, void *data, int ndim, const int64_t *dim)
+{
+    lm_tensor *y = lm_tensor_over(t, data, x->dtype, ndim, dim);
+    if (y == &t->dead) return y;
+    y->base = x->base ? x->base : x;
+    y->needs_grad = x->needs_grad;
+    return y;
+}
 
 lm_tensor *lm_columns(lm_tape *t, lm_tensor *x, int64_t begin, int64_t n)
 {
@@ -123,11 +132,17 @@ lm_tensor *lm_columns(lm_tape *t, lm_tensor *x, int64_t begin, int64_t n)
         lm_tape_fail(t, "columns %lld to %lld of %lld", (long long)begin, (long long)(begin + n), (long long)lm_cols(x));
         return &t->dead;
     }
-    uint8_t *data = (uint8_t *)x->data + (size_t)begin * lm_dtype_size(x->dtype);
-    lm_tensor *y = lm_tensor_over(t, data, x->dtype, 2, (int64_t[]){ lm_rows(x), n });
-    if (y == &t->dead) return y;
-    y->stride[0] = ld;
-    y->base = x->base ? x->base : x;
-    y->needs_grad = x->needs_grad;
+    lm_tensor *y = view(t, x, (uint8_t *)x->data + (size_t)begin * lm_dtype_size(x->dtype), 2, (int64_t[]){ lm_rows(x), n });
+    if (y != &t->dead) y->stride[0] = ld;
     return y;
+}
+
+lm_tensor *lm_reshape(lm_tape *t, lm_tensor *x, int64_t rows, int64_t cols)
+{
+    if (t->err.code) return &t->dead;
+    if (rows * cols != lm_numel(x) || !lm_is_contiguous(x)) {
+        lm_tape_fail(t, "%lld numbers as %lld rows of %lld", (long long)lm_numel(x), (long long)rows, (long long)cols);
+        return &t->dead;
+    }
+    return view(t, x, x->data, 2, (int64_t[]){ rows, cols });
 }

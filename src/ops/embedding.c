@@ -22,7 +22,7 @@ static void forward(lm_tape *t, lm_node *n)
 static void backward(lm_tape *t, lm_node *n)
 {
     lm_tensor *table = n->in[0], *ids = n->in[1];
-    bool acc, parameter = table->name != NULL;
+    bool acc, parameter = lm_is_parameter(table);
     void *dtable = lm_grad_out(t, table, &acc);
     if (!dtable) return;
     lm_k_embedding_bwd a = { .dtable = dtable, .dy = lm_grad_in(n->out[0]), .ids = ids->data,

@@ -55,6 +55,7 @@ lm_tensor *lm_gather_rows(lm_tape *t, lm_tensor *x, lm_tensor *index);          
 lm_tensor *lm_replace_rows(lm_tape *t, lm_tensor *x, lm_tensor *table, const int32_t *which);    /* y[i, :] = which[i] < 0 ? x[i, :] : table[which[i], :] */
 lm_tensor *lm_scale_columns(lm_tape *t, lm_tensor *x, lm_tensor *v);              /* y[i, c] = x[i, c] v[c]; v [C] a parameter */
 lm_tensor *lm_columns(lm_tape *t, lm_tensor *x, int64_t begin, int64_t n);        /* a view; see below */
+lm_tensor *lm_reshape(lm_tape *t, lm_tensor *x, int64_t rows, int64_t cols);      /* a view; x is contiguous */
 
 /* lm_columns is x[:, begin : begin + n] without a copy.  Views of one tensor must not overlap, and a
  * tensor that has views is not used itself. */

@@ -57,7 +57,7 @@ static void teach(lm_tape *t, lm_node *n, const void *dy, void *rows)
     lm_tensor *table = n->in[TABLE];
     const lm_tensor *y = n->out[0];
     int64_t cols = lm_cols(y), members = table->dim[0], count = lm_numel(table);
-    bool acc, wide = table->name || (table->base && table->base->name);
+    bool acc, wide = lm_is_parameter(table);
     void *dtable = lm_grad_out(t, table, &acc);
     if (!dtable) return;
     float *sum = wide ? dtable : lm_scratch(t, (size_t)count * sizeof *sum);

@@ -39,6 +39,9 @@ size_t lm_nbytes(const lm_tensor *x);        /* of a contiguous tensor of this s
 bool lm_is_contiguous(const lm_tensor *x);
 bool lm_same_shape(const lm_tensor *a, const lm_tensor *b);
 
+/* A parameter, or a view of one: its gradient is f32 and adds up over micro-batches. */
+static inline bool lm_is_parameter(const lm_tensor *x) { return x->name || (x->base && x->base->name); }
+
 /* An op sees [.., C] as rows of C numbers: the product of all but the last dimension, the last
  * one, and the distance between rows in elements. */
 int64_t lm_rows(const lm_tensor *x);

@@ -54,7 +54,7 @@ static inline void golden_open(golden *g, const char *model, const char *expect,
         at += ids->numel;
     }
     g->batch = (lm_batch){ .n_tokens = at, .n_segments = 2, .ids = g->ids, .positions = g->positions, .segments = g->segments };
-    g->f = (lm_forward){ &g->t, g->m, &g->batch, NULL };
+    g->f = (lm_forward){ .t = &g->t, .m = g->m, .batch = &g->batch };
 }
 
 static inline void golden_close(golden *g)

@@ -113,6 +113,7 @@ CASE(rows_of_columns_of_a_parameter)
 {
     return lm_replace_rows(t, lm_replace_rows(t, x[0], lm_columns(t, leaf[1], 0, 12), which), lm_columns(t, leaf[1], 12, 12), ids_or_not);
 }
+CASE(reshape) { UNUSED_LEAF; return lm_mul(t, lm_reshape(t, x[0], 2 * ROWS, COLS / 2), lm_scale(t, lm_reshape(t, x[1], 2 * ROWS, COLS / 2), 2)); }
 CASE(cross_entropy) { return lm_cross_entropy(t, x[0], leaf[1], targets, &(lm_cross_entropy_options){ .chunk = 4 }); }
 CASE(cross_entropy_transposed)
 {
@@ -176,6 +177,7 @@ static const op_case cases[] = {
     { "replace_rows", "replace_rows", { M(ROWS, COLS), M(3, COLS) }, replace_rows, false },
     { "replace_rows", "replace_rows, of columns", { M(ROWS, COLS), M(3, 12) }, replace_rows_of_columns, false },
     { "replace_rows", "replace_rows by columns", { M(ROWS, 12), M(3, 24) }, rows_of_columns_of_a_parameter, false },
+    { "mul", "views of another shape", { M(ROWS, COLS), M(ROWS, COLS) }, reshape, false },
     { "cross_entropy", "cross_entropy", { M(ROWS, COLS), M(37, COLS) }, cross_entropy, true },
     { "cross_entropy", "cross_entropy, transposed", { M(ROWS, COLS), M(COLS, 37) }, cross_entropy_transposed, true },
     { "checkpoint", "checkpoint", { M(ROWS, COLS), M(COLS, COLS) }, checkpoint, false },
