@@ -112,6 +112,14 @@ lm_link *lm_adapter_link(lm_adapter *a, lm_linear_site *site)
     return l;
 }
 
+lm_tensor *lm_adapter_rows(lm_tape *t, lm_tensor *table)
+{
+    int64_t n = lm_rows(table);
+    int32_t *all = lm_tape_meta(t, (size_t)n * sizeof *all);
+    for (int64_t i = 0; all && i < n; i++) all[i] = (int32_t)i;
+    return lm_embedding(t, lm_columns(t, table, 0, lm_cols(table)), lm_input(t, all, LM_I32, 1, &n));
+}
+
 /* ---- modules_to_save ---- */
 
 lm_status lm_adapter_save_modules(lm_adapter *a, const lm_strings *modules, lm_err *err)

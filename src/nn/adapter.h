@@ -26,7 +26,7 @@ typedef struct lm_adapter_type {
     /* Initial values that a declaration cannot say.  NULL: as declared. */
     lm_status (*start)(lm_adapter *a, uint64_t seed, lm_err *err);
     /* What virtual tokens carry, made once a pass: f->vectors of the hooks below. */
-    lm_tensor *(*vectors)(const lm_forward *f, lm_adapter *a);
+    lm_tensor *(*vectors)(lm_tape *t, lm_adapter *a);
     lm_tensor *(*weight)(const lm_forward *f, const lm_link *link, lm_tensor *w);
     lm_tensor *(*input)(const lm_forward *f, const lm_link *link, lm_tensor *x);
     lm_tensor *(*output)(const lm_forward *f, const lm_link *link, lm_tensor *x, lm_tensor *y);
@@ -122,6 +122,9 @@ bool lm_adapter_names(const lm_strings *suffixes, const lm_linear_site *site);
 
 /* A parameter's f32 data, in the arena; for initial values of the method's own. */
 lm_status lm_adapter_allocate(lm_adapter *a, lm_param *p, lm_err *err);
+
+/* Every row of a table, in the activation type. */
+lm_tensor *lm_adapter_rows(lm_tape *t, lm_tensor *table);
 
 /* "key": [...], or null for none. */
 void lm_adapter_put_strings(lm_json *config, const char *key, const lm_strings *strings);

@@ -54,6 +54,6 @@ const lm_forward *lm_with_virtual(const lm_forward *f, int64_t n_virtual, lm_ten
     made->forward = *f;
     made->forward.batch = &made->batch;
     lm_adapter *a = f->m->adapter;
-    if (a->type->vectors) made->forward.vectors = a->type->vectors(f, a);
+    if (a->type->vectors) made->forward.vectors = a->type->vectors(f->t, a);
     return &made->forward;
 }

@@ -50,15 +50,6 @@ static lm_status attach(lm_adapter *a, lm_err *err)
     return LM_OK;
 }
 
-/* The prompts in the activation type, [K, C]. */
-static lm_tensor *prompts(const lm_forward *f, lm_tensor *table)
-{
-    int64_t n = table->dim[1];
-    int32_t *all = lm_tape_meta(f->t, (size_t)n * sizeof *all);
-    for (int64_t i = 0; all && i < n; i++) all[i] = (int32_t)i;
-    return lm_embedding(f->t, lm_columns(f->t, table, 0, table->dim[2]), lm_input(f->t, all, LM_I32, 1, &n));
-}
-
 /* x times the number in gate. */
 static lm_tensor *gated(lm_tape *t, lm_tensor *x, lm_tensor *gate)
 {
@@ -71,7 +62,7 @@ static lm_tensor *attend(const lm_forward *f, lm_adapter *a, const lm_attend_opt
     int64_t i = at->layer - first_layer(a), kv = c->n_kv_heads * c->head_dim;
     if (i < 0) return y;
     lm_param *const *own = a->params.items + i * N_PARAMS;
-    lm_tensor *p = prompts(f, &own[PROMPT]->t);
+    lm_tensor *p = lm_adapter_rows(f->t, &own[PROMPT]->t);
     lm_tensor *keys = lm_apply_linear(f, at->keys, p, LM_ACT_NONE);
     lm_tensor *values = gated(f->t, lm_apply_linear(f, at->values, p, LM_ACT_NONE), &own[GATE]->t);
     lm_tensor *k = lm_columns(f->t, keys, at->key_column, kv), *v = lm_columns(f->t, values, at->value_column, kv);

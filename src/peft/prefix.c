@@ -12,8 +12,6 @@
  * weights: it cannot be merged. */
 #include "peft/prompt_learning.h"
 
-#include <math.h>
-
 typedef struct prefix_options {
     int64_t n, encoder_hidden_size;
     bool projection;
@@ -35,13 +33,6 @@ static int64_t kv_dim(const lm_adapter *a) { return a->model->config.n_kv_heads 
 /* A file has the vectors only, whatever made them. */
 static bool projects(const lm_adapter *a) { return ((const prefix_options *)a->options)->projection && !a->config; }
 
-static void declare_linear(lm_adapter *a, int64_t in, int64_t out, const char *name)
-{
-    float range = 1 / sqrtf((float)in);
-    lm_param_declare(&a->params, LM_INIT_UNIFORM, range, 2, (int64_t[]){ out, in }, "%s.weight", name);
-    lm_param_declare(&a->params, LM_INIT_UNIFORM, range, 1, &out, "%s.bias", name);
-}
-
 static lm_status attach(lm_adapter *a, lm_err *err)
 {
     prefix_options *o = a->options;
@@ -50,45 +41,25 @@ static lm_status attach(lm_adapter *a, lm_err *err)
     lm_param_declare(&a->params, LM_INIT_NORMAL, 1, 2, (int64_t[]){ o->n, projects(a) ? in : out },
                      projects(a) ? "embedding.weight" : "prompt_embeddings");
     if (projects(a)) {
-        declare_linear(a, in, o->encoder_hidden_size, "transform.0");
-        declare_linear(a, o->encoder_hidden_size, out, "transform.2");
+        lm_prompt_linear(a, in, o->encoder_hidden_size, "transform.0");
+        lm_prompt_linear(a, o->encoder_hidden_size, out, "transform.2");
     }
     return lm_prompt_attach(a, o->n, err);
 }
 
-static lm_tensor *vectors_on(lm_tape *t, lm_adapter *a)
+static lm_tensor *vectors(lm_tape *t, lm_adapter *a)
 {
     lm_param *const *p = a->params.items;
     if (!projects(a)) return &p[TABLE]->t;
-    int32_t *all = lm_tape_meta(t, (size_t)a->n_virtual * sizeof *all);
-    for (int64_t i = 0; all && i < a->n_virtual; i++) all[i] = (int32_t)i;
-    lm_tensor *e = lm_embedding(t, &p[E]->t, lm_input(t, all, LM_I32, 1, &a->n_virtual));
-    lm_tensor *h = lm_linear_with(t, e, &p[W1]->t, &p[B1]->t, &(lm_linear_options){ .act = LM_ACT_TANH });
+    lm_tensor *h = lm_linear_with(t, lm_adapter_rows(t, &p[E]->t), &p[W1]->t, &p[B1]->t, &(lm_linear_options){ .act = LM_ACT_TANH });
     return lm_linear(t, h, &p[W2]->t, &p[B2]->t);
 }
-
-static lm_tensor *vectors(const lm_forward *f, lm_adapter *a) { return vectors_on(f->t, a); }
 
 static void kv(const lm_forward *f, lm_adapter *a, int64_t layer, lm_tensor **k, lm_tensor **v)
 {
     int64_t n = kv_dim(a);
     *k = lm_replace_rows(f->t, *k, lm_columns(f->t, f->vectors, 2 * layer * n, n), f->batch->virtual_rows);
     *v = lm_replace_rows(f->t, *v, lm_columns(f->t, f->vectors, (2 * layer + 1) * n, n), f->batch->virtual_rows);
-}
-
-static lm_status kept(lm_adapter *a, lm_params *out, lm_err *err)
-{
-    lm_tape t;
-    LM_TRY(lm_tape_init(&t, a->params.k, &(lm_tape_options){ .compute = LM_F32 }, err));
-    const lm_tensor *table = vectors_on(&t, a);
-    lm_status status = t.err.code ? lm_fail(err, t.err.code, "%s", t.err.message) : LM_OK;
-    if (status == LM_OK) {
-        lm_param *p = lm_param_declare(out, LM_INIT_ZERO, 0, 2, table->dim, "prompt_embeddings");
-        status = lm_params_initialise(out, 0, err);
-        if (status == LM_OK) out->k->copy(p->t.data, table->data, (int64_t)lm_nbytes(table));
-    }
-    lm_tape_free(&t);
-    return status;
 }
 
 static lm_status read_config(lm_adapter *a, const lm_json *config, lm_err *err)
@@ -110,5 +81,5 @@ static void write_config(const lm_adapter *a, lm_json *config)
 const lm_adapter_type lm_adapter_type_prefix = {
     .name = "prefix", .peft_type = "PREFIX_TUNING", .source = "Li & Liang 2021, section 4", .bare = true,
     .options = options, .options_size = sizeof(prefix_options),
-    .attach = attach, .vectors = vectors, .kv = kv, .kept = kept, .read_config = read_config, .write_config = write_config,
+    .attach = attach, .vectors = vectors, .kv = kv, .kept = lm_prompt_keep, .read_config = read_config, .write_config = write_config,
 };

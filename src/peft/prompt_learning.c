@@ -1,5 +1,7 @@
 #include "peft/prompt_learning.h"
 
+#include <math.h>
+
 lm_status lm_prompt_attach(lm_adapter *a, int64_t n, lm_err *err)
 {
     int64_t most = a->model->config.max_positions;
@@ -32,4 +34,26 @@ void lm_prompt_write(const lm_adapter *a, lm_json *config, int64_t token_dim, in
     json_object_set_new(config, "num_transformer_submodules", json_integer(1));
     json_object_set_new(config, "num_attention_heads", json_integer(heads));
     json_object_set_new(config, "num_layers", json_integer(a->model->config.n_layers));
+}
+
+void lm_prompt_linear(lm_adapter *a, int64_t in, int64_t out, const char *name)
+{
+    float range = 1 / sqrtf((float)in);
+    lm_param_declare(&a->params, LM_INIT_UNIFORM, range, 2, (int64_t[]){ out, in }, "%s.weight", name);
+    lm_param_declare(&a->params, LM_INIT_UNIFORM, range, 1, &out, "%s.bias", name);
+}
+
+lm_status lm_prompt_keep(lm_adapter *a, lm_params *out, lm_err *err)
+{
+    lm_tape t;
+    LM_TRY(lm_tape_init(&t, a->params.k, &(lm_tape_options){ .compute = LM_F32 }, err));
+    const lm_tensor *vectors = a->type->vectors(&t, a);
+    lm_status status = t.err.code ? lm_fail(err, t.err.code, "%s", t.err.message) : LM_OK;
+    if (status == LM_OK) {
+        lm_param *p = lm_param_declare(out, LM_INIT_ZERO, 0, 2, vectors->dim, "prompt_embeddings");
+        status = lm_params_initialise(out, 0, err);
+        if (status == LM_OK) out->k->copy(p->t.data, vectors->data, (int64_t)lm_nbytes(vectors));
+    }
+    lm_tape_free(&t);
+    return status;
 }

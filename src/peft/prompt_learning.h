@@ -12,4 +12,13 @@ lm_status lm_prompt_attach(lm_adapter *a, int64_t n, lm_err *err);
 lm_status lm_prompt_read(lm_adapter *a, const lm_json *config, int64_t token_dim, int64_t *n, lm_err *err);
 void lm_prompt_write(const lm_adapter *a, lm_json *config, int64_t token_dim, int64_t heads);
 
+
+/* ---- vectors that a small network makes while they train ---- */
+
+/* NAME.weight [out, in] and NAME.bias [out], initialised as torch.nn.Linear. */
+void lm_prompt_linear(lm_adapter *a, int64_t in, int64_t out, const char *name);
+
+/* The hook `kept` of such a method: its vectors as "prompt_embeddings". */
+lm_status lm_prompt_keep(lm_adapter *a, lm_params *out, lm_err *err);
+
 #endif

@@ -1,7 +1,7 @@
 """Adapters in both directions: PEFT's are read here, malmoi's are read by PEFT, and a merge is a merge."""
 import pytest
 import torch
-from peft import AdaptionPromptConfig, IA3Config, LoraConfig, PeftModel, PrefixTuningConfig, PromptTuningConfig, get_peft_model
+from peft import AdaptionPromptConfig, IA3Config, LoraConfig, PeftModel, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, get_peft_model
 from safetensors.torch import load_file
 
 import material
@@ -115,6 +115,7 @@ METHODS = {                                                # by malmoi's name: P
     "llama_adapter": (lambda family: AdaptionPromptConfig(task_type="CAUSAL_LM", adapter_len=4, adapter_layers=1),
                       ["--adapter-len", 4, "--adapter-layers", 1]),
     "prompt": (virtual(PromptTuningConfig), ["--num-virtual-tokens", 5]),
+    "p_tuning": (virtual(PromptEncoderConfig, encoder_hidden_size=24), ["--num-virtual-tokens", 5, "--encoder-hidden-size", 24]),
     "prefix": (virtual(PrefixTuningConfig), ["--num-virtual-tokens", 5]),
     "prefix, projected": (virtual(PrefixTuningConfig, prefix_projection=True, encoder_hidden_size=24),
                           ["--num-virtual-tokens", 5, "--prefix-projection", "--encoder-hidden-size", 24]),
