@@ -63,7 +63,13 @@ static target target_of(lm_tape *t, lm_tensor *x)
 
 static void add_target(lm_tape *t, const lm_tensor *x, target d)
 {
-    if (d.sum) t->k->add[x->dtype](d.sum, d.sum, d.data, 1, 1, lm_numel(x));
+    if (!d.sum) return;
+    int64_t cols = lm_cols(x), ld = lm_row_stride(x->grad), rows = ld == cols ? 1 : lm_rows(x);
+    size_t size = lm_dtype_size(x->dtype);
+    for (int64_t i = 0; i < rows; i++) {           /* one by one where x is columns of something wider */
+        uint8_t *sum = (uint8_t *)d.sum + (size_t)(i * ld) * size;
+        t->k->add[x->dtype](sum, sum, (uint8_t *)d.data + (size_t)(i * cols) * size, 1, 1, lm_numel(x) / rows);
+    }
 }
 
 static void backward(lm_tape *t, lm_node *n)

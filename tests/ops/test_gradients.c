@@ -85,6 +85,12 @@ CASE(attention_columns)
     UNUSED_LEAF;
     return attend(t, lm_columns(t, x[0], 0, 24), lm_columns(t, x[0], 24, 12), lm_columns(t, x[0], 36, 12), 0, true);
 }
+CASE(attention_columns_shared)               /* the same columns in two attentions */
+{
+    UNUSED_LEAF;
+    lm_tensor *q = lm_columns(t, x[0], 0, 24), *k = lm_columns(t, x[0], 24, 12), *v = lm_columns(t, x[0], 36, 12);
+    return lm_add(t, attend(t, q, k, v, 0, true), attend(t, q, k, v, 0, false));
+}
 CASE(attention_shared)                       /* keys are values: both gradients join in one buffer */
 {
     UNUSED_LEAF;
@@ -158,6 +164,7 @@ static const op_case cases[] = {
     { "attention", "attention, window", { M(ROWS, 24), M(ROWS, 12), M(ROWS, 12) }, attention_window, false },
     { "attention", "attention, full", { M(ROWS, 24), M(ROWS, 12), M(ROWS, 12) }, attention_full, false },
     { "attention", "attention of columns", { M(ROWS, 48) }, attention_columns, false },
+    { "attention", "attention of shared columns", { M(ROWS, 48) }, attention_columns_shared, false },
     { "attention", "attention, keys are values", { M(ROWS, 24), M(ROWS, 12) }, attention_shared, false },
     { "glu", "swiglu", { M(ROWS, COLS), M(ROWS, COLS) }, swiglu, false },
     { "glu", "geglu", { M(ROWS, COLS), M(ROWS, COLS) }, geglu, false },
