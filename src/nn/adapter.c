@@ -281,6 +281,7 @@ static uint64_t fingerprint(const lm_adapter *a)
             uint16_t value = sample(a, &base, j);
             hash = lm_hash(&value, sizeof value, hash);
         }
+        if (base.data != t->data) lm_mapping_unload(base.data, lm_nbytes(&base));
     }
     return hash;
 }

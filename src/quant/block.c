@@ -12,7 +12,7 @@ static const float least_scale = 1e-38f;
 static float absmax_of(const float *x, int64_t n)
 {
     float most = 0;
-    for (int64_t i = 0; i < n; i++) most = fmaxf(most, fabsf(x[i]));
+    for (int64_t i = 0; i < n; i++) most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
     return most;
 }
 
@@ -46,15 +46,16 @@ static uint8_t nearest(const ladder *l, float x)
     return l->code[i + (l->bound[i] < x)];
 }
 
-static float four_bits(const lm_quant_type *type, uint8_t *codes, const float *x, int64_t n, bool whole)
+static float clamp(float x) { return x < -1 ? -1 : x > 1 ? 1 : x; }
+
+static float four_bits(const ladder *l, uint8_t *codes, const float *x, int64_t n, bool whole)
 {
-    ladder l = ladder_of(type->level);
-    float absmax = absmax_of(x, n), scale = fmaxf(absmax, least_scale), inverse = 1 / scale;
+    float absmax = absmax_of(x, n), scale = absmax > least_scale ? absmax : least_scale, inverse = 1 / scale;
     for (int64_t i = 0; i < n; i += 2) {
         uint8_t pair[2];
         for (int j = 0; j < 2; j++) {
             float y = i + j >= n ? 0 : whole ? x[i + j] * inverse : x[i + j] / scale;
-            pair[j] = nearest(&l, fminf(fmaxf(y, -1), 1));
+            pair[j] = nearest(l, clamp(y));
         }
         codes[i / 2] = (uint8_t)(pair[0] << 4 | pair[1]);
     }
@@ -70,8 +71,12 @@ static float eight_bits(int8_t *codes, const float *x, int64_t n)
     return absmax;
 }
 
-float lm_quantise_block(const lm_quant_type *type, uint8_t *codes, int64_t begin, const float *x, int64_t n, bool whole)
+void lm_quantise_blocks(const lm_quant *q, uint8_t *codes, float *absmax, int64_t begin, const float *x, int64_t n)
 {
-    if (type->bits == 8) return eight_bits((int8_t *)codes + begin, x, n);
-    return four_bits(type, codes + begin / 2, x, n, whole);
+    ladder l = ladder_of(q->level);
+    for (int64_t i = 0; i < n; i += q->block, absmax++) {
+        int64_t count = n - i < q->block ? n - i : q->block;
+        if (q->bits == 8) *absmax = eight_bits((int8_t *)codes + begin + i, x + i, count);
+        else *absmax = four_bits(&l, codes + (begin + i) / 2, x + i, count, count == q->block);
+    }
 }

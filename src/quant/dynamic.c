@@ -58,7 +58,7 @@ void lm_dynamic_quantise(uint8_t *codes, float *absmax, const float map[256], co
     for (int64_t begin = 0; begin < n; begin += RUN) {
         int64_t end = begin + RUN < n ? begin + RUN : n;
         float most = 0;
-        for (int64_t i = begin; i < end; i++) most = fmaxf(most, fabsf(x[i]));
+        for (int64_t i = begin; i < end; i++) most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
         absmax[begin / RUN] = most;
         float inverse = most > 0 ? 1 / most : 0;
         for (int64_t i = begin; i < end; i++) {

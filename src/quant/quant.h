@@ -39,10 +39,10 @@ lm_status lm_quantise(lm_tensor *out, lm_quant *q, const lm_quant_type *type, co
 /* The format without data; cols: of the matrix. */
 lm_quant lm_quant_of(const lm_quant_type *type, int64_t cols);
 
-/* One block of n numbers: returns its absmax and writes codes from element `begin` on.  With four bits
- * begin is even, and an odd n fills the last half byte with the code of 0.  whole: the block is as long
- * as others; a shorter last one is rounded otherwise in the last bit, as bitsandbytes does. */
-float lm_quantise_block(const lm_quant_type *type, uint8_t *codes, int64_t begin, const float *x, int64_t n, bool whole);
+/* Numbers x[n], which are elements from `begin` on, a multiple of the block: writes their codes and the absmax of
+ * each block.  With four bits an odd number of elements fills the last half byte with the code of 0.  A last
+ * block that is short is rounded otherwise in the last bit, as bitsandbytes does. */
+void lm_quantise_blocks(const lm_quant *q, uint8_t *codes, float *absmax, int64_t begin, const float *x, int64_t n);
 
 /* Dynamic 8-bit code (Dettmers 2016, "8-bit approximations for parallelism in deep learning", section 2;
  * signed, seven exponent bits): 256 numbers in ascending order. */

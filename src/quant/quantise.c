@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OUTER_BLOCK = 256, GRAIN = 1 << 14 };
+enum { OUTER_BLOCK = 256, GRAIN = 1 << 14, RUN = 4096 };
 
 const lm_quant_type *lm_quant_type_find(const char *name)
 {
@@ -25,21 +25,24 @@ lm_quant lm_quant_of(const lm_quant_type *type, int64_t cols)
 }
 
 typedef struct job {
-    const lm_quant_type *type;
+    const lm_quant *q;
     const lm_quant_source *from;
     uint8_t *codes;
     float *absmax;
-    int64_t block, numel;
+    int64_t numel;
 } job;
 
+/* Reads a run of blocks at a time, short enough for the first-level cache where a block is not longer. */
 static void quantise_blocks(int64_t begin, int64_t end, void *context)
 {
     const job *j = context;
-    float *x = lm_malloc((size_t)j->block * sizeof *x);
-    for (int64_t b = begin; b < end; b++) {
-        int64_t at = b * j->block, n = j->numel - at < j->block ? j->numel - at : j->block;
+    int64_t block = j->q->block, run = block < RUN ? RUN / block : 1;
+    float *x = lm_malloc((size_t)(run * block) * sizeof *x);
+    for (int64_t b = begin; b < end; b += run) {
+        int64_t last = b + run < end ? b + run : end, at = b * block;
+        int64_t n = (last * block < j->numel ? last * block : j->numel) - at;
         j->from->read(x, at, n, j->from->context);
-        j->absmax[b] = lm_quantise_block(j->type, j->codes, at, x, n, n == j->block);
+        lm_quantise_blocks(j->q, j->codes, j->absmax + b, at, x, n);
     }
     free(x);
 }
@@ -78,7 +81,7 @@ lm_status lm_quantise(lm_tensor *out, lm_quant *q, const lm_quant_type *type, co
     if (arena->kind == LM_ARENA_COUNT) return LM_OK;
 
     float *scales = doubled ? lm_malloc(blocks * sizeof *scales) : absmax;
-    job j = { .type = type, .from = from, .codes = codes, .absmax = scales, .block = q->block, .numel = numel };
+    job j = { .q = q, .from = from, .codes = codes, .absmax = scales, .numel = numel };
     lm_parallel((int64_t)blocks, 1 + GRAIN / q->block, quantise_blocks, &j);
     if (doubled) {
         quantise_scales(q, scale_code, outer, map, scales, (int64_t)blocks);
