@@ -122,27 +122,36 @@ lm_tensor *lm_adapter_rows(lm_tape *t, lm_tensor *table)
 
 /* ---- modules_to_save ---- */
 
-lm_status lm_adapter_save_modules(lm_adapter *a, const lm_strings *modules, lm_err *err)
+int64_t lm_adapter_copy_params(lm_adapter *a, bool (*wanted)(const lm_param *p, const void *context), const void *context)
 {
     const lm_params *base = &a->model->params;
-    for (int j = 0; j < modules->n; j++) {
-        int64_t before = a->n_saved;
-        for (int64_t i = 0; i < base->n; i++) {
-            lm_param *p = base->items[i];
-            char *module = lm_strdup(p->t.name), *dot = strrchr(module, '.');
-            if (dot) *dot = '\0';
-            bool hit = has_suffix(module, modules->items[j]) && p->t.data && !lm_param_find(&a->params, p->t.name);
-            free(module);
-            if (!hit) continue;
-            a->saved = lm_realloc(a->saved, (size_t)(a->n_saved + 1) * sizeof *a->saved);
-            lm_param *copy = lm_param_declare(&a->params, p->init, p->range, p->t.ndim, p->t.dim, "%s", p->t.name);
-            copy->decays = p->decays;
-            a->saved[a->n_saved++] = (lm_saved_module){ .base = p, .copy = copy, .original = p->t };
-        }
-        if (a->n_saved == before)
+    int64_t before = a->n_saved;
+    for (int64_t i = 0; i < base->n; i++) {
+        lm_param *p = base->items[i];
+        if (!p->t.data || lm_param_find(&a->params, p->t.name) || !wanted(p, context)) continue;
+        a->saved = lm_realloc(a->saved, (size_t)(a->n_saved + 1) * sizeof *a->saved);
+        lm_param *copy = lm_param_declare(&a->params, p->init, p->range, p->t.ndim, p->t.dim, "%s", p->t.name);
+        copy->decays = p->decays;
+        a->saved[a->n_saved++] = (lm_saved_module){ .base = p, .copy = copy, .original = p->t };
+    }
+    return a->n_saved - before;
+}
+
+static bool is_of_module(const lm_param *p, const void *suffix)
+{
+    char *module = lm_strdup(p->t.name), *dot = strrchr(module, '.');
+    if (dot) *dot = '\0';
+    bool is = has_suffix(module, suffix);
+    free(module);
+    return is;
+}
+
+lm_status lm_adapter_save_modules(lm_adapter *a, const lm_strings *modules, lm_err *err)
+{
+    for (int j = 0; j < modules->n; j++)
+        if (!lm_adapter_copy_params(a, is_of_module, modules->items[j]))
             return lm_fail(err, LM_E_USAGE, "modules to save: \"%s\" names no module of this %s model", modules->items[j],
                            a->model->config.model_type);
-    }
     return LM_OK;
 }
 
@@ -434,7 +443,8 @@ void lm_adapter_put_strings(lm_json *config, const char *key, const lm_strings *
 lm_status lm_adapter_merge(lm_adapter *a, lm_err *err)
 {
     lm_params *base = &a->model->params;
-    if (!a->type->merge)
+    bool copies_only = a->n_saved == a->params.n;
+    if (!a->type->merge && !copies_only)
         return lm_fail(err, LM_E_UNSUPPORTED, "%s cannot be merged: it is not a change of weights; keep the adapter beside the model", a->type->name);
     lm_adapter_switch(a, false);
     for (int64_t i = 0; i < a->n_links; i++) {

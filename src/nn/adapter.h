@@ -114,7 +114,10 @@ lm_link *lm_adapter_link(lm_adapter *a, lm_linear_site *site);
 lm_status lm_adapter_targets(lm_adapter *a, const lm_strings *targets,
                              void (*visit)(lm_adapter *a, lm_linear_site *site), lm_err *err);
 
-/* Makes trained copies of the parameters of the modules that the suffixes name. */
+/* Makes trained copies of the base's parameters that are wanted; returns how many there are now more. */
+int64_t lm_adapter_copy_params(lm_adapter *a, bool (*wanted)(const lm_param *p, const void *context), const void *context);
+
+/* The same for the parameters of the modules that the suffixes name. */
 lm_status lm_adapter_save_modules(lm_adapter *a, const lm_strings *modules, lm_err *err);
 
 /* Whether one of the suffixes names the site. */

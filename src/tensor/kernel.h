@@ -74,7 +74,7 @@ typedef struct lm_k_norm {
     lm_dtype wt;
 } lm_k_norm;
 
-/* ds (acc: +=) the gradient through the norm; dw, db += (NULL: not wanted). */
+/* ds (acc: +=) the gradient through the norm; dw, db +=.  Each may be NULL: not wanted. */
 typedef struct lm_k_norm_bwd {
     void *ds;
     float *dw, *db;

@@ -121,6 +121,7 @@ static void norm_bwd(const lm_k_norm_bwd *a)
 #pragma omp parallel for schedule(static) if (wide)
         for (int64_t j = 0; j < a->cols; j += each) dw_columns(a, j, least(j + each, a->cols));
     }
+    if (!a->ds) return;
 #pragma omp parallel for schedule(static) if (wide)
     for (int64_t i = 0; i < a->rows; i++) ds_row(a, i);
 }

@@ -75,7 +75,7 @@ static void norm_bwd(const lm_k_norm_bwd *a)
         }
         avg_g = a->mean ? avg_g / (double)a->cols : 0;
         avg_gh /= (double)a->cols;
-        for (int64_t j = 0; j < a->cols; j++) {
+        for (int64_t j = 0; a->ds && j < a->cols; j++) {
             float g = load(dy[j]) * scale_at(a->w, a->wt, j), h = (load(s[j]) - mean) * rstd;
             float d = rstd * (g - (float)avg_g - h * (float)avg_gh);
             ds[j] = store(a->acc ? load(ds[j]) + d : d);
