@@ -5,6 +5,7 @@
 #include "token/pattern.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,15 +43,23 @@ static lm_status no_site(const lm_model *m, const char *target, lm_err *err)
         for (int64_t j = 0; j < i && !seen; j++) seen = !strcmp(last[i], last[j]);
         if (!seen) lm_str_printf(&names, "%s%s", names.len ? ", " : "", last[i]);
     }
-    lm_fail(err, LM_E_USAGE, "target module \"%s\" matches no linear of this %s model%s%s%s; it has %s", target,
+    lm_status status;
+    if (!strcmp(target, "lm_head"))
+        status = lm_fail(err, LM_E_UNSUPPORTED, "target module \"lm_head\": the head cannot be a target; --modules-to-save lm_head trains it whole");
+    else
+        status = lm_fail(err, LM_E_USAGE, "target module \"%s\" matches no linear of this %s model%s%s%s; it has %s", target,
             m->config.model_type, nearest ? ", did you mean \"" : "", nearest ? nearest : "", nearest ? "\"" : "", names.data);
     lm_str_free(&names);
     free(last);
-    return LM_E_USAGE;
+    return status;
 }
 
 /* A plain suffix has no character that only a pattern has. */
 static bool is_pattern(const char *target) { return strpbrk(target, "\\^$*+?()[]{}|") != NULL; }
+
+/* The linears, and the embedding behind them where the method can change it. */
+static int64_t n_targets(const lm_adapter *a) { return a->model->n_sites + a->type->embeds; }
+static lm_linear_site *target_at(const lm_adapter *a, int64_t i) { return i < a->model->n_sites ? a->model->sites[i] : a->model->table; }
 
 /* As in PEFT, the expression has to match the whole name. */
 static lm_status visit_pattern(lm_adapter *a, const char *expression, void (*visit)(lm_adapter *, lm_linear_site *), lm_err *err)
@@ -60,8 +69,8 @@ static lm_status visit_pattern(lm_adapter *a, const char *expression, void (*vis
     lm_str_printf(&whole, "\\A(?:%s)\\z", expression);
     lm_status status = lm_pattern_regex(&pattern, whole.data, "target modules", err);
     int64_t n = 0;
-    for (int64_t i = 0; i < a->model->n_sites && status == LM_OK; i++) {
-        lm_linear_site *s = a->model->sites[i];
+    for (int64_t i = 0; i < n_targets(a) && status == LM_OK; i++) {
+        lm_linear_site *s = target_at(a, i);
         lm_match match;
         lm_matcher matcher = lm_matcher_start(pattern, lm_span_of(s->name, strlen(s->name)));
         bool hit = lm_matcher_next(&matcher, &match);
@@ -81,11 +90,12 @@ lm_status lm_adapter_targets(lm_adapter *a, const lm_strings *targets, void (*vi
     if (targets->n == 1 && is_pattern(targets->items[0])) return visit_pattern(a, targets->items[0], visit, err);
     bool all = targets->n == 1 && !strcmp(targets->items[0], "all-linear");
     bool *used = lm_calloc((size_t)targets->n + 1, sizeof *used);
-    for (int64_t i = 0; i < m->n_sites; i++) {
-        bool hit = all;
+    for (int64_t i = 0; i < n_targets(a); i++) {
+        lm_linear_site *s = target_at(a, i);
+        bool hit = all && s != m->table;
         for (int j = 0; j < targets->n && !all; j++)
-            if (has_suffix(m->sites[i]->name, targets->items[j])) used[j] = hit = true;
-        if (hit) visit(a, m->sites[i]);
+            if (has_suffix(s->name, targets->items[j])) used[j] = hit = true;
+        if (hit) visit(a, s);
     }
     lm_status status = LM_OK;
     for (int j = 0; j < targets->n && !all && status == LM_OK; j++)
@@ -210,8 +220,8 @@ void lm_adapter_free(lm_adapter *a)
         if (*at) *at = a->links[i]->next;
         free(a->links[i]);
     }
-    for (int i = 0; i < a->n_lists; i++) free(a->lists[i]);
-    free(a->lists);
+    for (int i = 0; i < a->n_kept; i++) free(a->kept[i]);
+    free(a->kept);
     free(a->links);
     free(a->saved);
     free(a->options);
@@ -223,7 +233,7 @@ void lm_adapter_free(lm_adapter *a)
 static lm_status finish(lm_adapter **out, lm_status status)
 {
     if (status == LM_OK) {
-        for (int64_t i = 0; i < (*out)->params.n; i++) (*out)->params.items[i]->trains = true;
+        for (int64_t i = 0; i < (*out)->params.n; i++) (*out)->params.items[i]->trains = !(*out)->params.items[i]->frozen;
         lm_adapter_switch(*out, true);
         return LM_OK;
     }
@@ -358,6 +368,28 @@ static const lm_adapter_type *type_of(const lm_json *config, lm_err *err)
     return NULL;
 }
 
+/* PEFT puts a targeted embedding's own weight into the file ("NAME.base_layer.weight"): it has to be this
+ * model's, but for rounding to bf16. */
+static lm_status check_repeated(const lm_adapter *a, const lm_stored *s, const char *name, size_t module, lm_err *err)
+{
+    lm_str own = { 0 };
+    lm_str_printf(&own, "%.*s.weight", (int)module, name);
+    const lm_param *p = lm_param_find(&a->model->params, own.data);
+    lm_str_free(&own);
+    if (!p || !p->t.data) return lm_fail(err, LM_E_MISMATCH, "%s: tensor %s: this model has no such module", s->path, s->name);
+    LM_TRY(lm_stored_need_shape(s, p->t.ndim, p->t.dim, err));
+    if (!a->params.k->computes || p->t.quant) return LM_OK;
+    int64_t n = lm_numel(&p->t), at = 0;
+    float *found = lm_malloc(2 * (size_t)n * sizeof *found), *expected = found + n;
+    lm_status status = lm_stored_copy(s, found, LM_F32, err);
+    a->params.k->convert(expected, LM_F32, p->t.data, p->t.dtype, n);
+    while (status == LM_OK && at < n && fabsf(found[at] - expected[at]) <= 0x1p-7f * fabsf(expected[at]) + 1e-30f) at++;
+    if (status == LM_OK && at < n)
+        status = lm_fail(err, LM_E_MISMATCH, "%s: tensor %s is not this model's: the adapter was made on another base", s->path, s->name);
+    free(found);
+    return status;
+}
+
 /* Every parameter must be in the file with its shape, and nothing else. */
 static lm_status read_tensors(lm_adapter *a, const lm_safetensors *file, lm_err *err)
 {
@@ -372,7 +404,11 @@ static lm_status read_tensors(lm_adapter *a, const lm_safetensors *file, lm_err 
         if (a->params.k->computes) LM_TRY(lm_stored_copy(s, p->t.data, LM_F32, err));
     }
     for (int64_t i = 0; i < file->n; i++) {
-        const char *name = file->items[i].name;
+        const char *name = file->items[i].name, *prefix = prefix_of(a), *repeated = strstr(name, ".base_layer.weight");
+        if (a->type->embeds && repeated && lm_starts_with(name, prefix)) {
+            LM_TRY(check_repeated(a, &file->items[i], name + strlen(prefix), (size_t)(repeated - name) - strlen(prefix), err));
+            continue;
+        }
         if (!lm_starts_with(name, prefix_of(a)) || !lm_param_find(&a->params, name + strlen(prefix_of(a))))
             return lm_fail(err, LM_E_MISMATCH, "%s: tensor %s is not one that adapter_config.json implies for this model", file->path, name);
     }
@@ -416,13 +452,18 @@ lm_status lm_adapter_load(lm_adapter **out, lm_model *m, const char *folder, lm_
     return finish(out, load(out, m, folder, err ? err : &local));
 }
 
+void *lm_adapter_keep(lm_adapter *a, void *memory)
+{
+    a->kept = lm_realloc(a->kept, (size_t)(a->n_kept + 1) * sizeof *a->kept);
+    return a->kept[a->n_kept++] = memory;
+}
+
 lm_status lm_adapter_strings(lm_adapter *a, const lm_json *config, const char *key, lm_strings *out, lm_err *err)
 {
     const lm_json *value = lm_json_get(config, key);
     size_t n = json_is_array(value) ? json_array_size(value) : value ? 1 : 0;
     *out = (lm_strings){ lm_calloc(n + 1, sizeof(char *)), (int)n };
-    a->lists = lm_realloc(a->lists, (size_t)(a->n_lists + 1) * sizeof *a->lists);
-    a->lists[a->n_lists++] = out->items;
+    lm_adapter_keep(a, out->items);
     for (size_t i = 0; i < n; i++) {
         const char *text = json_string_value(json_is_array(value) ? json_array_get(value, i) : value);
         if (!text) return lm_fail(err, LM_E_FORMAT, "%s: expected a string or a list of strings", key);

@@ -21,6 +21,7 @@ typedef struct lm_adapter_type {
     const lm_option *options;                        /* the method's settings, over options_size bytes */
     size_t options_size;
     bool bare;                                       /* tensors in files have no "base_model.model." in front */
+    bool embeds;                                     /* the embedding (model->table) can be a target */
     /* Declares parameters (a->params) and links (lm_adapter_link, lm_adapter_save_modules). */
     lm_status (*attach)(lm_adapter *a, lm_err *err);
     /* Initial values that a declaration cannot say.  NULL: as declared. */
@@ -54,6 +55,7 @@ struct lm_link {
     lm_linear_site *site;
     lm_param *param[4];                              /* the method's, in its own order */
     float scale;
+    float *own;                                      /* numbers of the method's, in the adapter's arena */
     lm_link *next;                                   /* at the same site */
 };
 
@@ -73,8 +75,8 @@ struct lm_adapter {
     int64_t n_links, n_saved;
     int64_t n_virtual;                               /* tokens that it puts in front of every sequence (virtual.c) */
     lm_json *config;                                 /* adapter_config.json as read, or NULL: owns strings in options */
-    void **lists;                                    /* of strings in options, made by lm_adapter_strings */
-    int n_lists;
+    void **kept;                                     /* memory behind options: see lm_adapter_keep */
+    int n_kept;
     bool on;
 };
 
@@ -107,6 +109,9 @@ const lm_forward *lm_with_virtual(const lm_forward *f, int64_t n_virtual, lm_ten
 
 /* A link at a site, last in its list. */
 lm_link *lm_adapter_link(lm_adapter *a, lm_linear_site *site);
+
+/* Memory that is freed with the adapter; returned. */
+void *lm_adapter_keep(lm_adapter *a, void *memory);
 
 /* Calls visit for every site that `targets` names: by suffix ("q_proj"), "all-linear", or one regular
  * expression over the whole name (as in PEFT: a single entry that is not a plain suffix).  A target

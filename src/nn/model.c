@@ -87,6 +87,21 @@ static lm_status check_sizes(const lm_config *c, lm_err *err)
     return LM_OK;
 }
 
+static lm_linear_site *table_site(const lm_model *m)
+{
+    lm_linear_site *s = lm_calloc(1, sizeof *s);
+    char *name = lm_strdup(m->embedding->name);
+    name[strlen(name) - strlen(".weight")] = '\0';
+    *s = (lm_linear_site){ .name = name, .w = m->embedding, .in = m->embedding->dim[0], .out = m->embedding->dim[1], .transposed = true };
+    return s;
+}
+
+static void free_site(lm_linear_site *s)
+{
+    if (s) free((char *)(uintptr_t)s->name);
+    free(s);
+}
+
 /* A model with its parameters declared; takes config, also on failure. */
 static lm_status declare(lm_model **out, lm_json *config, const lm_kernels *k, lm_err *err)
 {
@@ -105,16 +120,16 @@ static lm_status declare(lm_model **out, lm_json *config, const lm_kernels *k, l
     LM_TRY(read_eos(&m->config, config, err));
     LM_TRY(m->family->configure(m, config, err));
     LM_TRY(check_sizes(&m->config, err));
-    return m->family->declare(m, err);
+    LM_TRY(m->family->declare(m, err));
+    m->table = table_site(m);
+    return LM_OK;
 }
 
 void lm_model_free(lm_model *m)
 {
     if (!m) return;
-    for (int64_t i = 0; i < m->n_sites; i++) {
-        free((char *)(uintptr_t)m->sites[i]->name);
-        free(m->sites[i]);
-    }
+    for (int64_t i = 0; i < m->n_sites; i++) free_site(m->sites[i]);
+    free_site(m->table);
     free(m->sites);
     free(m->own);
     free(m->path);

@@ -88,6 +88,7 @@ struct lm_model {
     lm_params params;
     lm_tensor *embedding, *head;         /* head is the embedding when tied; [V, C] */
     lm_linear_site **sites;              /* every linear, for adapters */
+    lm_linear_site *table;               /* the embedding as a linear of one-hot rows; not one of sites */
     int64_t n_sites;
     lm_weights weights;                  /* the mapped files that parameters may point into */
     lm_adapter *adapter;                 /* attached, or NULL */

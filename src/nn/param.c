@@ -44,6 +44,7 @@ lm_param *lm_param_declare(lm_params *ps, lm_init init, float range, int ndim, c
     p->init = init;
     p->range = range;
     p->decays = ndim > 1;
+    p->rate = 1;
     if (!lm_map_put(ps->by_name, text, (size_t)length, ps->n)) LM_BUG("parameter %s is declared twice", text);
     ps->items = lm_realloc(ps->items, (size_t)(ps->n + 1) * sizeof *ps->items);
     ps->items[ps->n++] = p;

@@ -18,6 +18,8 @@ typedef struct lm_param {
     bool trains;               /* set by the trainer or adapter; needs f32 data in the arena */
     bool optional;             /* may be missing from a file; then has no data */
     bool decays;               /* weight decay applies: matrices yes, biases and norms no */
+    bool frozen;               /* an adapter's own that never trains */
+    float rate;                /* times the learning rate: 1 */
     lm_tensor grad;
     lm_quant quant;            /* what t.quant points to, when t is quantised */
 } lm_param;

@@ -50,7 +50,7 @@ static void forward(lm_tape *t, lm_node *n)
     lm_gemm g = product(t, a);
     g.c = y->data, g.ct = y->dtype, g.ldc = lm_cols(y);
     g.a = x->data, g.lda = lm_row_stride(x);
-    g.b = w->data, g.bt = w->dtype, g.bq = w->quant, g.ldb = w->dim[1], g.trans_b = !a->o.transposed;
+    g.b = w->data, g.bt = w->dtype, g.bq = w->quant, g.ldb = lm_row_stride(w), g.trans_b = !a->o.transposed;
     g.m = lm_rows(x), g.n = lm_cols(y), g.k = lm_cols(x);
     g.beta = a->in_place ? 1 : 0;
     if (bias) g.bias = bias->data, g.bias_t = bias->dtype;
@@ -73,7 +73,7 @@ static void backward(lm_tape *t, lm_node *n)
     if (dx) {
         g.c = dx, g.ct = x->dtype, g.ldc = lm_row_stride(x->grad), g.beta = acc;
         g.a = dz, g.at = y->dtype, g.lda = out, g.trans_a = false;
-        g.b = w->data, g.bt = w->dtype, g.bq = w->quant, g.ldb = w->dim[1], g.trans_b = a->o.transposed;
+        g.b = w->data, g.bt = w->dtype, g.bq = w->quant, g.ldb = lm_row_stride(w), g.trans_b = a->o.transposed;
         g.m = rows, g.n = in, g.k = out;
         t->k->gemm(&g);
     }

@@ -54,6 +54,8 @@ lm_tensor *lm_scale(lm_tape *t, lm_tensor *x, float alpha);
 lm_tensor *lm_gather_rows(lm_tape *t, lm_tensor *x, lm_tensor *index);            /* y[i, :] = x[index[i], :] */
 lm_tensor *lm_replace_rows(lm_tape *t, lm_tensor *x, lm_tensor *table, const int32_t *which);    /* y[i, :] = which[i] < 0 ? x[i, :] : table[which[i], :] */
 lm_tensor *lm_scale_columns(lm_tape *t, lm_tensor *x, lm_tensor *v);              /* y[i, c] = x[i, c] v[c]; v [C] a parameter */
+/* y[i, c] = centre[c] + (x[i, c] - centre[c]) v[c]; centre [C] takes no gradient */
+lm_tensor *lm_scale_columns_about(lm_tape *t, lm_tensor *x, lm_tensor *v, const lm_tensor *centre);
 lm_tensor *lm_columns(lm_tape *t, lm_tensor *x, int64_t begin, int64_t n);        /* a view; see below */
 lm_tensor *lm_reshape(lm_tape *t, lm_tensor *x, int64_t rows, int64_t cols);      /* a view; x is contiguous */
 

@@ -85,7 +85,10 @@ double lm_optim_grad_norm(const lm_optim *o)
 
 void lm_optim_update(lm_optim *o, double lr, double scale)
 {
-    lm_update u = { .step = ++o->step, .lr = lr, .scale = scale };
-    for (int64_t i = 0; i < o->n; i++)
-        if (!o->slots[i].param->grad.fresh) o->type->update(o->k, o->options, &o->slots[i], &u);
+    lm_update u = { .step = ++o->step, .scale = scale };
+    for (int64_t i = 0; i < o->n; i++) {
+        const lm_param *p = o->slots[i].param;
+        u.lr = lr * (double)p->rate;
+        if (!p->grad.fresh) o->type->update(o->k, o->options, &o->slots[i], &u);
+    }
 }

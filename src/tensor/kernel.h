@@ -205,6 +205,8 @@ typedef struct lm_k_adamw {
     /* *out = sum of x[i]^2, in double; *out = sum of x[i] * w[i] (w NULL: of x[i]) */                     \
     LM_SLOT(sum_squares, (double *out, const float *x, int64_t n))                                         \
     LM_SLOT(dot, (float *out, const float *x, const float *w, int64_t n))                                  \
+    /* y[i] = 1 / sqrt(c[i] + sum_j a[i, j] b[j, i]); 0 where that is no norm of anything */                \
+    LM_SLOT(inverse_norms, (float *y, const float *c, const float *a, const float *b, int64_t rows, int64_t n)) \
     LM_SLOT_REAL(embedding_fwd, (const lm_k_embedding *a))                                                 \
     LM_SLOT_REAL(embedding_bwd, (const lm_k_embedding_bwd *a))                                             \
     LM_SLOT_REAL(norm_fwd, (const lm_k_norm *a))                                                           \

@@ -274,6 +274,17 @@ static void trial_dot(const lm_kernels *k, int real)
     }
 }
 
+static void trial_inverse_norms(const lm_kernels *k, int real)
+{
+    (void)real;
+    EACH(int64_t, rows, 1, 33, 300) EACH(int64_t, n, 1, 8) {
+        float *y = noise(LM_F32, rows), *c = noise(LM_F32, rows), *a = noise(LM_F32, rows * n);
+        for (int64_t i = 0; i < rows; i++) c[i] = 50 + c[i];       /* a square of a norm is not negative */
+        k->inverse_norms(y, c, a, noise(LM_F32, rows * n), rows, n);
+        result(LM_F32, y, rows, roundings(2), "y");
+    }
+}
+
 static void trial_embedding_fwd(const lm_kernels *k, int real)
 {
     EACH(int64_t, rows, 1, 70) EACH(int64_t, cols, 1, 33, 300) EACH(int, wt, LM_F32, LM_BF16, LM_F16) EACH(int, acc, 0, 1) {

@@ -110,7 +110,19 @@ def virtual(config, **options):
     return lambda family: config(task_type="CAUSAL_LM", num_virtual_tokens=5, **options)
 
 
-METHODS = {                                                # by malmoi's name: PEFT's configuration, malmoi's options
+def targets(family):
+    return ",".join(TARGETS[family])
+
+
+METHODS = {                                                # by malmoi's name: PEFT's configuration, malmoi's options (or how they follow from the family)
+    "lora, dora": (lambda family: LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=8, use_dora=True, target_modules=TARGETS[family],
+                                             fan_in_fan_out=family == "gpt2"),
+                   ["--lora-r", 4, "--lora-alpha", 8, "--use-dora", "--target-modules", targets]),
+    "lora, patterns": (lambda family: LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=8, target_modules=TARGETS[family],
+                                                 fan_in_fan_out=family == "gpt2", rank_pattern={TARGETS[family][0]: 2},
+                                                 alpha_pattern={TARGETS[family][-1]: 3}, layers_to_transform=[1]),
+                       ["--lora-r", 4, "--lora-alpha", 8, "--target-modules", targets, "--layers-to-transform", 1, "--rank-pattern",
+                        lambda family: TARGETS[family][0] + "=2", "--alpha-pattern", lambda family: TARGETS[family][-1] + "=3"]),
     "ia3": (lambda family: IA3Config(task_type="CAUSAL_LM"), []),
     "llama_adapter": (lambda family: AdaptionPromptConfig(task_type="CAUSAL_LM", adapter_len=4, adapter_layers=1),
                       ["--adapter-len", 4, "--adapter-layers", 1]),
@@ -149,7 +161,7 @@ def test_a_method_of_peft_gives_its_loss(malmoi, folders, held_out, documents, t
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_trained_here_opens_in_peft(malmoi, folders, training, held_out, documents, tmp_path, family, method):
     base, ours = folders(family), tmp_path / "ours"
-    malmoi("train", "clm", "--model", base, "--data", training, "--adapter", method.split(",")[0], *METHODS[method][1],
+    malmoi("train", "clm", "--model", base, "--data", training, "--adapter", method.split(",")[0], *(o(family) if callable(o) else o for o in METHODS[method][1]),
            "--steps", 4, "--lr", 1e-2, "--dtype", "f32", "--out", ours)
     assert loss_here(malmoi, base, held_out, "--adapter", ours) == pytest.approx(
         reference.folder_loss(base, documents, ours), **LOSS)
@@ -159,6 +171,18 @@ def test_a_method_trained_here_opens_in_peft(malmoi, folders, training, held_out
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
-@pytest.mark.parametrize("method", ["ia3"])
+@pytest.mark.parametrize("method", ["lora, dora", "lora, patterns", "ia3"])
 def test_merging_a_method_of_peft(malmoi, folders, family, method, tmp_path):
     assert_merge_is_that_of_peft(malmoi, folders(family), method_of_peft(folders(family), method, tmp_path / "a"), tmp_path / "merged")
+
+
+def test_an_adapter_of_the_embedding(malmoi, folders, training, held_out, documents, tmp_path):
+    """PEFT puts the embedding's own weight into its file as well; ours has the update alone."""
+    base, options = folders("llama"), {"target_modules": ["embed_tokens", "q_proj"]}
+    adapter = peft_adapter(base, tmp_path / "theirs", **options)
+    assert loss_here(malmoi, base, held_out, "--adapter", adapter) == pytest.approx(
+        reference.folder_loss(base, documents, adapter), **LOSS)
+    malmoi("train", "clm", "--model", base, "--data", training, "--adapter", "lora", "--target-modules", "embed_tokens,q_proj",
+           "--steps", 4, "--lr", 1e-2, "--dtype", "f32", "--out", tmp_path / "ours")
+    assert loss_here(malmoi, base, held_out, "--adapter", tmp_path / "ours") == pytest.approx(
+        reference.folder_loss(base, documents, tmp_path / "ours"), **LOSS)

@@ -111,6 +111,12 @@ CASE(mul) { UNUSED_LEAF; return lm_mul(t, x[0], x[1]); }
 CASE(square) { UNUSED_LEAF; return lm_mul(t, x[0], x[0]); }
 CASE(scale) { UNUSED_LEAF; return lm_scale(t, x[0], -1.7f); }
 CASE(scale_columns) { return lm_scale_columns(t, x[0], leaf[1]); }
+CASE(scale_columns_about)
+{
+    static float centre[COLS];
+    for (int i = 0; i < COLS; i++) centre[i] = sinf((float)i);
+    return lm_scale_columns_about(t, x[0], leaf[1], lm_input(t, centre, LM_F32, 1, (int64_t[]){ COLS }));
+}
 static const int32_t which[ROWS] = { 0, 1, -1, -1, 2, -1, 0, 1, 2, -1, -1 };
 CASE(replace_rows) { return lm_replace_rows(t, x[0], leaf[1], which); }
 static const int32_t ids_or_not[ROWS] = { -1, 1, 0, -1, -1, 2, -1, -1, -1, 2, 2 };
@@ -181,6 +187,7 @@ static const op_case cases[] = {
     { "mul", "x * x", { M(ROWS, COLS) }, square, false },
     { "scale", "scale", { M(ROWS, COLS) }, scale, false },
     { "scale_columns", "scale_columns", { M(ROWS, COLS), V(COLS) }, scale_columns, false },
+    { "scale_columns", "scale_columns, about a centre", { M(ROWS, COLS), V(COLS) }, scale_columns_about, false },
     { "replace_rows", "replace_rows", { M(ROWS, COLS), M(3, COLS) }, replace_rows, false },
     { "replace_rows", "replace_rows, of columns", { M(ROWS, COLS), M(3, 12) }, replace_rows_of_columns, false },
     { "replace_rows", "replace_rows by columns", { M(ROWS, 12), M(3, 24) }, rows_of_columns_of_a_parameter, false },

@@ -32,6 +32,7 @@ static void toy_make(toy *t, const char *method)
         t->params[p].grad = lm_tensor_of(t->g[p], LM_F32, 1, (int64_t[]){ N });
         t->params[p].trains = p < 2;
         t->params[p].decays = p == 0;
+        t->params[p].rate = p == 1 ? 3 : 1;
         t->items[p] = &t->params[p];
         for (int i = 0; i < N; i++) t->w[p][i] = 0.1f * (float)(i + 1);
     }
@@ -77,7 +78,7 @@ static void adamw_follows_its_algorithm(void **state)
                 m[p][i] = 0.9 * m[p][i] + 0.1 * g;
                 v[p][i] = 0.999 * v[p][i] + 0.001 * g * g;
                 double mean = m[p][i] / (1 - pow(0.9, step)), square = v[p][i] / (1 - pow(0.999, step));
-                w[p][i] -= lr * (mean / (sqrt(square) + 1e-8) + (p == 0 ? 0.1 * w[p][i] : 0));
+                w[p][i] -= (p == 1 ? 3 * lr : lr) * (mean / (sqrt(square) + 1e-8) + (p == 0 ? 0.1 * w[p][i] : 0));
             }
         lm_optim_update(&t.optim, lr, 0.5);
     }
@@ -102,7 +103,7 @@ static void sgd_follows_its_algorithm(void **state)
         for (int p = 0; p < 2; p++)
             for (int i = 0; i < N; i++) {
                 m[p][i] = 0.9 * m[p][i] + 2.0 * t.g[p][i];
-                w[p][i] = w[p][i] * (1 - 0.01 * (p == 0 ? 0.1 : 0)) - 0.01 * m[p][i];
+                w[p][i] = w[p][i] * (1 - 0.01 * (p == 0 ? 0.1 : 0)) - (p == 1 ? 3 : 1) * 0.01 * m[p][i];
             }
         lm_optim_update(&t.optim, 0.01, 2.0);
     }

@@ -6,6 +6,8 @@
 
 static const struct { const char *name, *base; } cases[] = {
     { "llama", "tests/golden/model/llama" }, { "llama_rslora", "tests/golden/model/llama" }, { "gpt2", "tests/golden/model/gpt2" },
+    { "llama_dora", "tests/golden/model/llama" }, { "gpt2_dora", "tests/golden/model/gpt2" },
+    { "llama_patterns", "tests/golden/model/llama" }, { "llama_layers", "tests/golden/model/llama" },
 };
 enum { N_CASES = sizeof cases / sizeof *cases };
 
@@ -102,24 +104,43 @@ static void test_saved_and_read_again(void **state)
     }
 }
 
-/* B starts as zeros, so a fresh adapter changes nothing, whatever A is. */
-static void test_a_fresh_adapter_is_the_base(void **state)
+/* A fresh adapter with the options; the caller frees it before the case. */
+static lm_adapter *fresh(golden *g, char **arguments, int n)
 {
-    (void)state;
-    golden g;
     lm_adapter *a;
-    golden_open(&g, "tests/golden/model/llama", "tests/golden/model/llama/expect.safetensors", "auto");
     const lm_adapter_type *type = lm_adapter_type_find("lora");
     void *values = calloc(1, type->options_size);
     lm_option_set sets[] = { { NULL, type->options, values }, { 0 } };
     lm_options_defaults(sets);
-    assert_int_equal(lm_adapter_new(&a, g.m, type, values, 1, &g.err), LM_OK);
-    assert_int_equal(a->n_links, g.m->n_sites);
-    golden_check_logits(&g, "fresh");
-    lm_adapter_free(a);
+    assert_int_equal(lm_options_parse(sets, n, arguments, NULL, &g->err), LM_OK);
+    if (lm_adapter_new(&a, g->m, type, values, 1, &g->err) != LM_OK) fail_msg("%s", g->err.message);
     lm_options_free(sets);
     free(values);
-    golden_close(&g);
+    return a;
+}
+
+/* B (of an embedding A) starts as zeros and DoRA's lengths as the base's, so a fresh adapter changes nothing. */
+static void test_a_fresh_adapter_is_the_base(void **state)
+{
+    (void)state;
+    static const char *const bases[] = { "tests/golden/model/llama", "tests/golden/model/gpt2", NULL };
+    for (const char *const *base = bases; *base; base++)
+        for (int i = 0; i < 3; i++) {
+            golden g;
+            char expect[300], *arguments[2][1] = { { "--use-dora" }, { *base == bases[0] ? "--target-modules=embed_tokens,q_proj" : "--target-modules=wte,c_attn" } };
+            snprintf(expect, sizeof expect, "%s/expect.safetensors", *base);
+            golden_open(&g, *base, expect, "auto");
+            lm_adapter *a = fresh(&g, i ? arguments[i - 1] : NULL, i ? 1 : 0);
+            assert_int_equal(a->n_links, i < 2 ? g.m->n_sites : i == 2 ? g.m->config.n_layers + 1 : 0);
+            golden_check_logits(&g, "fresh");
+            if (i == 2) {
+                bool tied = g.m->config.tie_embeddings;
+                assert_int_equal(lm_adapter_merge(a, &g.err), tied ? LM_E_UNSUPPORTED : LM_OK);
+                if (tied) assert_non_null(strstr(g.err.message, "transformer.wte is the head as well"));
+            }
+            lm_adapter_free(a);
+            golden_close(&g);
+        }
 }
 
 /* ---- refusals ---- */
@@ -177,8 +198,22 @@ static void test_configs_that_cannot_be_honoured(void **state)
     const char *base = "tests/golden/model/llama";
     write_config(folder, "peft_type", json_string("LOHA"));
     expect_refusal(base, folder, "found \"LOHA\"");
+    write_config(folder, "lora_bias", json_true());
+    expect_refusal(base, folder, "lora_bias is set");
     write_config(folder, "use_dora", json_true());
-    expect_refusal(base, folder, "use_dora is set");
+    expect_refusal(base, folder, "lora_magnitude_vector is missing");
+    write_config(folder, "rank_pattern", json_pack("{s:i}", "q_proj", 3));
+    expect_refusal(base, folder, "shape [4, 32], expected [3, 32]");
+    write_config(folder, "rank_pattern", json_pack("{s:f}", "q_proj", 2.5));
+    expect_refusal(base, folder, "expected a whole number, found 2.5");
+    write_config(folder, "rank_pattern", json_pack("{s:i}", "(q_proj", 3));
+    expect_refusal(base, folder, "rank pattern: ");
+    write_config(folder, "alpha_pattern", json_pack("{s:s}", "q_proj", "much"));
+    expect_refusal(base, folder, "alpha_pattern: q_proj: expected a number");
+    write_config(folder, "layers_to_transform", json_pack("[i]", 2));
+    expect_refusal(base, folder, "expected 0 to 1, found \"2\"");
+    write_config(folder, "target_modules", json_pack("[s]", "lm_head"));
+    expect_refusal(base, folder, "the head cannot be a target");
     write_config(folder, "r", json_integer(33));
     expect_refusal(base, folder, "rank 33 is larger");
     write_config(folder, "r", json_integer(3));

@@ -74,6 +74,8 @@ static void lora_training(void **state)
     planned_is_taken("--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype f32 --adapter lora --lora-r 4 --load-in nf4");
     planned_is_taken("--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype f32 --adapter lora --lora-r 4 --load-in int8 --checkpointing");
     planned_is_taken("--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype f32 --adapter lora --lora-r 4 --load-in bf16");
+    planned_is_taken("--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype bf16 --adapter lora --lora-r 4 --use-dora");
+    planned_is_taken("--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype f32 --adapter lora --lora-r 4 --target-modules embed_tokens");
 }
 
 static void base_stays_in_the_file(void **state)

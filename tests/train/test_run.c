@@ -98,6 +98,8 @@ static void a_run_in_pieces_ends_in_the_same_bits(void **state)
     pieces_equal_the_whole(PLAIN "--val-split 0.2 --eval-every 5", "model.safetensors");
     pieces_equal_the_whole(PLAIN "--adapter lora --lora-r 2 --lora-dropout 0.3 --accumulate 2", "adapter_model.safetensors");
     pieces_equal_the_whole(PLAIN "--adapter lora --lora-r 2 --load-in nf4", "adapter_model.safetensors");
+    pieces_equal_the_whole(PLAIN "--adapter lora --lora-r 2 --use-dora --lora-plus-ratio 4", "adapter_model.safetensors");
+    pieces_equal_the_whole(PLAIN "--adapter lora --lora-r 2 --target-modules q_proj,embed_tokens", "adapter_model.safetensors");
 }
 
 /* What a process logged after its last checkpoint before it was killed is done again and logged once. */

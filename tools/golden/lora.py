@@ -26,6 +26,14 @@ ADAPTERS = {
     "llama_rslora": ("llama", dict(r=6, lora_alpha=3, use_rslora=True, modules_to_save=["lm_head"],
                                    target_modules=r".*\.(o_proj|down_proj)")),
     "gpt2": ("gpt2", dict(r=4, lora_alpha=8, target_modules=["c_attn"], fan_in_fan_out=True)),
+    # lengths that train; biases, which they must not scale, and transposed weights with gpt2.
+    "llama_dora": ("llama", dict(r=4, lora_alpha=8, use_dora=True, target_modules=["q_proj", "v_proj", "down_proj"])),
+    "gpt2_dora": ("gpt2", dict(r=4, lora_alpha=8, use_dora=True, target_modules=["c_attn", "mlp.c_proj"], fan_in_fan_out=True)),
+    # ranks and alphas by name and by expression, and the embedding.
+    "llama_patterns": ("llama", dict(r=4, lora_alpha=8, target_modules=["q_proj", "o_proj", "up_proj", "embed_tokens"],
+                                     rank_pattern={"up_proj": 2, r"layers\.\d+\.self_attn\.o_proj": 3, "embed_tokens": 5},
+                                     alpha_pattern={r".*\.0\..*q_proj": 3, "proj": 6})),
+    "llama_layers": ("llama", dict(r=4, lora_alpha=8, target_modules=["k_proj", "gate_proj"], layers_to_transform=[1])),
 }
 
 
@@ -42,7 +50,7 @@ def attach(base, options):
         for name, p in sorted(model.named_parameters()):
             if p.requires_grad:
                 noise = 0.2 * torch.randn(p.shape, generator=draw)
-                p.copy_(p + noise if "modules_to_save" in name else noise)
+                p.copy_(p + noise if "modules_to_save" in name or "magnitude" in name else noise)
     return model
 
 

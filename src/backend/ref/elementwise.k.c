@@ -2,10 +2,12 @@
  *
  *   add y = alpha a + beta b · mul y (+)= a b · accumulate y += x · sum_rows y_j += sum_i x_ij
  *   scale_columns y_ij (+)= x_ij v_j · dot_columns y_j += sum_i a_ij b_ij
- *   sum_squares sum x^2 · dot sum x w
+ *   sum_squares sum x^2 · dot sum x w · inverse_norms 1 / sqrt(c_i + sum_j a_ij b_ji)
  *
  * Sums over many numbers are in double.  y may lie over a or b. */
 #include "backend/real.h"
+
+#include <math.h>
 
 #if LM_REAL_ID == 0
 static void sum_squares(double *out, const float *x, int64_t n)
@@ -20,6 +22,15 @@ static void dot(float *out, const float *x, const float *w, int64_t n)
     double sum = 0;
     for (int64_t i = 0; i < n; i++) sum += w ? (double)x[i] * w[i] : x[i];
     *out = (float)sum;
+}
+
+static void inverse_norms(float *y, const float *c, const float *a, const float *b, int64_t rows, int64_t n)
+{
+    for (int64_t i = 0; i < rows; i++) {
+        double square = c[i];
+        for (int64_t j = 0; j < n; j++) square += (double)a[i * n + j] * b[j * rows + i];
+        y[i] = square > 0 ? (float)(1 / sqrt(square)) : 0;
+    }
 }
 #endif
 
@@ -75,6 +86,7 @@ LM_INSTALL(elementwise)
 #if LM_REAL_ID == 0
     k->sum_squares = sum_squares;
     k->dot = dot;
+    k->inverse_norms = inverse_norms;
 #endif
     k->add[LM_REAL_ID] = add;
     k->mul[LM_REAL_ID] = mul;

@@ -1,0 +1,26 @@
+/* What PEFT's configurations say of single modules: values by name, and chosen layers. */
+#ifndef LM_PEFT_SELECT_H
+#define LM_PEFT_SELECT_H
+
+#include "nn/adapter.h"
+
+/* The object `key` of the config that is being read ({"q_proj": 8}) as "q_proj=8" that live as long as
+ * the adapter; nothing for a missing or empty one. */
+lm_status lm_peft_pairs_read(lm_adapter *a, const lm_json *config, const char *key, lm_strings *out, lm_err *err);
+void lm_peft_pairs_write(lm_json *config, const char *key, const lm_strings *pairs);
+
+/* The value of the first pair whose name, an expression as PEFT has it, is the module's or the end of it
+ * from a point on; *out stays when there is none. */
+lm_status lm_peft_pairs_find(double *out, const lm_strings *pairs, const char *module, const char *what, lm_err *err);
+
+/* Chosen layers ("layers_to_transform": a number or a list of them) in the same way. */
+lm_status lm_peft_layers_read(lm_adapter *a, const lm_json *config, lm_strings *out, lm_err *err);
+void lm_peft_layers_write(lm_json *config, const lm_strings *layers);
+
+/* LM_E_USAGE for a layer that the model has not. */
+lm_status lm_peft_layers_check(const lm_adapter *a, const lm_strings *layers, lm_err *err);
+
+/* Whether a module belongs to a chosen layer; with none chosen all do. */
+bool lm_peft_layers_have(const lm_strings *layers, const char *module);
+
+#endif
