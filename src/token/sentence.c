@@ -136,6 +136,15 @@ static lm_json *make_document(const lm_pieces_made *made, lm_span charsmap, cons
     return unigram ? lm_document_unigram(&s) : lm_document_score_bpe(&s);
 }
 
+/* NFC beside the map: the Hugging Face library looks at one grapheme at a time, and would leave syllables in
+ * pieces that the map of SentencePiece composes. */
+static void put_composition(lm_json *normaliser)
+{
+    lm_json *steps = json_object_get(normaliser, "normalizers");
+    json_array_insert_new(steps, 0, json_pack("{s:s}", "type", "NFC"));
+    json_array_insert_new(steps, 2, json_pack("{s:s}", "type", "NFC"));
+}
+
 /* NFKC in SentencePiece's way is a character map, the other forms are a step of their own. */
 static lm_json *first_document(const lm_pieces_made *made, const lm_vocab_options *o, bool unigram)
 {
@@ -143,9 +152,9 @@ static lm_json *first_document(const lm_pieces_made *made, const lm_vocab_option
     bool nmt = !strcmp(rule, "nmt_nfkc");
     lm_str map = {0};
     if (nmt || !strcmp(rule, "nfkc")) lm_charsmap_nfkc(&map, nmt);
-    lm_json *document = make_document(made, lm_span_of(map.data, map.len), o, unigram);
-    if (!map.len && strcmp(rule, "none") != 0)
-        json_array_insert_new(json_object_get(json_object_get(document, "normalizer"), "normalizers"), 0, lm_train_normaliser(o));
+    lm_json *document = make_document(made, lm_span_of(map.data, map.len), o, unigram), *normaliser = json_object_get(document, "normalizer");
+    if (map.len) put_composition(normaliser);
+    else if (strcmp(rule, "none") != 0) json_array_insert_new(json_object_get(normaliser, "normalizers"), 0, lm_train_normaliser(o));
     lm_str_free(&map);
     return document;
 }

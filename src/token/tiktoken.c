@@ -76,8 +76,6 @@ static lm_status read_ranks(ranks *r, const char *path, lm_err *err)
         if (n) LM_TRY(read_line(&r->tokens, lm_span_of(p, n), number, path, err));
         p = newline ? newline + 1 : end;
     }
-    for (int i = 0; i < r->tokens.n; i++)
-        if (!r->tokens.texts[i].data) return lm_fail(err, LM_E_FORMAT, "%s: no token has rank %d", path, i);
     for (int byte = 0; byte < 256; byte++)
         if (lm_vocab_id(&r->tokens, lm_span_of(&(char){ (char)byte }, 1)) < 0)
             return lm_fail(err, LM_E_FORMAT, "%s: byte 0x%02X has no token", path, (unsigned)byte);
@@ -140,6 +138,13 @@ static const published *find_published(int n)
     return NULL;
 }
 
+static lm_status check_holes(const lm_vocab *tokens, const char *path, lm_err *err)
+{
+    for (int i = 0; i < tokens->n; i++)
+        if (!tokens->texts[i].data) return lm_fail(err, LM_E_FORMAT, "%s: no token has rank %d", path, i);
+    return LM_OK;
+}
+
 static void make_document(lm_json **document, lm_json **config, const lm_vocab *tokens, const published *p)
 {
     lm_json *vocab, *merges;
@@ -163,6 +168,7 @@ static lm_status read_tiktoken(lm_json **document, lm_json **config, const char 
     if (!status && !p)
         status = lm_fail(err, LM_E_UNSUPPORTED, "%s: a tiktoken file of %d tokens: its expression is not in the file, and only those of 50256, 50257, 100256, "
                          "128000, 151643 and 199998 tokens are known", path, r.tokens.n);
+    if (!status) status = check_holes(&r.tokens, path, err);
     if (!status) make_document(document, config, &r.tokens, p);
     lm_vocab_free(&r.tokens);
     lm_str_free(&r.text);

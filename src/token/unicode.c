@@ -40,7 +40,10 @@ static void normalise_run(lm_str *out, lm_span text, lm_normal_form form)
     free(result);
 }
 
-/* Characters that the normal forms do not know stand between runs and nothing composes across them. */
+/* Characters that the normal forms do not know stand between runs and nothing composes across them; so does
+ * U+11A7, one below the first final consonant, which utf8proc takes for "no final" and drops. */
+static bool stands_alone(uint32_t rune) { return lm_rune_is(rune, LM_RUNE_NEW) || rune == 0x11A7; }
+
 void lm_unicode_normalise(lm_str *out, lm_span text, lm_normal_form form)
 {
     size_t begin = settled_prefix(text, form);
@@ -48,7 +51,7 @@ void lm_unicode_normalise(lm_str *out, lm_span text, lm_normal_form form)
     for (size_t i = begin; i < text.len;) {
         uint32_t rune;
         size_t length = (size_t)lm_rune_at(text.data + i, text.len - i, &rune);
-        if (lm_rune_is(rune, LM_RUNE_NEW)) {
+        if (stands_alone(rune)) {
             if (i > begin) normalise_run(out, lm_span_of(text.data + begin, i - begin), form);
             lm_str_append(out, text.data + i, length);
             begin = i + length;

@@ -18,6 +18,7 @@ typedef struct model {
     lm_piece *pieces;
     int n;
     bool bpe, byte_fallback, prefix, squeeze;
+    bool composes;                   /* NFC stands beside the character map */
     lm_str charsmap;
 } model;
 
@@ -40,6 +41,8 @@ static lm_status read_normaliser(model *m, const lm_json *step, bool *spaces, lm
         const char *text = text_member(step, "precompiled_charsmap");
         lm_str_clear(&m->charsmap);
         lm_base64_decode(&m->charsmap, lm_span_of(text, strlen(text)));
+    } else if (lm_step_is(step, "NFC") && !m->prefix && !m->squeeze) {
+        m->composes = true;
     } else if (is_replace(step, "Regex", "\\A +| +\\z", "") || is_replace(step, "Regex", " {2,}", " ") || is_replace(step, "Regex", "\xE2\x96\x81+\\z", "")) {
         m->squeeze = true;
     } else if (lm_step_is(step, "Prepend") && !strcmp(text_member(step, "prepend"), mark)) {
@@ -65,6 +68,20 @@ static lm_status read_pretokeniser(model *m, const lm_json *step, bool *spaces, 
     return LM_OK;
 }
 
+/* A map of NFKC composes by itself: our trainers' NFC beside it is for other readers of tokenizer.json. */
+static bool is_nfkc(lm_span charsmap)
+{
+    lm_str map = {0};
+    bool same = false;
+    for (int nmt = 0; nmt < 2 && !same; nmt++) {
+        lm_str_clear(&map);
+        lm_charsmap_nfkc(&map, nmt);
+        same = map.len == charsmap.len && !memcmp(map.data, charsmap.data, map.len);
+    }
+    lm_str_free(&map);
+    return same;
+}
+
 static lm_status read_pipeline(model *m, const lm_tokenizer *tk, lm_err *err)
 {
     bool spaces = false;
@@ -73,6 +90,8 @@ static lm_status read_pipeline(model *m, const lm_tokenizer *tk, lm_err *err)
     for (size_t i = 0; i < json_array_size(normal) && !status; i++) status = read_normaliser(m, json_array_get(normal, i), &spaces, err);
     for (size_t i = 0; i < json_array_size(pre) && !status; i++) status = read_pretokeniser(m, json_array_get(pre, i), &spaces, err);
     json_decref(normal), json_decref(pre);
+    if (!status && m->composes && !is_nfkc(lm_span_of(m->charsmap.data, m->charsmap.len)))
+        status = lm_fail(err, LM_E_UNSUPPORTED, "SentencePiece has no counterpart of the normalizer NFC, but for that beside a character map of NFKC");
     if (!status && !spaces) status = lm_fail(err, LM_E_UNSUPPORTED, "SentencePiece marks spaces with U+2581, this tokenizer does not");
     return status;
 }

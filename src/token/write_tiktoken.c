@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The bytes of every token that is not added, by rank. */
+/* The bytes of every token that is not added, by rank; the ids of others are holes. */
 static lm_status collect(lm_vocab *ranks, const lm_tokenizer *tk, lm_err *err)
 {
     lm_str bytes = {0};
@@ -20,7 +20,6 @@ static lm_status collect(lm_vocab *ranks, const lm_tokenizer *tk, lm_err *err)
         if (!text.data || lm_added_of(tk, id)) continue;
         lm_str_clear(&bytes);
         if (!lm_bytes_unspell(&bytes, text)) status = lm_fail(err, LM_E_UNSUPPORTED, "tiktoken: token %d spells no bytes", id);
-        else if (id != ranks->n) status = lm_fail(err, LM_E_UNSUPPORTED, "tiktoken: ranks must be 0, 1, 2 ..., but no token has the id %d", ranks->n);
         else status = lm_vocab_add(ranks, lm_span_of(bytes.data, bytes.len), id, "tiktoken", err);
     }
     lm_str_free(&bytes);
@@ -71,6 +70,7 @@ static lm_status write_tiktoken(const lm_tokenizer *tk, const char *path, lm_str
     lm_status status = collect(&ranks, tk, err);
     if (!status) status = check_merges(tk, &ranks, err);
     for (int32_t id = 0; id < ranks.n && !status; id++) {
+        if (!ranks.texts[id].data) continue;
         lm_base64_encode(&text, ranks.texts[id]);
         lm_str_printf(&text, " %d\n", id);
     }
