@@ -74,12 +74,14 @@ def plan_remark(contestant):
     return remark
 
 
-def training_work(key, title, model, peer, speed_wanted, *options):
+def training_work(key, title, model, speed_wanted, dtypes, *options):
+    """The key is also the peer's word for the work."""
     malmoi = malmoi_training(model, *options)
+    peer = "gpt2" if model == "gpt2" else key
     return Work(
         key=key, title=f"{title}, B {shapes.B}, T {shapes.T}", unit="tokens/s", more_is_better=True,
         speed_wanted=speed_wanted, memory_wanted=0.6,
-        contestants=[malmoi, peer_training(peer, "bf16"), peer_training(peer, "f32")],
+        contestants=[malmoi, *(peer_training(peer, dtype) for dtype in dtypes)],
         at_limit=lambda limit: STEPS * shapes.B * shapes.T / limit,
         remarks=plan_remark(malmoi))
 
@@ -100,10 +102,14 @@ def first_token_work(title, folder):
 
 
 WORKS = [
-    training_work("full", "Training step of GPT-2 124M, every parameter, AdamW", "gpt2", "gpt2", 1.2),
-    training_work("lora", f"LoRA step of LLaMA 110M, rank {shapes.LORA_RANK} on every projection", "llama",
-                  "llama_lora", 1.3, "--adapter", "lora", "--lora-r", str(shapes.LORA_RANK),
-                  "--target-modules", ",".join(shapes.LORA_TARGETS)),
+    training_work("full", "Training step of GPT-2 124M, every parameter, AdamW", "gpt2", 1.2, ["bf16", "f32"]),
+    training_work("lora", f"LoRA step of LLaMA 110M, rank {shapes.LORA_RANK} on every projection", "llama", 1.3, ["bf16", "f32"],
+                  "--adapter", "lora", "--lora-r", str(shapes.LORA_RANK), "--target-modules", ",".join(shapes.LORA_TARGETS)),
+    training_work("ia3", "(IA)3 step of LLaMA 110M", "llama", 1.3, ["f32"], "--adapter", "ia3"),
+    training_work("prompt", "Prompt tuning step of LLaMA 110M", "llama", 1.3, ["f32"], "--adapter", "prompt",
+                  "--num-virtual-tokens", str(shapes.VIRTUAL_TOKENS)),
+    training_work("prefix", "Prefix tuning step of LLaMA 110M", "llama", 1.3, ["f32"], "--adapter", "prefix",
+                  "--num-virtual-tokens", str(shapes.VIRTUAL_TOKENS)),
     first_token_work("First token from a mapped model of 500 MB in f32, warm file cache, from the start of the process",
                      WORK / "gpt2"),
 ]

@@ -1,6 +1,6 @@
-"""The peer's training step: PyTorch eager with transformers, and PEFT for LoRA.
+"""The peer's training step: PyTorch eager with transformers, and PEFT for adapters on a LLaMA.
 
-    peer_train.py {gpt2|llama_lora} {f32|bf16} [--steps 3]
+    peer_train.py {gpt2|lora|ia3|prompt|prefix} {f32|bf16} [--steps 3]
 
 One fresh process, one JSON line: seconds of every step (the first warms up), tokens of a step, and
 the peak resident memory in MiB (VmHWM).  bf16 is torch.autocast over f32 weights.  What costs the
@@ -12,7 +12,7 @@ import json
 import time
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import IA3Config, LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 import shapes
@@ -23,11 +23,18 @@ def gpt2():
     return GPT2LMHeadModel(GPT2Config(**shapes.GPT2, attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0))
 
 
-def llama_lora():
-    """Only the LoRA matrices on every projection train."""
-    base = LlamaForCausalLM(LlamaConfig(**shapes.LLAMA))
-    return get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", r=shapes.LORA_RANK,
-                                           lora_alpha=2 * shapes.LORA_RANK, target_modules=shapes.LORA_TARGETS))
+METHODS = {
+    "lora": lambda: LoraConfig(task_type="CAUSAL_LM", r=shapes.LORA_RANK, lora_alpha=2 * shapes.LORA_RANK,
+                               target_modules=shapes.LORA_TARGETS),
+    "ia3": lambda: IA3Config(task_type="CAUSAL_LM"),
+    "prompt": lambda: PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=shapes.VIRTUAL_TOKENS),
+    "prefix": lambda: PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=shapes.VIRTUAL_TOKENS),
+}
+
+
+def adapted(method):
+    """A LLaMA of which only the adapter trains."""
+    return get_peft_model(LlamaForCausalLM(LlamaConfig(**shapes.LLAMA)), METHODS[method]())
 
 
 def peak_mib():
@@ -37,13 +44,13 @@ def peak_mib():
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("work", choices=["gpt2", "llama_lora"])
+    arguments.add_argument("work", choices=["gpt2", *METHODS])
     arguments.add_argument("dtype", choices=["f32", "bf16"])
     arguments.add_argument("--steps", type=int, default=3)
     arguments = arguments.parse_args()
 
     torch.manual_seed(0)
-    model = {"gpt2": gpt2, "llama_lora": llama_lora}[arguments.work]().train()
+    model = (gpt2() if arguments.work == "gpt2" else adapted(arguments.work)).train()
     model.config.use_cache = False
     optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4, fused=True)
     ids = torch.randint(model.config.vocab_size, (arguments.steps, shapes.B, shapes.T))

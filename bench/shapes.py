@@ -10,4 +10,5 @@ LLAMA = dict(vocab_size=32000, hidden_size=768, intermediate_size=2048, num_hidd
              num_attention_heads=12, num_key_value_heads=12, max_position_embeddings=1024,
              rms_norm_eps=1e-5, tie_word_embeddings=True)
 LORA_RANK = 16
+VIRTUAL_TOKENS = 20
 LORA_TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]

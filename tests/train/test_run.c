@@ -102,6 +102,18 @@ static void a_run_in_pieces_ends_in_the_same_bits(void **state)
     pieces_equal_the_whole(PLAIN "--adapter lora --lora-r 2 --target-modules q_proj,embed_tokens", "adapter_model.safetensors");
 }
 
+static void every_method_resumes_to_the_same_bits(void **state)
+{
+    (void)state;
+    for (const lm_adapter_type *const *type = lm_adapter_type_registry; *type; type++) {
+        if (!strcmp((*type)->name, "bitfit")) continue;      /* this model has no biases */
+        char arguments[200];
+        snprintf(arguments, sizeof arguments, PLAIN "--adapter %s", (*type)->name);
+        pieces_equal_the_whole(arguments, "adapter_model.safetensors");
+    }
+    pieces_equal_the_whole(PLAIN "--adapter prefix --prefix-projection", "adapter_model.safetensors");
+}
+
 /* What a process logged after its last checkpoint before it was killed is done again and logged once. */
 static void the_log_is_cut_back(void **state)
 {
@@ -279,6 +291,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_in_pieces_ends_in_the_same_bits), cmocka_unit_test(the_log_is_cut_back),
+        cmocka_unit_test(every_method_resumes_to_the_same_bits),
         cmocka_unit_test(paged_states_are_the_same), cmocka_unit_test(a_quantised_base_is_frozen),
         cmocka_unit_test(nothing_is_overwritten_unasked), cmocka_unit_test(a_run_may_become_longer),
         cmocka_unit_test(a_loss_that_is_no_number_stops_the_run), cmocka_unit_test(options_that_contradict_are_refused),

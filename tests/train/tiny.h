@@ -95,7 +95,9 @@ static inline void tiny_parse(tiny_run *r, const char *objective, const char *mo
     c->o = &r->options, c->k = &r->k, c->sets = r->sets;
     c->objective = lm_objective_find(objective);
     c->optimizer = lm_optimizer_find("adamw");
-    if (strstr(arguments, "--adapter lora")) c->adapter = lm_adapter_type_find("lora");
+    const char *method = strstr(arguments, "--adapter ");
+    char name[32] = {0};
+    if (method && sscanf(method, "--adapter %31s", name) == 1) c->adapter = lm_adapter_type_find(name);
     c->objective_options = r->objective_options = lm_calloc(1, c->objective->options_size + 1);
     c->optimizer_options = r->optimizer_options = lm_calloc(1, c->optimizer->options_size);
     r->sets[0] = (lm_option_set){ .options = lm_train_option_table, .values = &r->options };
