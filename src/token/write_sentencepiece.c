@@ -14,13 +14,7 @@
 
 static const char mark[] = "\xE2\x96\x81";               /* U+2581 */
 
-typedef struct model {
-    lm_piece *pieces;
-    int n;
-    bool bpe, byte_fallback, prefix, squeeze;
-    bool composes;                   /* NFC stands beside the character map */
-    lm_str charsmap;
-} model;
+typedef lm_sentence_model model;
 
 /* ---- the pipeline -------------------------------------------------------------------------------- */
 
@@ -247,7 +241,7 @@ static void put_model(lm_str *out, const model *m, const lm_tokenizer *tk)
 
 /* ---- all --------------------------------------------------------------------------------------------------------- */
 
-static lm_status make_model(model *m, const lm_tokenizer *tk, lm_err *err)
+lm_status lm_sentence_model_make(lm_sentence_model *m, const lm_tokenizer *tk, lm_err *err)
 {
     const lm_json *json = lm_json_get(tk->document.json, "model");
     m->bpe = !strcmp(tk->model->name, "BPE");
@@ -260,16 +254,22 @@ static lm_status make_model(model *m, const lm_tokenizer *tk, lm_err *err)
     return m->bpe ? set_bpe_scores(m, tk, err) : set_unigram_scores(m, tk, err);
 }
 
+void lm_sentence_model_free(lm_sentence_model *m)
+{
+    free(m->pieces);
+    lm_str_free(&m->charsmap);
+}
+
 static lm_status write_sentencepiece(const lm_tokenizer *tk, const char *path, lm_str *note, lm_err *err)
 {
     model m = {0};
     lm_str out = {0};
-    lm_status status = make_model(&m, tk, err);
+    lm_status status = lm_sentence_model_make(&m, tk, err);
     if (!status) put_model(&out, &m, tk);
     if (!status) status = lm_file_write(path, out.data, out.len, err);
     if (!status && (tk->before.len || tk->after.len)) lm_str_puts(note, "a SentencePiece model does not say which special tokens stand around a text");
-    free(m.pieces);
-    lm_str_free(&m.charsmap), lm_str_free(&out);
+    lm_sentence_model_free(&m);
+    lm_str_free(&out);
     return status;
 }
 

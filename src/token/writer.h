@@ -5,6 +5,7 @@
 #ifndef LM_TOKEN_WRITER_H
 #define LM_TOKEN_WRITER_H
 
+#include "token/document.h"
 #include "token/pipeline.h"
 
 typedef struct lm_token_writer {
@@ -40,6 +41,19 @@ lm_json *lm_tokenizer_merges(const lm_tokenizer *tk);
 
 /* The added token with this id, or NULL. */
 const lm_added_token *lm_added_of(const lm_tokenizer *tk, int32_t id);
+
+/* A tokenizer as SentencePiece has it; {0} is empty. */
+typedef struct lm_sentence_model {
+    lm_piece *pieces;                /* their texts are the tokenizer's */
+    int n;
+    bool bpe, byte_fallback;
+    bool prefix, squeeze;            /* a mark in front of a text; spaces at the ends vanish, runs of them are one */
+    bool composes;                   /* NFC stands beside the character map */
+    lm_str charsmap;                 /* compiled character map; empty: none */
+} lm_sentence_model;
+/* LM_E_UNSUPPORTED names what SentencePiece has no counterpart of.  To be freed on failure too. */
+lm_status lm_sentence_model_make(lm_sentence_model *model, const lm_tokenizer *tk, lm_err *err);
+void lm_sentence_model_free(lm_sentence_model *model);
 
 /* Of tiktoken's ranks: the two parts of token `rank` under the lower ranks, cut at *cut; false when they do
  * not come to two. */

@@ -1,7 +1,9 @@
 """Converted and trained tokenizers in the libraries whose formats they have: the same ids."""
 import io
+import json
 import unicodedata
 
+import gguf
 import pytest
 import sentencepiece
 import tiktoken
@@ -107,11 +109,11 @@ def test_word_piece_as_vocab_txt(malmoi, trained, tmp_path, lines):
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """model(kind, rule): the file of a model that SentencePiece trained."""
-    def trained(kind, rule):
+    def trained(kind, rule, **options):
         made, path = io.BytesIO(), tmp_path_factory.mktemp("sp") / "t.model"
         sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(pipelines.material(natural=True)), model_writer=made, model_type=kind,
                                                  vocab_size=2200, hard_vocab_limit=False, byte_fallback=True, character_coverage=0.98,
-                                                 normalization_rule_name=rule, minloglevel=2, num_threads=1)
+                                                 normalization_rule_name=rule, minloglevel=2, num_threads=1, **options)
         path.write_bytes(made.getvalue())
         return path
     return trained
@@ -144,3 +146,41 @@ def test_sentencepiece_and_back(malmoi, model, tmp_path, kind, lines):
     same(lines, liblm.Tokenizer(tmp_path / "again.model"), again.encode)
     same(lines, liblm.Tokenizer(given), again.encode)
     assert [first.encode(line) for line in lines] == [again.encode(line) for line in lines]
+
+
+# ---- GGUF ----
+
+def vocabulary_of(path):
+    fields = gguf.GGUFReader(path).fields
+    return {key.removeprefix("tokenizer.ggml."): field.contents() for key, field in fields.items() if key.startswith("tokenizer.")}
+
+
+def test_byte_level_as_gguf(malmoi, trained, tmp_path, lines):
+    folder, path = trained("bpe"), tmp_path / "t.gguf"
+    convert(malmoi, folder, path, "gguf")
+    read, document = vocabulary_of(path), json.loads((folder / "tokenizer.json").read_text())["model"]
+    assert (read["model"], read["pre"]) == ("gpt2", "gpt-2")
+    assert {token: i for i, token in enumerate(read["tokens"])} == document["vocab"]
+    assert [tuple(m.split(" ")) for m in read["merges"]] == [tuple(m) for m in document["merges"]]
+    assert read["token_type"] == [3] + [1] * (SIZE - 1)
+    library = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    same(lines, liblm.Tokenizer(path), lambda line: library.encode(line, add_special_tokens=False).ids)
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_sentencepiece_as_gguf(malmoi, model, tmp_path, kind, lines):
+    given, path = model(kind, "identity", remove_extra_whitespaces=False), tmp_path / "t.gguf"
+    convert(malmoi, given, path, "gguf")
+    theirs, read = sentencepiece.SentencePieceProcessor(model_file=str(given)), vocabulary_of(path)
+    assert read["model"] == {"bpe": "llama", "unigram": "t5"}[kind]
+    assert read["tokens"] == [theirs.id_to_piece(i) for i in range(len(theirs))]
+    assert [read[f"{name}_token_id"] for name in ("bos", "eos", "unknown")] == [theirs.bos_id(), theirs.eos_id(), theirs.unk_id()]
+    if kind == "unigram":
+        assert read["scores"] == [theirs.get_score(i) for i in range(len(theirs))]
+    same(lines, liblm.Tokenizer(path), theirs.encode)
+
+
+def test_gguf_refuses_what_has_no_name(malmoi, trained, tmp_path):
+    for kind, said in [("wordpiece", "WordPiece"), ("sentencepiece-bpe", "llama.cpp neither normalises")]:
+        done = malmoi("tokenizer", "convert", trained(kind), tmp_path / "t.gguf", fails=True)
+        assert said in done.err and not (tmp_path / "t.gguf").exists()

@@ -1,0 +1,218 @@
+/* A GGUF file that holds a vocabulary and no tensors (gguf_vocab.c reads it): "GGUF", u32 version 3, u64 tensors,
+ * u64 entries; an entry is a key, a u32 type and the value; all little-endian.
+ *
+ * llama.cpp knows how a text is cut by a name ("pre"), so that byte-level BPE is written only where its expression
+ * has one; a "llama" vocabulary is neither normalised nor squeezed there, and so is not written from one that is. */
+#include "base/file.h"
+#include "io/gguf.h"
+#include "token/pattern.h"
+#include "token/writer.h"
+
+#include <string.h>
+
+typedef struct gguf {
+    lm_str body;
+    uint64_t n;                      /* entries */
+} gguf;
+
+/* ---- entries --------------------------------------------------------------------------------- */
+
+static void put_number(lm_str *out, uint64_t value, int bytes)
+{
+    for (int i = 0; i < bytes; i++) lm_str_putc(out, (char)(value >> 8 * i));
+}
+
+static void put_text(lm_str *out, lm_span text)
+{
+    put_number(out, text.len, 8);
+    lm_str_append(out, text.data, text.len);
+}
+
+static void put_key(gguf *g, const char *key, lm_gguf_type type)
+{
+    put_text(&g->body, lm_span_of(key, strlen(key)));
+    put_number(&g->body, type, 4);
+    g->n++;
+}
+
+static void put_list(gguf *g, const char *key, lm_gguf_type item, size_t n)
+{
+    put_key(g, key, LM_GGUF_ARRAY);
+    put_number(&g->body, item, 4);
+    put_number(&g->body, n, 8);
+}
+
+static void put_string(gguf *g, const char *key, const char *text)
+{
+    put_key(g, key, LM_GGUF_STRING);
+    put_text(&g->body, lm_span_of(text, strlen(text)));
+}
+
+static void put_flag(gguf *g, const char *key, bool value)
+{
+    put_key(g, key, LM_GGUF_BOOL);
+    put_number(&g->body, value, 1);
+}
+
+static void put_id(gguf *g, const char *key, int32_t id)
+{
+    if (id < 0) return;
+    put_key(g, key, LM_GGUF_U32);
+    put_number(&g->body, (uint32_t)id, 4);
+}
+
+/* ---- what every kind has ---------------------------------------------------------------------------- */
+
+static void put_kind(gguf *g, const char *kind)
+{
+    put_string(g, "general.architecture", "llama");
+    put_string(g, "tokenizer.ggml.model", kind);
+}
+
+/* One token, or none, stands on each side of a text, and it is the one that BOS or EOS names. */
+static lm_status check_side(const lm_ids *side, int32_t id, const char *name, lm_err *err)
+{
+    if (!side->len || (side->len == 1 && side->data[0] == id)) return LM_OK;
+    return lm_fail(err, LM_E_UNSUPPORTED, "GGUF: what stands %s a text: expected the %s token or nothing", *name == 'B' ? "before" : "after", name);
+}
+
+static lm_status put_specials(gguf *g, const lm_tokenizer *tk, lm_err *err)
+{
+    LM_TRY(check_side(&tk->before, tk->bos, "BOS", err));
+    LM_TRY(check_side(&tk->after, tk->eos, "EOS", err));
+    put_id(g, "tokenizer.ggml.bos_token_id", tk->bos);
+    put_id(g, "tokenizer.ggml.eos_token_id", tk->eos);
+    put_id(g, "tokenizer.ggml.unknown_token_id", tk->unk);
+    put_id(g, "tokenizer.ggml.padding_token_id", tk->pad);
+    put_flag(g, "tokenizer.ggml.add_bos_token", tk->before.len);
+    put_flag(g, "tokenizer.ggml.add_eos_token", tk->after.len);
+    if (tk->chat_template) put_string(g, "tokenizer.chat_template", tk->chat_template);
+    return LM_OK;
+}
+
+static lm_status check_added(const lm_tokenizer *tk, lm_err *err)
+{
+    for (int i = 0; i < tk->n_added; i++)
+        if (tk->added[i].lstrip || tk->added[i].rstrip || tk->added[i].single_word)
+            return lm_fail(err, LM_E_UNSUPPORTED, "GGUF cannot say how the token %.*s strips the text beside it", (int)tk->added[i].text.len, tk->added[i].text.data);
+    return LM_OK;
+}
+
+/* ---- byte-level BPE --------------------------------------------------------------------------------------- */
+
+/* The name that llama.cpp has for how texts are cut, or NULL. */
+static const char *pre_of(const lm_tokenizer *tk)
+{
+    static const char *const names[][2] = { { "gpt2", "gpt-2" }, { "qwen2", "qwen2" }, { "o200k", "gpt-4o" }, { "tekken", "tekken" } };
+    const char *expression = tk->byte_level ? lm_byte_level_expression(tk) : NULL;
+    bool whole = lm_step_flag(lm_json_get(tk->document.json, "model"), "ignore_merges", false);
+    if (!expression) return NULL;
+    if (!strcmp(expression, lm_expression_named("llama3"))) return whole ? "llama-bpe" : "llama3";
+    for (size_t i = 0; i < sizeof names / sizeof *names && !whole; i++)
+        if (!strcmp(expression, lm_expression_named(names[i][0]))) return names[i][1];
+    return NULL;
+}
+
+static void put_merges(gguf *g, const lm_json *merges)
+{
+    lm_str line = {0};
+    put_list(g, "tokenizer.ggml.merges", LM_GGUF_STRING, json_array_size(merges));
+    for (size_t i = 0; i < json_array_size(merges); i++) {
+        const lm_json *pair = json_array_get(merges, i);
+        lm_str_clear(&line);
+        lm_str_printf(&line, "%s %s", json_string_value(json_array_get(pair, 0)), json_string_value(json_array_get(pair, 1)));
+        put_text(&g->body, lm_span_of(line.data, line.len));
+    }
+    lm_str_free(&line);
+}
+
+static lm_status put_byte_level(gguf *g, const lm_tokenizer *tk, lm_err *err)
+{
+    const char *pre = pre_of(tk);
+    if (!pre) return lm_fail(err, LM_E_UNSUPPORTED, "GGUF: llama.cpp has no name for how this tokenizer normalises and cuts texts");
+    put_kind(g, "gpt2");
+    put_string(g, "tokenizer.ggml.pre", pre);
+    put_list(g, "tokenizer.ggml.tokens", LM_GGUF_STRING, (size_t)tk->vocab.n);
+    for (int32_t id = 0; id < tk->vocab.n; id++) {
+        if (!tk->vocab.texts[id].data) return lm_fail(err, LM_E_UNSUPPORTED, "GGUF: no token has the id %d", id);
+        put_text(&g->body, tk->vocab.texts[id]);
+    }
+    put_list(g, "tokenizer.ggml.token_type", LM_GGUF_I32, (size_t)tk->vocab.n);
+    for (int32_t id = 0; id < tk->vocab.n; id++) {
+        const lm_added_token *added = lm_added_of(tk, id);
+        put_number(&g->body, !added ? LM_PIECE_NORMAL : added->special ? LM_PIECE_CONTROL : LM_PIECE_USER, 4);
+    }
+    lm_json *merges = lm_tokenizer_merges(tk);
+    put_merges(g, merges);
+    lm_json_free(merges);
+    return LM_OK;
+}
+
+/* ---- SentencePiece ------------------------------------------------------------------------------------------- */
+
+static void put_pieces(gguf *g, const lm_sentence_model *m)
+{
+    put_list(g, "tokenizer.ggml.tokens", LM_GGUF_STRING, (size_t)m->n);
+    for (int i = 0; i < m->n; i++) put_text(&g->body, m->pieces[i].text);
+    put_list(g, "tokenizer.ggml.scores", LM_GGUF_F32, (size_t)m->n);
+    for (int i = 0; i < m->n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &m->pieces[i].score, sizeof bits);
+        put_number(&g->body, bits, 4);
+    }
+    put_list(g, "tokenizer.ggml.token_type", LM_GGUF_I32, (size_t)m->n);
+    for (int i = 0; i < m->n; i++) put_number(&g->body, m->pieces[i].type, 4);
+}
+
+static lm_status put_sentencepiece(gguf *g, const lm_sentence_model *m, lm_str *note, lm_err *err)
+{
+    if (m->bpe && (m->charsmap.len || m->squeeze))
+        return lm_fail(err, LM_E_UNSUPPORTED, "GGUF: llama.cpp neither normalises nor squeezes spaces before BPE of SentencePiece, this tokenizer does");
+    if (m->prefix) lm_str_puts(note, "a GGUF vocabulary marks the beginning of a text behind special tokens too: ids there may differ");
+    put_kind(g, m->bpe ? "llama" : "t5");
+    put_string(g, "tokenizer.ggml.pre", "default");
+    put_pieces(g, m);
+    put_flag(g, "tokenizer.ggml.add_space_prefix", m->prefix);
+    put_flag(g, "tokenizer.ggml.remove_extra_whitespaces", m->squeeze);
+    if (m->charsmap.len) {
+        put_list(g, "tokenizer.ggml.precompiled_charsmap", LM_GGUF_U8, m->charsmap.len);
+        lm_str_append(&g->body, m->charsmap.data, m->charsmap.len);
+    }
+    return LM_OK;
+}
+
+/* ---- all ------------------------------------------------------------------------------------------------------ */
+
+static lm_status put_vocabulary(gguf *g, const lm_tokenizer *tk, lm_str *note, lm_err *err)
+{
+    LM_TRY(check_added(tk, err));
+    if (tk->byte_level) return put_byte_level(g, tk, err);
+    lm_sentence_model m = {0};
+    lm_status status = lm_sentence_model_make(&m, tk, err);
+    if (!status) status = put_sentencepiece(g, &m, note, err);
+    lm_sentence_model_free(&m);
+    return status;
+}
+
+static lm_status write_gguf(const lm_tokenizer *tk, const char *path, lm_str *note, lm_err *err)
+{
+    gguf g = {0};
+    lm_str file = {0};
+    lm_status status = put_vocabulary(&g, tk, note, err);
+    if (!status) status = put_specials(&g, tk, err);
+    lm_str_puts(&file, "GGUF");
+    put_number(&file, 3, 4);
+    put_number(&file, 0, 8);
+    put_number(&file, g.n, 8);
+    if (!status) lm_str_append(&file, g.body.data, g.body.len);
+    if (!status) status = lm_file_write(path, file.data, file.len, err);
+    lm_str_free(&g.body), lm_str_free(&file);
+    return status;
+}
+
+const lm_token_writer lm_token_writer_gguf = {
+    .name = "gguf",
+    .summary = "a GGUF file with a vocabulary alone, as llama.cpp has them",
+    .file = ".gguf",
+    .write = write_gguf,
+};
