@@ -141,6 +141,7 @@ static const lm_added_token *match_at(const lm_added *added, lm_span text, size_
 /* The next place where a pattern may begin, or the end. */
 static size_t next_start(const lm_added *added, lm_span text, size_t at)
 {
+    if (at == text.len) return at;                       /* an empty text may be NULL */
     if (added->only_start >= 0) {
         const char *found = memchr(text.data + at, added->only_start, text.len - at);
         return found ? (size_t)(found - text.data) : text.len;
