@@ -14,6 +14,14 @@ static const char base_key[] = "malmoi.base";        /* metadata of adapter_mode
 
 static const char *prefix_of(const lm_adapter *a) { return a->type->bare ? "" : "base_model.model."; }
 
+/* What a parameter is called in a file. */
+static char *file_name(const lm_adapter *a, const char *name)
+{
+    lm_str text = { 0 };
+    lm_str_printf(&text, "%s%s", lm_starts_with(name, "base_model.") ? "" : prefix_of(a), name);
+    return lm_str_take(&text);
+}
+
 const lm_adapter_type *lm_adapter_type_find(const char *name)
 {
     for (const lm_adapter_type *const *t = lm_adapter_type_registry; *t; t++)
@@ -204,7 +212,8 @@ static lm_status begin(lm_adapter **out, lm_model *m, const lm_adapter_type *typ
     a->options = lm_calloc(1, type->options_size);
     if (m->adapter) return lm_fail(err, LM_E_USAGE, "the model has an adapter already");
     m->adapter = a;
-    return lm_params_init(&a->params, m->params.k, err);
+    LM_TRY(lm_params_init(&a->params, m->params.k, err));
+    return lm_params_init(&a->state, m->params.k, err);
 }
 
 void lm_adapter_free(lm_adapter *a)
@@ -226,6 +235,7 @@ void lm_adapter_free(lm_adapter *a)
     free(a->saved);
     free(a->options);
     lm_params_free(&a->params);
+    lm_params_free(&a->state);
     lm_json_free(a->config);
     free(a);
 }
@@ -312,9 +322,7 @@ static lm_status save_tensors(const lm_adapter *a, const lm_params *params, cons
     char **names = lm_calloc((size_t)n + 1, sizeof *names);
     for (int64_t i = 0; i < n; i++) {
         const lm_tensor *t = &params->items[i]->t;
-        lm_str name = { 0 };
-        lm_str_printf(&name, "%s%s", prefix_of(a), t->name);
-        names[i] = lm_str_take(&name);
+        names[i] = file_name(a, t->name);
         entries[i] = (lm_save_entry){ .name = names[i], .dtype = LM_F32, .ndim = t->ndim, .dim = t->dim,
                                       .data = t->data, .data_dtype = t->dtype };
     }
@@ -395,10 +403,11 @@ static lm_status read_tensors(lm_adapter *a, const lm_safetensors *file, lm_err 
 {
     for (int64_t i = 0; i < a->params.n; i++) {
         lm_param *p = a->params.items[i];
-        char name[600];
-        snprintf(name, sizeof name, "%s%s", prefix_of(a), p->t.name);
+        char *name = file_name(a, p->t.name);
         const lm_stored *s = lm_safetensors_find(file, name);
-        if (!s) return lm_fail(err, LM_E_MISMATCH, "%s: tensor %s is missing", file->path, name);
+        if (!s) lm_fail(err, LM_E_MISMATCH, "%s: tensor %s is missing", file->path, name);
+        free(name);
+        if (!s) return LM_E_MISMATCH;
         LM_TRY(lm_stored_need_shape(s, p->t.ndim, p->t.dim, err));
         LM_TRY(lm_adapter_allocate(a, p, err));
         if (a->params.k->computes) LM_TRY(lm_stored_copy(s, p->t.data, LM_F32, err));
@@ -409,7 +418,7 @@ static lm_status read_tensors(lm_adapter *a, const lm_safetensors *file, lm_err 
             LM_TRY(check_repeated(a, &file->items[i], name + strlen(prefix), (size_t)(repeated - name) - strlen(prefix), err));
             continue;
         }
-        if (!lm_starts_with(name, prefix_of(a)) || !lm_param_find(&a->params, name + strlen(prefix_of(a))))
+        if (!lm_param_find(&a->params, name) && (!lm_starts_with(name, prefix) || !lm_param_find(&a->params, name + strlen(prefix))))
             return lm_fail(err, LM_E_MISMATCH, "%s: tensor %s is not one that adapter_config.json implies for this model", file->path, name);
     }
     return LM_OK;

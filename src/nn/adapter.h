@@ -6,7 +6,8 @@
  *
  * Invariants
  *  1. A model has at most one adapter; it is freed before the model.
- *  2. Names in adapter->params are PEFT's without the "base_model.model." prefix (type->bare: whole).
+ *  2. Names in adapter->params are PEFT's without the "base_model.model." prefix (type->bare, or where they
+ *     begin with "base_model.": whole).
  *  3. modules_to_save are trained copies: while the adapter is on, the model's tensors are aliases
  *     of the copies (data and gradient); switched off, they are the base's own again. */
 #ifndef LM_NN_ADAPTER_H
@@ -37,8 +38,9 @@ typedef struct lm_adapter_type {
     lm_tensor *(*attend)(const lm_forward *f, lm_adapter *a, const lm_attend_options *at, lm_tensor *q, lm_tensor *y);
     /* y: what a sublayer makes of h, the normalised residual stream x.  Returns what is added to x. */
     lm_tensor *(*branch)(const lm_forward *f, lm_adapter *a, int64_t layer, lm_sublayer which, lm_tensor *x, lm_tensor *h, lm_tensor *y);
-    lm_tensor *(*penalty)(lm_tape *t, lm_adapter *a);        /* added to the loss */
-    void (*after_step)(lm_adapter *a, int64_t step);
+    lm_status (*prepare)(lm_adapter *a, int64_t steps, lm_err *err);      /* before the first step of a run of so many */
+    lm_tensor *(*penalty)(lm_tape *t, lm_adapter *a);        /* added to the loss; NULL: none */
+    void (*after_step)(lm_adapter *a, int64_t step);         /* weights updated, gradients still there */
     lm_status (*merge)(const lm_link *link, lm_err *err);    /* makes the link's change to its site's weight and bias, f32 */
     /* What is left of a->params for files, declared and filled in `out`.  NULL: all of it. */
     lm_status (*kept)(lm_adapter *a, lm_params *out, lm_err *err);
@@ -70,6 +72,7 @@ struct lm_adapter {
     void *options;                                   /* options_size bytes */
     lm_model *model;
     lm_params params;
+    lm_params state;                                 /* what a method remembers between steps: in checkpoints, not in its files */
     lm_link **links;
     lm_saved_module *saved;
     int64_t n_links, n_saved;

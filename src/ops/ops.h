@@ -58,6 +58,7 @@ lm_tensor *lm_scale_columns(lm_tape *t, lm_tensor *x, lm_tensor *v);            
 lm_tensor *lm_scale_columns_about(lm_tape *t, lm_tensor *x, lm_tensor *v, const lm_tensor *centre);
 lm_tensor *lm_columns(lm_tape *t, lm_tensor *x, int64_t begin, int64_t n);        /* a view; see below */
 lm_tensor *lm_reshape(lm_tape *t, lm_tensor *x, int64_t rows, int64_t cols);      /* a view; x is contiguous */
+lm_tensor *lm_orthogonality(lm_tape *t, lm_tensor *p, bool columns);               /* |p p^T - I|_F, or |p^T p - I|_F; p a parameter */
 
 /* lm_columns is x[:, begin : begin + n] without a copy.  Views of one tensor must not overlap, and a
  * tensor that has views is not used itself. */

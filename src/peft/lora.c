@@ -204,19 +204,9 @@ static lm_status read_config(lm_adapter *a, const lm_json *config, lm_err *err)
     return lm_adapter_strings(a, config, "modules_to_save", &o->modules_to_save, err);
 }
 
-/* Targets are written as the suffixes of the sites in use, which means the same to PEFT whatever was typed. */
-static json_t *target_suffixes(const lm_adapter *a)
-{
-    json_t *list = json_array();
-    for (int64_t i = 0; i < a->n_links; i++) json_array_append_new(list, json_string(a->links[i]->site->name));
-    return list;
-}
-
 static void write_config(const lm_adapter *a, lm_json *config)
 {
     const lora_options *o = a->options;
-    bool named = o->target_modules.n && strpbrk(o->target_modules.items[0], "\\^$*+?()[]{}|") == NULL &&
-                 strcmp(o->target_modules.items[0], "all-linear") != 0;
     json_object_set_new(config, "r", json_integer(o->r));
     json_object_set_new(config, "lora_alpha", json_real(o->alpha));
     json_object_set_new(config, "lora_dropout", json_real(o->dropout));
@@ -225,11 +215,9 @@ static void write_config(const lm_adapter *a, lm_json *config)
     json_object_set_new(config, "use_dora", json_boolean(o->dora));
     lm_peft_pairs_write(config, "rank_pattern", &o->rank_pattern);
     lm_peft_pairs_write(config, "alpha_pattern", &o->alpha_pattern);
-    lm_peft_layers_write(config, named ? &o->layers : &(lm_strings){ 0 });     /* names of modules say it already */
     json_object_set_new(config, "fan_in_fan_out", json_boolean(a->model->sites[0]->transposed));
     json_object_set_new(config, "init_lora_weights", json_true());
-    if (named) lm_adapter_put_strings(config, "target_modules", &o->target_modules);
-    else json_object_set_new(config, "target_modules", target_suffixes(a));
+    lm_peft_targets_write(a, config, &o->target_modules, &o->layers);
     lm_adapter_put_strings(config, "modules_to_save", &o->modules_to_save);
 }
 

@@ -92,13 +92,6 @@ lm_status lm_peft_layers_read(lm_adapter *a, const lm_json *config, lm_strings *
     return LM_OK;
 }
 
-void lm_peft_layers_write(lm_json *config, const lm_strings *layers)
-{
-    lm_json *list = layers->n ? json_array() : json_null();
-    for (int i = 0; i < layers->n; i++) json_array_append_new(list, json_integer(strtoll(layers->items[i], NULL, 10)));
-    json_object_set_new(config, "layers_to_transform", list);
-}
-
 lm_status lm_peft_layers_check(const lm_adapter *a, const lm_strings *layers, lm_err *err)
 {
     int64_t most = a->model->config.n_layers;
@@ -128,4 +121,15 @@ bool lm_peft_layers_have(const lm_strings *layers, const char *module)
     for (int i = 0; i < layers->n; i++)
         if (strtoll(layers->items[i], NULL, 10) == layer_of(module)) return true;
     return !layers->n;
+}
+
+void lm_peft_targets_write(const lm_adapter *a, lm_json *config, const lm_strings *targets, const lm_strings *layers)
+{
+    bool named = targets->n && strpbrk(targets->items[0], "\\^$*+?()[]{}|") == NULL && strcmp(targets->items[0], "all-linear") != 0;
+    lm_json *list = json_array(), *chosen = named && layers->n ? json_array() : json_null();
+    for (int i = 0; i < targets->n && named; i++) json_array_append_new(list, json_string(targets->items[i]));
+    for (int64_t i = 0; i < a->n_links && !named; i++) json_array_append_new(list, json_string(a->links[i]->site->name));
+    for (int i = 0; i < layers->n && named; i++) json_array_append_new(chosen, json_integer(strtoll(layers->items[i], NULL, 10)));
+    json_object_set_new(config, "target_modules", list);
+    json_object_set_new(config, "layers_to_transform", chosen);
 }

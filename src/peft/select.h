@@ -15,12 +15,14 @@ lm_status lm_peft_pairs_find(double *out, const lm_strings *pairs, const char *m
 
 /* Chosen layers ("layers_to_transform": a number or a list of them) in the same way. */
 lm_status lm_peft_layers_read(lm_adapter *a, const lm_json *config, lm_strings *out, lm_err *err);
-void lm_peft_layers_write(lm_json *config, const lm_strings *layers);
-
 /* LM_E_USAGE for a layer that the model has not. */
 lm_status lm_peft_layers_check(const lm_adapter *a, const lm_strings *layers, lm_err *err);
 
 /* Whether a module belongs to a chosen layer; with none chosen all do. */
 bool lm_peft_layers_have(const lm_strings *layers, const char *module);
+
+/* "target_modules" and "layers_to_transform".  What is no list of suffixes is written as the names of the
+ * linears in use, which means the same to PEFT. */
+void lm_peft_targets_write(const lm_adapter *a, lm_json *config, const lm_strings *targets, const lm_strings *layers);
 
 #endif

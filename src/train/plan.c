@@ -82,7 +82,7 @@ static lm_status count(lm_plan *p, lm_trainer *t, lm_err *err)
     const lm_params *model = &t->model->params, *adapter = t->adapter ? &t->adapter->params : NULL;
     size_t grads = gradients(&t->optim);
     part(p, "file", "weights that stay in the model's file", mapped(model));
-    part(p, "weights", "weights in memory", model->arena.used + (adapter ? adapter->arena.used : 0) - grads);
+    part(p, "weights", "weights in memory", model->arena.used + (adapter ? adapter->arena.used + t->adapter->state.arena.used : 0) - grads);
     part(p, "gradients", "of the weights that train", grads);
     part(p, "optimizer", t->optim.type->help, t->optim.arena.used);
     part(p, "activations", "what backward needs of the forward pass", t->tape.step.peak);

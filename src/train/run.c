@@ -99,12 +99,15 @@ static lm_status refuse_other_rates(const lm_run *r, const lm_json *was, lm_err 
 
 /* ---- checkpoints ---- */
 
-/* Weights under their own names, the optimiser's numbers as "exp_avg:NAME". */
+static int64_t n_remembered(const lm_trainer *t) { return t->adapter ? t->adapter->state.n : 0; }
+
+/* Weights under their own names, the optimiser's numbers as "exp_avg:NAME", and what the adapter remembers. */
 static lm_save_entry *state_entries(const lm_trainer *t, int64_t *n, char ***names)
 {
     const lm_optim *o = &t->optim;
-    lm_save_entry *entries = lm_calloc((size_t)o->n * (LM_OPTIM_STATES + 1), sizeof *entries);
-    *names = lm_calloc((size_t)o->n * (LM_OPTIM_STATES + 1), sizeof **names);
+    size_t most = (size_t)o->n * (LM_OPTIM_STATES + 1) + (size_t)n_remembered(t);
+    lm_save_entry *entries = lm_calloc(most, sizeof *entries);
+    *names = lm_calloc(most, sizeof **names);
     *n = 0;
     for (int64_t i = 0; i < o->n; i++)
         for (int s = -1; s < LM_OPTIM_STATES && (s < 0 || o->type->states[s]); s++) {
@@ -117,6 +120,11 @@ static lm_save_entry *state_entries(const lm_trainer *t, int64_t *n, char ***nam
                                            .data = s < 0 ? w->data : o->slots[i].state[s], .data_dtype = LM_F32 };
             ++*n;
         }
+    for (int64_t i = 0; i < n_remembered(t); i++) {
+        const lm_tensor *s = &t->adapter->state.items[i]->t;
+        (*names)[*n] = lm_strdup(s->name);
+        entries[(*n)++] = (lm_save_entry){ .name = s->name, .dtype = LM_F32, .ndim = s->ndim, .dim = s->dim, .data = s->data, .data_dtype = LM_F32 };
+    }
     return entries;
 }
 

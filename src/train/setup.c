@@ -153,6 +153,7 @@ static lm_status open_all(lm_trainer *t, lm_err *err)
     LM_TRY(open_data(t, err));
     LM_TRY(open_optimizer(t, err));
     plan_steps(t);
+    if (t->adapter && t->adapter->type->prepare) LM_TRY(t->adapter->type->prepare(t->adapter, t->schedule.steps, err));
     return open_tape(t, err);
 }
 

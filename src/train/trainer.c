@@ -42,9 +42,8 @@ static lm_tensor *loss_of(lm_trainer *t, const lm_microbatch *m, bool first)
     lm_tape_reset(&t->tape);
     t->forward.batch = &m->batch;
     lm_tensor *loss = t->task.objective->loss(&t->task, &t->forward, m);
-    if (first && t->adapter && t->adapter->type->penalty)
-        loss = lm_add(&t->tape, loss, t->adapter->type->penalty(&t->tape, t->adapter));
-    return loss;
+    lm_tensor *penalty = first && t->adapter && t->adapter->type->penalty ? t->adapter->type->penalty(&t->tape, t->adapter) : NULL;
+    return penalty ? lm_add(&t->tape, loss, penalty) : loss;
 }
 
 /* Forward and backward over the blocks [begin, end) of the run; gradients add up. */

@@ -114,6 +114,7 @@ static inline void golden_check_gradients(golden *g, const lm_params *ps, const 
         const lm_param *p = ps->items[i];
         char name[600];
         double scale;
+        if (p->frozen) continue;
         snprintf(name, sizeof name, "grad.%s%s", prefix, p->t.name);
         double d = golden_difference(g, name, p->grad.data, &scale);
         if (!(d <= 1e-3 * scale + 1e-7)) fail_msg("%s: %s differs by %g of %g", where, name, d, scale);
@@ -135,7 +136,7 @@ static inline void golden_check_steps(golden *g, lm_params *ps, const char *wher
         for (int64_t i = 0; i < ps->n; i++) {
             lm_param *p = ps->items[i];
             int64_t n = lm_numel(&p->t);
-            g->k.adamw(&(lm_k_adamw){ .w = p->t.data, .m = state[i], .v = state[i] + n, .g = p->grad.data, .n = n,
+            if (!p->frozen) g->k.adamw(&(lm_k_adamw){ .w = p->t.data, .m = state[i], .v = state[i] + n, .g = p->grad.data, .n = n,
                                       .lr = 1e-2f, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .decay = 0.01f,
                                       .bias1 = 1 - powf(0.9f, (float)step + 1), .bias2 = 1 - powf(0.999f, (float)step + 1), .scale = 1 });
         }

@@ -117,6 +117,8 @@ CASE(scale_columns_about)
     for (int i = 0; i < COLS; i++) centre[i] = sinf((float)i);
     return lm_scale_columns_about(t, x[0], leaf[1], lm_input(t, centre, LM_F32, 1, (int64_t[]){ COLS }));
 }
+CASE(orthogonality) { (void)x; return lm_orthogonality(t, leaf[0], false); }
+CASE(orthogonality_of_columns) { (void)x; return lm_scale(t, lm_orthogonality(t, leaf[0], true), 0.3f); }
 static const int32_t which[ROWS] = { 0, 1, -1, -1, 2, -1, 0, 1, 2, -1, -1 };
 CASE(replace_rows) { return lm_replace_rows(t, x[0], leaf[1], which); }
 static const int32_t ids_or_not[ROWS] = { -1, 1, 0, -1, -1, 2, -1, -1, -1, 2, 2 };
@@ -188,6 +190,8 @@ static const op_case cases[] = {
     { "scale", "scale", { M(ROWS, COLS) }, scale, false },
     { "scale_columns", "scale_columns", { M(ROWS, COLS), V(COLS) }, scale_columns, false },
     { "scale_columns", "scale_columns, about a centre", { M(ROWS, COLS), V(COLS) }, scale_columns_about, false },
+    { "orthogonality", "orthogonality", { M(5, COLS) }, orthogonality, true },
+    { "orthogonality", "orthogonality of columns", { M(COLS, 5) }, orthogonality_of_columns, true },
     { "replace_rows", "replace_rows", { M(ROWS, COLS), M(3, COLS) }, replace_rows, false },
     { "replace_rows", "replace_rows, of columns", { M(ROWS, COLS), M(3, 12) }, replace_rows_of_columns, false },
     { "replace_rows", "replace_rows by columns", { M(ROWS, 12), M(3, 24) }, rows_of_columns_of_a_parameter, false },

@@ -46,7 +46,7 @@ static void planned_is_taken(const char *arguments)
     assert_int_equal(part(&p, "backward"), r.t.tape.grads.peak);
     assert_int_equal(part(&p, "scratch"), r.t.tape.scratch.peak);
     assert_int_equal(part(&p, "optimizer"), r.t.optim.arena.used);
-    size_t arenas = r.t.model->params.arena.used + (r.t.adapter ? r.t.adapter->params.arena.used : 0);
+    size_t arenas = r.t.model->params.arena.used + (r.t.adapter ? r.t.adapter->params.arena.used + r.t.adapter->state.arena.used : 0);
     assert_int_equal(part(&p, "weights") + part(&p, "gradients"), arenas);
     assert_int_equal(p.steps, r.t.at.step);
     assert_int_equal(p.tokens, r.t.at.tokens);
