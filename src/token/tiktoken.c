@@ -65,6 +65,14 @@ static lm_status read_line(lm_vocab *tokens, lm_span line, int number, const cha
     return status;
 }
 
+/* Tokens that stand elsewhere may have the ids between; which they are the file does not say. */
+static lm_status check_holes(const lm_vocab *tokens, const char *path, lm_err *err)
+{
+    for (int i = 0; i < tokens->n; i++)
+        if (!tokens->texts[i].data) return lm_fail(err, LM_E_UNSUPPORTED, "%s: no token has rank %d", path, i);
+    return LM_OK;
+}
+
 static lm_status read_ranks(ranks *r, const char *path, lm_err *err)
 {
     LM_TRY(lm_file_read(&r->text, path, text_limit, err));
@@ -76,6 +84,7 @@ static lm_status read_ranks(ranks *r, const char *path, lm_err *err)
         if (n) LM_TRY(read_line(&r->tokens, lm_span_of(p, n), number, path, err));
         p = newline ? newline + 1 : end;
     }
+    LM_TRY(check_holes(&r->tokens, path, err));
     for (int byte = 0; byte < 256; byte++)
         if (lm_vocab_id(&r->tokens, lm_span_of(&(char){ (char)byte }, 1)) < 0)
             return lm_fail(err, LM_E_FORMAT, "%s: byte 0x%02X has no token", path, (unsigned)byte);
@@ -138,13 +147,6 @@ static const published *find_published(int n)
     return NULL;
 }
 
-static lm_status check_holes(const lm_vocab *tokens, const char *path, lm_err *err)
-{
-    for (int i = 0; i < tokens->n; i++)
-        if (!tokens->texts[i].data) return lm_fail(err, LM_E_FORMAT, "%s: no token has rank %d", path, i);
-    return LM_OK;
-}
-
 static void make_document(lm_json **document, lm_json **config, const lm_vocab *tokens, const published *p)
 {
     lm_json *vocab, *merges;
@@ -168,7 +170,6 @@ static lm_status read_tiktoken(lm_json **document, lm_json **config, const char 
     if (!status && !p)
         status = lm_fail(err, LM_E_UNSUPPORTED, "%s: a tiktoken file of %d tokens: its expression is not in the file, and only those of 50256, 50257, 100256, "
                          "128000, 151643 and 199998 tokens are known", path, r.tokens.n);
-    if (!status) status = check_holes(&r.tokens, path, err);
     if (!status) make_document(document, config, &r.tokens, p);
     lm_vocab_free(&r.tokens);
     lm_str_free(&r.text);
