@@ -45,7 +45,8 @@ def english():
 def gpt2():
     source = DATA / "tokenizers/gpt2"
     vocab = json.loads((source / "gpt2_vocab.json").read_text())
-    merges = [tuple(line.split(" ")) for line in (source / "gpt2_merges.txt").read_text().split("\n")[1:] if line]
+    lines = (source / "gpt2_merges.txt").read_text().split("\n")            # some copies have a heading
+    merges = [tuple(line.split(" ")) for line in lines if line and not line.startswith("#version")]
     tokenizer = Tokenizer(models.BPE(vocab, merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

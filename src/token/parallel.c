@@ -10,7 +10,8 @@
 #include <string.h>
 
 enum {
-    PART = 1 << 17,                  /* bytes, about: hundreds of parts in a text that is worth threads */
+    PART = 1 << 17,                  /* bytes, about */
+    WAVE = 64,                       /* parts that are encoded before their ids are joined */
     BLOCK = 1 << 23,                 /* of a stream, encoded at once */
     AHEAD = 8,                       /* bytes that a division looks at */
 };
@@ -30,17 +31,20 @@ struct lm_text_encoder {
 typedef struct part {
     size_t begin, end;
     lm_ids ids;
+    size_t at;                       /* where its ids belong */
     lm_status status;
     lm_err err;
 } part;
 
+/* Parts are encoded in waves, so that the memory of their ids is used again and stays in the cache. */
 typedef struct job {
     lm_text_encoder *encoder;
     lm_span text;
-    lm_place place;                  /* of the first part */
-    part *parts;
+    part parts[WAVE];
     size_t n;
     atomic_size_t next;
+    lm_place place;                  /* of the first part */
+    int32_t *ids;                    /* of all, where they are joined */
 } job;
 
 static bool divides_at(const lm_tokenizer *tk, lm_span text, size_t at)
@@ -48,16 +52,18 @@ static bool divides_at(const lm_tokenizer *tk, lm_span text, size_t at)
     return lm_divides_at(tk, text, at) && !tk->token_ends[(uint8_t)text.data[at - 1]];
 }
 
-static void cut_into_parts(job *j)
+/* The parts of a wave, from `at` on; returns where they end. */
+static size_t cut_into_parts(job *j, size_t at)
 {
     const lm_tokenizer *tk = j->encoder->tk;
-    j->parts = lm_calloc(j->text.len / PART + 1, sizeof *j->parts);
-    for (size_t at = 0; at < j->text.len;) {
+    for (j->n = 0; j->n < WAVE && at < j->text.len; j->n++) {
         size_t end = j->text.len - at > PART ? at + PART : j->text.len;
         while (end < j->text.len && !divides_at(tk, j->text, end)) end++;
-        j->parts[j->n++] = (part){ .begin = at, .end = end };
-        at = end;
+        part *p = &j->parts[j->n];
+        p->begin = at, p->end = at = end;
+        p->ids.len = p->ids.replaced = 0;
     }
+    return at;
 }
 
 static void encode_parts(int64_t first, int64_t last, void *context)
@@ -74,29 +80,56 @@ static void encode_parts(int64_t first, int64_t last, void *context)
     }
 }
 
-static lm_status join(const job *j, lm_ids *out, lm_err *err)
+/* Memory that nobody touched yet is half the cost of a copy: all threads share that too. */
+static void place_parts(int64_t first, int64_t last, void *context)
 {
-    lm_status status = LM_OK;
+    job *j = context;
+    for (int64_t i = first; i < last; i++)
+        if (j->parts[i].ids.len) memcpy(j->ids + j->parts[i].at, j->parts[i].ids.data, j->parts[i].ids.len * sizeof *j->ids);
+}
+
+/* The first wave tells how many ids are to come: memory for all of them, which is not moved again. */
+static void reserve(const job *j, lm_ids *out, size_t total)
+{
+    if (total <= out->cap) return;
+    double done = (double)j->parts[j->n - 1].end / (double)j->text.len;
+    size_t expected = (size_t)((double)total / done * 1.1);
+    lm_ids_reserve(out, expected > total ? expected : total);
+}
+
+static lm_status join(job *j, lm_ids *out, lm_err *err)
+{
     size_t total = out->len;
-    for (size_t i = 0; i < j->n; i++) total += j->parts[i].ids.len;
-    lm_ids_reserve(out, total);
     for (size_t i = 0; i < j->n; i++) {
         part *p = &j->parts[i];
-        if (!status && p->status) status = lm_fail(err, p->status, "%s", p->err.message);
-        lm_ids_append(out, p->ids.data, p->ids.len);
+        if (p->status) return lm_fail(err, p->status, "%s", p->err.message);
+        p->at = total;
+        total += p->ids.len;
         out->replaced += p->ids.replaced;
-        lm_ids_free(&p->ids);
     }
-    free(j->parts);
-    return status;
+    reserve(j, out, total);
+    j->ids = out->data;
+    lm_parallel((int64_t)j->n, 1, place_parts, j);
+    out->len = total;
+    return LM_OK;
 }
 
 static lm_status encode_all(lm_text_encoder *e, lm_ids *out, lm_span text, lm_place place, lm_err *err)
 {
-    job j = { .encoder = e, .text = text, .place = place };
-    cut_into_parts(&j);
-    lm_parallel(e->n, 1, encode_parts, &j);
-    return join(&j, out, err);
+    job *j = lm_calloc(1, sizeof *j);
+    j->encoder = e;
+    j->text = text;
+    j->place = place;
+    lm_status status = LM_OK;
+    for (size_t at = 0; at < text.len && !status; j->place = LM_PLACE_INSIDE) {
+        at = cut_into_parts(j, at);
+        j->next = 0;
+        lm_parallel(e->n, 1, encode_parts, j);
+        status = join(j, out, err);
+    }
+    for (size_t i = 0; i < WAVE; i++) lm_ids_free(&j->parts[i].ids);
+    free(j);
+    return status;
 }
 
 /* ---- a stream --------------------------------------------------------------------------------------- */
