@@ -152,6 +152,7 @@ static lm_status read_merges(bpe *m, const lm_token_document *document, const ch
     if (!document->merges.data || *document->merges.data != '[') return lm_fail(err, LM_E_FORMAT, "%s: model.merges: expected an array", name);
     merge_list list = {0};
     lm_status status = read_merge_list(&list, m, document, name, err);
+    if (!status && list.n > LM_MAX_MERGES) status = lm_fail(err, LM_E_UNSUPPORTED, "%s: model.merges: %zu merges, at most %d are supported", name, list.n, LM_MAX_MERGES);
     lm_merges_init(&m->merges, list.n);
     for (size_t i = 0; i < list.n && !status; i++) {
         if (i + BATCH < list.n) lm_merges_expect(&m->merges, list.items[i + BATCH].left, list.items[i + BATCH].right);
@@ -172,6 +173,17 @@ static void find_bytes(bpe *m)
         m->byte_id[byte] = lm_vocab_id(m->vocab, lm_span_of(spelled.data, spelled.len));
         lm_str_free(&spelled);
     }
+}
+
+/* The symbols of bytes are mostly 256 ids in a row. */
+static void tabulate_bytes(bpe *m)
+{
+    int32_t low = INT32_MAX, high = -1;
+    for (int byte = 0; byte < 256; byte++) {
+        if (m->byte_id[byte] < low) low = m->byte_id[byte];
+        if (m->byte_id[byte] > high) high = m->byte_id[byte];
+    }
+    if (low >= 0 && high - low < 256) lm_merges_bytes(&m->merges, low);
 }
 
 /* Whether a character is a token and stands in every token only in front. */
@@ -238,6 +250,7 @@ static lm_status load(void **state, const lm_step_source *source, lm_err *err)
     source->tk->byte_level = m->byte_level;
     LM_TRY(read_merges(m, &source->tk->document, source->name, err));
     find_bytes(m);
+    if (m->byte_level) tabulate_bytes(m);
     m->divides = !m->byte_level && !m->ignore_merges && !m->prefix.len && !m->suffix.len && begins_tokens(m->vocab, lm_span_of(mark, MARK));
     return LM_OK;
 }

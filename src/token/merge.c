@@ -32,11 +32,14 @@ void lm_merges_init(lm_merges *merges, size_t expected)
     merges->slots = lm_memory_table(size, sizeof *merges->slots);
     merges->mask = size - 1;
     merges->count = 0;
+    merges->filter = lm_calloc(size / 8, sizeof *merges->filter);
+    merges->filter_shift = 64 - 3 - (unsigned)__builtin_ctzll(size);
+    merges->bytes = NULL;
 }
 
 void lm_merges_free(lm_merges *merges)
 {
-    free(merges->slots);
+    free(merges->slots), free(merges->filter), free(merges->bytes);
     *merges = (lm_merges){0};
 }
 
@@ -47,19 +50,47 @@ static lm_merge *slot_of(lm_merges *merges, uint64_t pair)
     return &merges->slots[i];
 }
 
+static void mark(lm_merges *merges, uint64_t pair)
+{
+    uint64_t bit = lm_merge_hash(pair) >> merges->filter_shift;
+    merges->filter[bit / 64] |= (uint64_t)1 << bit % 64;
+}
+
+static void grow(lm_merges *merges)
+{
+    lm_merges old = *merges;
+    lm_merges_init(merges, old.mask + 1);
+    for (size_t i = 0; i <= old.mask; i++) {
+        if (!old.slots[i].pair) continue;
+        *slot_of(merges, old.slots[i].pair) = old.slots[i];
+        mark(merges, old.slots[i].pair);
+    }
+    merges->count = old.count;
+    lm_merges_free(&old);
+}
+
 void lm_merges_put(lm_merges *merges, int32_t left, int32_t right, int32_t rank, int32_t id)
 {
-    if (merges->count + 1 > merges->mask / 3 * 2) {
-        lm_merges old = *merges;
-        lm_merges_init(merges, old.mask + 1);
-        for (size_t i = 0; i <= old.mask; i++)
-            if (old.slots[i].pair) *slot_of(merges, old.slots[i].pair) = old.slots[i];
-        merges->count = old.count;
-        free(old.slots);
-    }
+    LM_ASSERT(rank >= 0 && rank < LM_MAX_MERGES);
+    if (merges->count + 1 > merges->mask / 3 * 2) grow(merges);
     lm_merge *slot = slot_of(merges, lm_merge_key(left, right));
     if (!slot->pair) merges->count++;
     *slot = (lm_merge){ .pair = lm_merge_key(left, right), .rank = rank, .id = id };
+    mark(merges, slot->pair);
+}
+
+void lm_merges_bytes(lm_merges *merges, int32_t first)
+{
+    enum { BYTES = 256 };
+    free(merges->bytes);
+    merges->bytes = lm_calloc(BYTES * BYTES, sizeof *merges->bytes);
+    merges->first_byte = first;
+    for (int32_t left = 0; left < BYTES; left++) {
+        for (int32_t right = 0; right < BYTES; right++) {
+            const lm_merge *merge = lm_merges_get(merges, first + left, first + right);
+            if (merge) merges->bytes[left << 8 | right] = *merge;
+        }
+    }
 }
 
 /* ---- working memory --------------------------------------------------------------- */
@@ -82,40 +113,64 @@ void lm_merge_work_free(lm_merge_work *work)
 
 /* ---- short words --------------------------------------------------------------------- */
 
-/* Rank and result of a pair in one number: the smallest is the merge to make.  NONE: no merge. */
-static const uint64_t NONE = UINT64_MAX;
+/* A merge that is offered at each place: its rank and the place in one number, so that the smallest is the merge
+ * to make, and what it makes.  A symbol that was merged into the one before it keeps its place, without an offer. */
+typedef struct offers {
+    uint32_t order[SHORT];           /* rank << PLACE_BITS | place, or NONE */
+    int32_t into[SHORT];
+} offers;
 
-static inline uint64_t offer_of(const lm_merges *merges, int32_t left, int32_t right)
+enum { PLACE_BITS = 6, LANES = 4 };
+static const uint32_t NONE = UINT32_MAX;
+_Static_assert(SHORT < 1 << PLACE_BITS && SHORT % LANES == 0 && (uint64_t)LM_MAX_MERGES << PLACE_BITS <= (uint64_t)1 << 32, "an order has 32 bits");
+
+static inline void offer(offers *o, const lm_merge *merge, size_t place)
 {
-    const lm_merge *merge = lm_merges_get(merges, left, right);
-    return merge ? (uint64_t)merge->rank << 32 | (uint32_t)merge->id : NONE;
+    o->order[place] = merge ? (uint32_t)merge->rank << PLACE_BITS | (uint32_t)place : NONE;
+    o->into[place] = merge ? merge->id : -1;
 }
 
-/* A symbol that was merged into the one before it keeps its place, without an offer. */
+/* The pair of a word that nothing was merged in yet. */
+static inline const lm_merge *first_pair(const lm_merges *merges, int32_t left, int32_t right)
+{
+    uint32_t a = (uint32_t)left - (uint32_t)merges->first_byte, b = (uint32_t)right - (uint32_t)merges->first_byte;
+    if (!merges->bytes || (a | b) > 255) return lm_merges_get(merges, left, right);
+    const lm_merge *merge = &merges->bytes[a << 8 | b];
+    return merge->pair ? merge : NULL;
+}
+
+/* In lanes that do not wait for each other; n is a multiple of LANES. */
+static inline uint32_t least(const uint32_t *order, size_t n)
+{
+    uint32_t low[LANES] = { NONE, NONE, NONE, NONE };
+    for (size_t i = 0; i < n; i += LANES)
+        for (size_t lane = 0; lane < LANES; lane++) low[lane] = order[i + lane] < low[lane] ? order[i + lane] : low[lane];
+    uint32_t a = low[0] < low[1] ? low[0] : low[1], b = low[2] < low[3] ? low[2] : low[3];
+    return a < b ? a : b;
+}
+
 static size_t merge_short(const lm_merges *merges, lm_merge_work *work, size_t n)
 {
     int32_t *id = work->id;
-    uint64_t offer[SHORT];           /* of the pair that begins at each place */
+    offers o;
     uint8_t prev[SHORT + 1], next[SHORT];
-    for (size_t i = 0; i < n; i++) {
-        prev[i] = (uint8_t)(i - 1), next[i] = (uint8_t)(i + 1);
-        offer[i] = i + 1 < n ? offer_of(merges, id[i], id[i + 1]) : NONE;
-    }
+    size_t padded = (n + LANES - 1) / LANES * LANES;
+    for (size_t i = 0; i < n; i++) prev[i] = (uint8_t)(i - 1), next[i] = (uint8_t)(i + 1);
+    for (size_t i = 0; i + 1 < n; i++) offer(&o, first_pair(merges, id[i], id[i + 1]), i);
+    for (size_t i = n - 1; i < padded; i++) o.order[i] = NONE;
     for (size_t left = n;; left--) {
-        size_t best = 0;
-        for (size_t i = 1; i + 1 < n; i++)
-            if (offer[i] < offer[best]) best = i;
-        if (offer[best] == NONE) {
+        uint32_t best = least(o.order, padded);
+        if (best == NONE) {
             size_t kept = 0;
             for (size_t i = 0; kept < left; i = next[i]) id[kept++] = id[i];
             return kept;
         }
-        size_t gone = next[best], after = next[gone];
-        id[best] = (int32_t)(uint32_t)offer[best];
-        offer[gone] = NONE;
-        next[best] = (uint8_t)after, prev[after] = (uint8_t)best;
-        offer[best] = after < n ? offer_of(merges, id[best], id[after]) : NONE;
-        if (best) offer[prev[best]] = offer_of(merges, id[prev[best]], id[best]);
+        size_t at = best & ((1 << PLACE_BITS) - 1), gone = next[at], after = next[gone];
+        id[at] = o.into[at];
+        o.order[at] = o.order[gone] = NONE;
+        next[at] = (uint8_t)after, prev[after] = (uint8_t)at;
+        if (after < n) offer(&o, lm_merges_get(merges, id[at], id[after]), at);
+        if (at) offer(&o, lm_merges_get(merges, id[prev[at]], id[at]), prev[at]);
     }
 }
 
