@@ -21,6 +21,8 @@ import threading
 import time
 
 import contestants
+import encoding
+import startup
 import vocabularies
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -130,7 +132,7 @@ def machine():
 
 def heading(arguments):
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
-    peers = ", ".join(f"{p} {importlib.metadata.version(p)}" for p in ("torch", "transformers", "peft", "tokenizers", "sentencepiece"))
+    peers = ", ".join(f"{p} {importlib.metadata.version(p)}" for p in ("torch", "transformers", "peft", "tokenizers", "tiktoken", "sentencepiece"))
     return ["# Benchmarks", "",
             "Written by `make bench`: malmoi and its peer in turn on the same work, each time in a fresh process;",
             f"medians of {arguments.rounds} rounds [smallest, largest].  Rows that malmoi loses stay in.", "",
@@ -139,24 +141,40 @@ def heading(arguments):
             f"- peers: Python {platform.python_version()}, {peers}", ""]
 
 
+# Works that are no race of a few processes: they make their own table from a number of rounds.
+TABLES = {
+    "encode": ("Encoding, one thread: English and the Korean acts", "bench/encoding.py", encoding.table),
+    "startup": ("Start of a tokenizer of 128,000 tokens, to the first id", "bench/startup.py", startup.section),
+}
+
+
+def own_table(key, rounds):
+    title, script, lines = TABLES[key]
+    return [f"## {title}", "", *lines(rounds), "", "```", f"build/venv/bin/python {script} --rounds {rounds}", "```", ""]
+
+
+def race(work, arguments):
+    series = [Series(c) for c in work.contestants]
+    for i in range(arguments.rounds):
+        for s in series:
+            print(f"{work.key}: round {i + 1} of {arguments.rounds}, {s.contestant.name}", file=sys.stderr)
+            s.measure(arguments.limit)
+    return [f"## {work.title}", "", *table(work, series, arguments.limit), "", "```",
+            *(shlex.join(map(str, c.command)).replace(f"{ROOT}/", "") for c in work.contestants), "```", ""]
+
+
 def main():
     works = {w.key: w for w in contestants.WORKS + vocabularies.WORKS}
     parser = argparse.ArgumentParser(prog="bench/run")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", type=lambda text: text.split(","), default=list(works), help=",".join(works))
+    parser.add_argument("--only", type=lambda text: text.split(","), default=[*works, *TABLES], help=",".join([*works, *TABLES]))
     parser.add_argument("--limit", type=int, default=240, help="seconds after which a process is stopped")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "docs/benchmarks.md")
     arguments = parser.parse_args()
 
     report = heading(arguments)
-    for work in (works[key] for key in arguments.only):
-        series = [Series(c) for c in work.contestants]
-        for i in range(arguments.rounds):
-            for s in series:
-                print(f"{work.key}: round {i + 1} of {arguments.rounds}, {s.contestant.name}", file=sys.stderr)
-                s.measure(arguments.limit)
-        section = [f"## {work.title}", "", *table(work, series, arguments.limit), "", "```",
-                   *(shlex.join(map(str, c.command)).replace(f"{ROOT}/", "") for c in work.contestants), "```", ""]
+    for key in arguments.only:
+        section = own_table(key, arguments.rounds) if key in TABLES else race(works[key], arguments)
         print("\n".join(section), flush=True)
         report += section
     arguments.out.parent.mkdir(exist_ok=True)

@@ -1,9 +1,10 @@
-"""Encoding, malmoi and its peers in turn, on one thread: prints a table.
+"""Encoding, malmoi and its peers in turn, on one thread; and malmoi on one thread and on two.
 
-    build/venv/bin/python bench/encoding.py [--rounds 5] [--only NAME,..]
+    build/venv/bin/python bench/encoding.py [--rounds 5] [--only NAME,..]      (or bench/run --only encode)
 
-Seconds are of CPU and without loading; a row counts only where the ids are the same.  peer_encode.py says
-how each library is fed, encoding_inputs.py what it is fed with.
+Speeds are by seconds of CPU and without loading; a row counts only where the ids are the same.
+peer_encode.py says how each library is fed, encoding_inputs.py what it is fed with.  The peak is that of a
+process that loads Python, the library and one tokenizer, and encodes both texts.
 """
 import argparse
 import json
@@ -14,49 +15,75 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "build/bench/encoding"
-TIKTOKEN = ("gpt2", "llama3", "gpt4o")
+TEXTS = ("english", "korean")
 WANTED = {"tokenizers": 10, "tiktoken": 3}
-PEERS = {name: ["tokenizers"] + ["tiktoken"] * (name in TIKTOKEN)
-         for name in ("gpt2", "koelectra", "llama3", "qwen2", "gpt4o", "gemma", "deepseek", "bert")}
-PEERS |= {"llama2_sp": ["sentencepiece"], "t5_sp": ["sentencepiece"]}
+PEERS = {
+    "gpt2": ["tokenizers", "tiktoken"], "llama2_sp": ["sentencepiece"], "t5_sp": ["sentencepiece"], "koelectra": ["tokenizers"],
+    "llama3": ["tokenizers", "tiktoken"], "qwen2": ["tokenizers"], "gpt4o": ["tokenizers", "tiktoken"], "gemma": ["tokenizers"],
+    "deepseek": ["tokenizers"], "bert": ["tokenizers"],
+}
+USUAL = [name for name in PEERS if name != "deepseek"]
+THREADED, THREADS_WANTED = ("gpt2", "koelectra"), 1.8
 
 
-def run(library, name, text):
-    done = subprocess.run([sys.executable, ROOT / "bench/peer_encode.py", library, FOLDER / name, FOLDER / f"{text}.txt"],
-                          capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+def run(library, name):
+    command = [sys.executable, ROOT / "bench/peer_encode.py", library, FOLDER / name, *(FOLDER / f"{text}.txt" for text in TEXTS)]
+    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
-def figures(runs):
-    speeds = [r["bytes"] / r["seconds"] / 1e6 for r in runs]
-    return statistics.median(speeds), f"{statistics.median(speeds):.1f} [{min(speeds):.1f}, {max(speeds):.1f}]"
+def spread(values, digits=1):
+    """median [smallest, largest]"""
+    return f"{statistics.median(values):.{digits}f} [{min(values):.{digits}f}, {max(values):.{digits}f}]"
 
 
-def rows(name, text, rounds):
+def verdict(ratio, wanted):
+    return f" ({'reached' if ratio >= wanted else 'LOST'}: ≥ {wanted})" if wanted else ""
+
+
+def rows(name, rounds):
     runs = {library: [] for library in ("malmoi", *PEERS[name])}
-    for _ in range(rounds):
-        for library, list_of in runs.items():
-            list_of.append(run(library, name, text))
-    ours, shown = figures(runs["malmoi"])
-    for peer in PEERS[name]:
-        theirs, their = figures(runs[peer])
-        same = runs["malmoi"][0]["ids"] == runs[peer][0]["ids"]
-        wanted = WANTED.get(peer)
-        verdict = "" if not wanted else f" ({'reached' if ours >= wanted * theirs else 'LOST'}: ≥ {wanted})"
-        yield f"| {name} | {text} | {shown} | {peer} | {their} | {f'{ours / theirs:.1f}×{verdict}' if same else 'ids differ: does not count'} |"
+    for i in range(rounds):
+        for library, done in runs.items():
+            print(f"encode: {name}, round {i + 1} of {rounds}, {library}", file=sys.stderr)
+            done.append(run(library, name))
+    peak = {library: statistics.median(r["peak_mib"] for r in done) for library, done in runs.items()}
+    for text in TEXTS:
+        speeds = {library: [r[text]["bytes"] / r[text]["seconds"] / 1e6 for r in done] for library, done in runs.items()}
+        for peer in PEERS[name]:
+            ratio = statistics.median(speeds["malmoi"]) / statistics.median(speeds[peer])
+            same = all(r[text]["ids"] == runs["malmoi"][0][text]["ids"] for r in runs["malmoi"] + runs[peer])
+            outcome = f"{ratio:.1f}×{verdict(ratio, WANTED.get(peer))}" if same else "ids differ: does not count"
+            yield (f"| {name} | {text} | {spread(speeds['malmoi'])} | {peer} | {spread(speeds[peer])} | {outcome} | "
+                   f"{peak['malmoi']:.0f} / {peak[peer]:.0f} |")
+
+
+def threads(rounds):
+    """The Korean acts, 100 MB, on one thread and on two: wall time, since processor time says nothing here."""
+    yield from ["", "| tokenizer | 1 thread, MB/s | 2 threads, MB/s | faster by |", "|---|---|---|---|"]
+    for name in THREADED:
+        print(f"encode: {name} on one thread and on two", file=sys.stderr)
+        command = [sys.executable, ROOT / "bench/encoding_threads.py", FOLDER / name, str(rounds)]
+        one, two = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+        ratio = statistics.median(two) / statistics.median(one)
+        yield f"| {name} | {spread(one)} | {spread(two)} | {ratio:.2f}×{verdict(ratio, THREADS_WANTED)} |"
+
+
+def table(rounds, only=USUAL):
+    subprocess.run([sys.executable, ROOT / "bench/encoding_inputs.py", FOLDER], check=True)
+    yield "| tokenizer | text | malmoi, MB/s | peer | its MB/s | speed of malmoi against it | peak MiB, malmoi / peer |"
+    yield "|---|---|---|---|---|---|---|"
+    for name in only:
+        yield from rows(name, rounds)
+    yield from threads(rounds)
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", type=lambda text: text.split(","), default=list(PEERS), help=",".join(PEERS))
+    parser.add_argument("--only", type=lambda text: text.split(","), default=USUAL, help=",".join(PEERS))
     arguments = parser.parse_args()
-    subprocess.run([sys.executable, ROOT / "bench/encoding_inputs.py", FOLDER], check=True)
-    print("| tokenizer | text | malmoi, MB/s | peer | its MB/s | speed of malmoi against it |\n|---|---|---|---|---|---|")
-    for name in arguments.only:
-        for text in ("english", "korean"):
-            for row in rows(name, text, arguments.rounds):
-                print(row, flush=True)
+    for row in table(arguments.rounds, arguments.only):
+        print(row, flush=True)
 
 
 if __name__ == "__main__":

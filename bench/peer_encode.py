@@ -1,26 +1,28 @@
 """Encodes a text with one library, on one thread, and says how long that took.
 
-    peer_encode.py malmoi|tokenizers|tiktoken|sentencepiece FOLDER TEXT
+    peer_encode.py malmoi|tokenizers|tiktoken|sentencepiece FOLDER TEXT..
 
-The text goes in as documents of a few thousand characters, cut at blank lines; loading, reading and turning
+At most MOST bytes of each text are taken.  It goes in as documents of a few thousand characters, cut at blank lines; loading, reading and turning
 ids into something comparable are not counted.  tokenizers gets batches by encode_batch_fast, which is its
-fastest call; the others one document after another.  Prints {"bytes", "seconds" (of CPU), "ids" (a hash)}.
+fastest call; the others one document after another.  Prints {"peak_mib", TEXT: {"bytes", "seconds" (of CPU), "ids" (a
+hash)}}; the peak is of the whole process, Python included.
 """
 import array
 import hashlib
 import json
 import os
 import pathlib
+import resource
 import sys
 import time
 
 os.environ.update(TOKENIZERS_PARALLELISM="false", RAYON_NUM_THREADS="1", OMP_NUM_THREADS="1")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-DOCUMENT, BATCH = 4000, 64
+DOCUMENT, BATCH, MOST = 4000, 64, 3_000_000
 
 
 def documents(path):
-    text, begin = path.read_text(), 0
+    text, begin = path.read_bytes()[:MOST].decode(errors="ignore"), 0
     while begin < len(text):
         end = text.find("\n\n", begin + DOCUMENT)
         end = len(text) if end < 0 else end + 2
@@ -93,9 +95,7 @@ def one_by_one(call):
     return encode
 
 
-def main():
-    name, folder, path = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
-    encode = {"malmoi": malmoi, "tokenizers": tokenizers, "tiktoken": tiktoken, "sentencepiece": sentencepiece}[name](folder)
+def measure(encode, path):
     texts = list(documents(path))
     for _ in encode(texts[:4]):                          # whatever is made at the first call
         pass
@@ -103,7 +103,14 @@ def main():
     for took, ids in encode(texts):
         seconds += took
         digest.update(ids.tobytes())
-    print(json.dumps({"bytes": path.stat().st_size, "seconds": seconds, "ids": digest.hexdigest()}))
+    return {"bytes": sum(len(text.encode()) for text in texts), "seconds": seconds, "ids": digest.hexdigest()}
+
+
+def main():
+    name, folder, paths = sys.argv[1], pathlib.Path(sys.argv[2]), map(pathlib.Path, sys.argv[3:])
+    encode = {"malmoi": malmoi, "tokenizers": tokenizers, "tiktoken": tiktoken, "sentencepiece": sentencepiece}[name](folder)
+    figures = {path.stem: measure(encode, path) for path in paths}
+    print(json.dumps(figures | {"peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
 
 
 if __name__ == "__main__":

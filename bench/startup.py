@@ -68,16 +68,21 @@ def table(ours, theirs, inside):
             f"| Hugging Face tokenizers, in a running Python | {spread(inside)} | {ratio(inside)} |"]
 
 
+def section(rounds, pairs=False):
+    """The lines of the table; the file is made where it is missing."""
+    path = ROOT / f"build/bench/big{'_pairs' if pairs else ''}.json"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        big_tokenizer.make(path, pairs)
+    return table(*measure(path, rounds))
+
+
 def main():
     parser = argparse.ArgumentParser(prog="startup.py")
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--pairs", action="store_true", help='merges as ["a", "b"], not "a b"')
     arguments = parser.parse_args()
-    path = ROOT / f"build/bench/big{'_pairs' if arguments.pairs else ''}.json"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        big_tokenizer.make(path, arguments.pairs)
-    print("\n".join(table(*measure(path, arguments.rounds))))
+    print("\n".join(section(arguments.rounds, arguments.pairs)))
 
 
 if __name__ == "__main__":
