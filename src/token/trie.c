@@ -8,10 +8,18 @@ typedef struct key {
     int32_t value, order;
 } key;
 
+/* The keys first..last share their first `depth` bytes, which lead to `state`. */
+typedef struct branch {
+    int32_t state, first, last;
+    size_t depth;
+} branch;
+
 typedef struct builder {
     lm_trie *trie;
     int32_t cap, first_free;
     const key *keys;
+    branch *open;                    /* to be placed yet: a list, since a key may be longer than the stack is deep */
+    size_t n_open, cap_open;
 } builder;
 
 static int by_text(const void *a, const void *b)
@@ -49,31 +57,40 @@ static int32_t find_base(builder *b, const uint8_t *bytes, int n)
     }
 }
 
-/* The keys first..last share their first `depth` bytes, which lead to `state`. */
-static void place(builder *b, int32_t state, int32_t first, int32_t last, size_t depth)
+static void open_branch(builder *b, branch next)
 {
-    while (first < last && b->keys[first].text.len == depth) {
-        if (b->trie->nodes[state].value < 0) b->trie->nodes[state].value = b->keys[first].value;
-        first++;
+    if (b->n_open == b->cap_open) {
+        b->cap_open = b->cap_open ? b->cap_open * 2 : 256;
+        b->open = lm_realloc(b->open, b->cap_open * sizeof *b->open);
     }
-    if (first == last) return;
+    b->open[b->n_open++] = next;
+}
+
+/* Gives a state its value and its children. */
+static void place(builder *b, branch at)
+{
+    while (at.first < at.last && b->keys[at.first].text.len == at.depth) {
+        if (b->trie->nodes[at.state].value < 0) b->trie->nodes[at.state].value = b->keys[at.first].value;
+        at.first++;
+    }
+    if (at.first == at.last) return;
     uint8_t bytes[256];
     int32_t starts[257];
     int n = 0;
-    for (int32_t i = first; i < last; i++) {
-        uint8_t byte = (uint8_t)b->keys[i].text.data[depth];
+    for (int32_t i = at.first; i < at.last; i++) {
+        uint8_t byte = (uint8_t)b->keys[i].text.data[at.depth];
         if (n && bytes[n - 1] == byte) continue;
         bytes[n] = byte;
         starts[n++] = i;
     }
-    starts[n] = last;
+    starts[n] = at.last;
     int32_t base = find_base(b, bytes, n);
-    b->trie->nodes[state].base = base;
+    b->trie->nodes[at.state].base = base;
     for (int i = 0; i < n; i++) {
-        b->trie->nodes[base + bytes[i]].check = state;
+        b->trie->nodes[base + bytes[i]].check = at.state;
         if (base + bytes[i] >= b->trie->n) b->trie->n = base + bytes[i] + 1;
     }
-    for (int i = 0; i < n; i++) place(b, base + bytes[i], starts[i], starts[i + 1], depth + 1);
+    for (int i = n; i-- > 0;) open_branch(b, (branch){ base + bytes[i], starts[i], starts[i + 1], at.depth + 1 });
 }
 
 void lm_trie_build(lm_trie *trie, const lm_span *texts, const int32_t *values, int32_t n)
@@ -87,7 +104,9 @@ void lm_trie_build(lm_trie *trie, const lm_span *texts, const int32_t *values, i
     builder b = { .trie = trie, .first_free = 256, .keys = keys };
     reserve(&b, 1024);
     trie->nodes[LM_TRIE_ROOT].check = LM_TRIE_ROOT;
-    place(&b, LM_TRIE_ROOT, 0, kept, 0);
+    open_branch(&b, (branch){ LM_TRIE_ROOT, 0, kept, 0 });
+    while (b.n_open) place(&b, b.open[--b.n_open]);
+    free(b.open);
     free(keys);
 }
 

@@ -11,22 +11,37 @@ static bool is_settled(uint32_t rune, lm_normal_form form)
 {
     if (rune < 0x80) return true;
     if (form == LM_NFD || form == LM_NFKD) return rune >= 0x4E00 && rune <= 0x9FFF;
-    if (rune >= 0xAC00 && rune <= 0xD7A3) return true;
-    if (rune >= 0x4E00 && rune <= 0x9FFF) return true;
-    return form == LM_NFC && rune >= 0xC0 && rune < 0x300;
+    if ((rune >= 0xAC00 && rune <= 0xD7A3) || (rune >= 0x4E00 && rune <= 0x9FFF)) return true;
+    if (form == LM_NFKC) return false;
+    if (rune < 0x3000) return (rune >= 0xA0 && rune < 0x300) || (rune >= 0x2010 && rune <= 0x205E) || (rune >= 0x2460 && rune <= 0x27BF);
+    return (rune >= 0x3001 && rune <= 0x3029) || (rune >= 0x3041 && rune <= 0x3096) || (rune >= 0x30A1 && rune <= 0x30FA);
 }
 
-static size_t settled_prefix(lm_span text, lm_normal_form form)
+static bool is_syllable(uint32_t rune) { return rune >= 0xAC00 && rune <= 0xD7A3; }
+
+/* The end of the settled characters from `at` on; the front of the last of them in *last. */
+static size_t settled_run(lm_span text, size_t at, lm_normal_form form, size_t *last)
 {
-    size_t i = 0, last = 0;
-    while (i < text.len) {
+    while (at < text.len) {
         uint32_t rune;
-        int length = lm_rune_at(text.data + i, text.len - i, &rune);
-        if (!is_settled(rune, form)) return last;   /* the character before it may compose with it */
-        last = i;
-        i += (size_t)length;
+        size_t length = (size_t)lm_rune_at(text.data + at, text.len - at, &rune);
+        if (!is_settled(rune, form)) break;
+        *last = at;
+        at += length;
     }
-    return text.len;
+    return at;
+}
+
+/* The end of the others; syllables of Hangul are taken apart by themselves. */
+static size_t other_run(lm_span text, size_t at, lm_normal_form form)
+{
+    while (at < text.len) {
+        uint32_t rune;
+        size_t length = (size_t)lm_rune_at(text.data + at, text.len - at, &rune);
+        if (is_settled(rune, form) || is_syllable(rune)) break;
+        at += length;
+    }
+    return at;
 }
 
 static void normalise_run(lm_str *out, lm_span text, lm_normal_form form)
@@ -44,11 +59,10 @@ static void normalise_run(lm_str *out, lm_span text, lm_normal_form form)
  * U+11A7, one below the first final consonant, which utf8proc takes for "no final" and drops. */
 static bool stands_alone(uint32_t rune) { return lm_rune_is(rune, LM_RUNE_NEW) || rune == 0x11A7; }
 
-void lm_unicode_normalise(lm_str *out, lm_span text, lm_normal_form form)
+static void normalise_known(lm_str *out, lm_span text, lm_normal_form form)
 {
-    size_t begin = settled_prefix(text, form);
-    lm_str_append(out, text.data, begin);
-    for (size_t i = begin; i < text.len;) {
+    size_t begin = 0;
+    for (size_t i = 0; i < text.len;) {
         uint32_t rune;
         size_t length = (size_t)lm_rune_at(text.data + i, text.len - i, &rune);
         if (stands_alone(rune)) {
@@ -59,6 +73,42 @@ void lm_unicode_normalise(lm_str *out, lm_span text, lm_normal_form form)
         i += length;
     }
     if (begin < text.len) normalise_run(out, lm_span_of(text.data + begin, text.len - begin), form);
+}
+
+static void put_jamo(lm_str *out, uint32_t rune)
+{
+    char text[3] = { (char)0xE1, (char)(0x80 | (rune >> 6 & 63)), (char)(0x80 | (rune & 63)) };
+    lm_str_append(out, text, sizeof text);
+}
+
+/* Decomposed syllables of Hangul (Unicode 3.12): nothing is put in another order across them. */
+static size_t put_syllables(lm_str *out, lm_span text, size_t at)
+{
+    enum { VOWELS = 21, TAILS = 28 };
+    while (at < text.len && lm_is_syllable(text.data + at, text.len - at)) {
+        uint32_t rune;
+        at += (size_t)lm_rune_at(text.data + at, text.len - at, &rune);
+        uint32_t index = rune - 0xAC00, tail = index % TAILS;
+        put_jamo(out, 0x1100 + index / (VOWELS * TAILS));
+        put_jamo(out, 0x1161 + index / TAILS % VOWELS);
+        if (tail) put_jamo(out, 0x11A7 + tail);
+    }
+    return at;
+}
+
+/* Settled characters are copied.  Where others follow, the last settled one goes with them, since it may compose
+ * with a mark; where settled ones follow again, nothing composes or moves across their front. */
+void lm_unicode_normalise(lm_str *out, lm_span text, lm_normal_form form)
+{
+    bool apart = form == LM_NFD || form == LM_NFKD;
+    for (size_t at = 0; at < text.len;) {
+        if (apart) at = put_syllables(out, text, at);
+        size_t last = at, end = settled_run(text, at, form, &last);
+        if (end == text.len) last = end;
+        lm_str_append(out, text.data + at, last - at);
+        at = other_run(text, end, form);
+        if (last < at) normalise_known(out, lm_span_of(text.data + last, at - last), form);
+    }
 }
 
 uint32_t lm_rune_lower(uint32_t rune)
