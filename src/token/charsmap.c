@@ -60,6 +60,18 @@ static size_t search(const lm_charsmap *map, lm_span text, bool longest, const c
     return found;
 }
 
+bool lm_charsmap_begins(const lm_charsmap *map, lm_span text)
+{
+    size_t at = distance(map->trie[0]);
+    for (size_t i = 0; i < text.len; i++) {
+        at ^= (uint8_t)text.data[i];
+        if (at >= map->n || (map->trie[at] & (1u << 31 | 0xFF)) != (uint8_t)text.data[i]) return false;
+        at ^= distance(map->trie[at]);
+        if (at >= map->n) return true;
+    }
+    return true;
+}
+
 size_t lm_charsmap_longest(const lm_charsmap *map, lm_span text, const char **result) { return search(map, text, true, result); }
 size_t lm_charsmap_shortest(const lm_charsmap *map, lm_span text, const char **result) { return search(map, text, false, result); }
 

@@ -26,6 +26,9 @@ void lm_charsmap_free(lm_charsmap *map);
 size_t lm_charsmap_longest(const lm_charsmap *map, lm_span text, const char **result);
 size_t lm_charsmap_shortest(const lm_charsmap *map, lm_span text, const char **result);
 
+/* Whether some key begins with text. */
+bool lm_charsmap_begins(const lm_charsmap *map, lm_span text);
+
 /* Appends the compiled map of SentencePiece's rule "nfkc", or with `nmt` that of "nmt_nfkc".  It knows the
  * characters of the normal forms in unicode.h. */
 void lm_charsmap_nfkc(lm_str *out, bool nmt);

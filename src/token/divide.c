@@ -70,6 +70,7 @@ static bool settled_before(lm_span text, size_t at)
 {
     uint8_t c = (uint8_t)text.data[at - 1];
     if (c < 0x80) return lm_is_settled(c);
+    if (at >= 3 && lm_is_syllable(text.data + at - 3, 3)) return true;
     uint32_t rune;
     for (size_t n = 2; n <= 3 && n <= at; n++)
         if ((uint8_t)text.data[at - n] >= 0xC0) return (size_t)lm_utf8_decode(text.data + at - n, n, &rune) == n && lm_is_settled(rune);
@@ -79,6 +80,7 @@ static bool settled_before(lm_span text, size_t at)
 static bool settled_at(lm_span text, size_t at)
 {
     uint32_t rune;
+    if (lm_is_syllable(text.data + at, text.len - at)) return true;
     return lm_utf8_decode(text.data + at, text.len - at, &rune) && lm_is_settled(rune);
 }
 
@@ -91,6 +93,6 @@ bool lm_divides_at(const lm_tokenizer *tk, lm_span text, size_t at)
 size_t lm_next_division(const lm_tokenizer *tk, lm_span text, size_t from)
 {
     for (size_t at = from + 1; at < text.len; at++)
-        if (lm_divides_at(tk, text, at)) return at;
+        if (tk->cuts[(uint8_t)text.data[at]] && lm_divides_at(tk, text, at)) return at;
     return text.len;
 }

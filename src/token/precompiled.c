@@ -12,11 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHORT_GRAPHEME = 6 };         /* bytes; longer graphemes are taken apart first */
+enum {
+    SHORT_GRAPHEME = 6,              /* bytes; longer graphemes are taken apart first */
+    PLAIN = 0xD800,                  /* most text is below, Hangul included */
+};
 
 typedef struct precompiled {
     lm_charsmap map;
     lm_added *symbols;               /* user-defined ones, which pass as they are; exact only */
+    uint64_t plain[PLAIN / 64];      /* one bit for each character below PLAIN: no key begins with it; exact only */
     bool exact;
 } precompiled;
 
@@ -36,6 +40,20 @@ static void read_symbols(precompiled *p, const lm_json *list)
     }
 }
 
+/* Most characters begin no key, and no key is a front of theirs: they pass without a look at the map. */
+static void find_plain(precompiled *p)
+{
+    lm_str text = {0};
+    const char *result;
+    for (uint32_t rune = 1; rune < PLAIN; rune++) {
+        lm_str_clear(&text);
+        lm_str_put_rune(&text, rune);
+        lm_span character = lm_span_of(text.data, text.len);
+        if (!lm_charsmap_begins(&p->map, character) && !lm_charsmap_shortest(&p->map, character, &result)) p->plain[rune / 64] |= (uint64_t)1 << rune % 64;
+    }
+    lm_str_free(&text);
+}
+
 static lm_status load(void **state, const lm_step_source *source, lm_err *err)
 {
     precompiled *p = lm_calloc(1, sizeof *p);
@@ -50,23 +68,30 @@ static lm_status load(void **state, const lm_step_source *source, lm_err *err)
                            ? lm_charsmap_read(&p->map, lm_span_of(bytes.data, bytes.len), source->name, err)
                            : lm_fail(err, LM_E_FORMAT, "%s: precompiled_charsmap: not base64", source->name);
     lm_str_free(&bytes);
+    if (!status && p->exact) find_plain(p);
     return status;
 }
 
 static void apply_longest(const precompiled *p, lm_str *out, lm_span text)
 {
+    size_t done = 0;                 /* what passes is copied in one go */
     for (size_t i = 0; i < text.len;) {
         const char *result;
         uint32_t rune;
-        size_t n = lm_charsmap_longest(&p->map, lm_span_of(text.data + i, text.len - i), &result);
-        if (n) {
-            lm_str_puts(out, result);
-        } else {
-            n = (size_t)lm_rune_at(text.data + i, text.len - i, &rune);
-            lm_str_append(out, text.data + i, n);
+        size_t n = (size_t)lm_rune_at(text.data + i, text.len - i, &rune);
+        if (rune < PLAIN && p->plain[rune / 64] >> rune % 64 & 1) {
+            i += n;
+            continue;
         }
-        i += n;
+        size_t taken = lm_charsmap_longest(&p->map, lm_span_of(text.data + i, text.len - i), &result);
+        if (taken) {
+            lm_str_append(out, text.data + done, i - done);
+            lm_str_puts(out, result);
+            done = i + taken;
+        }
+        i += taken ? taken : n;
     }
+    lm_str_append(out, text.data + done, text.len - done);
 }
 
 static void apply_exact(const precompiled *p, lm_str *out, lm_span text)

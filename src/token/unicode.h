@@ -75,10 +75,14 @@ static inline bool lm_rune_is_space(uint32_t rune)
     return rune == 0x85 || lm_rune_in(rune, LM_SEPARATORS);
 }
 
-/* The character at p, or U+FFFD and length 1 where the bytes are not one. */
+/* The character at p, or U+FFFD and length 1 where the bytes are not one.  Those of U+1000..U+D7FF, Hangul among
+ * them, are decoded here: they need no more checks. */
 static inline int lm_rune_at(const char *p, size_t n, uint32_t *rune)
 {
-    if (!((unsigned char)*p & 0x80)) return *rune = (unsigned char)*p, 1;
+    const uint8_t *b = (const uint8_t *)p;
+    if (b[0] < 0x80) return *rune = b[0], 1;
+    if (b[0] >= 0xE1 && b[0] <= 0xED && n >= 3 && (b[1] & 0xC0) == 0x80 && (b[2] & 0xC0) == 0x80 && (b[0] < 0xED || b[1] < 0xA0))
+        return *rune = (uint32_t)(b[0] & 15) << 12 | (uint32_t)(b[1] & 63) << 6 | (b[2] & 63), 3;
     int length = lm_utf8_decode(p, n, rune);
     if (length) return length;
     *rune = LM_REPLACEMENT;
