@@ -1,7 +1,8 @@
 """Adapters in both directions: PEFT's are read here, malmoi's are read by PEFT, and a merge is a merge."""
 import pytest
 import torch
-from peft import AdaptionPromptConfig, IA3Config, LoraConfig, PeftModel, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, get_peft_model
+from peft import (AdaLoraConfig, AdaptionPromptConfig, IA3Config, LoraConfig, PeftModel, PrefixTuningConfig, PromptEncoderConfig,
+                  PromptTuningConfig, VeraConfig, get_peft_model)
 from safetensors.torch import load_file
 
 import material
@@ -123,6 +124,11 @@ METHODS = {                                                # by malmoi's name: P
                                                  alpha_pattern={TARGETS[family][-1]: 3}, layers_to_transform=[1]),
                        ["--lora-r", 4, "--lora-alpha", 8, "--target-modules", targets, "--layers-to-transform", 1, "--rank-pattern",
                         lambda family: TARGETS[family][0] + "=2", "--alpha-pattern", lambda family: TARGETS[family][-1] + "=3"]),
+    "adalora": (lambda family: AdaLoraConfig(task_type="CAUSAL_LM", init_r=4, target_r=4, lora_alpha=8, total_step=10,
+                                             target_modules=TARGETS[family], fan_in_fan_out=family == "gpt2"),
+                ["--init-r", 4, "--target-r", 4, "--lora-alpha", 8, "--target-modules", targets]),
+    "vera": (lambda family: VeraConfig(task_type="CAUSAL_LM", r=4, target_modules=TARGETS[family][:2], fan_in_fan_out=family == "gpt2"),
+             ["--vera-r", 4, "--target-modules", lambda family: ",".join(TARGETS[family][:2])]),
     "ia3": (lambda family: IA3Config(task_type="CAUSAL_LM"), []),
     "llama_adapter": (lambda family: AdaptionPromptConfig(task_type="CAUSAL_LM", adapter_len=4, adapter_layers=1),
                       ["--adapter-len", 4, "--adapter-layers", 1]),
