@@ -103,7 +103,7 @@ static void test_header_json(void **state)
     refuse(state, "{" GOOD "} x", 8, LM_E_FORMAT, "not JSON");
     refuse(state, "{" GOOD "," GOOD "}", 8, LM_E_FORMAT, "duplicate");
     refuse(state, "{\"\377\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}", 0, LM_E_FORMAT, "not JSON");
-    refuse(state, "{\"a\\u0000b\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}", 0, LM_E_FORMAT, "NUL byte");
+    refuse(state, "{\"a\\u0000b\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}", 0, LM_E_FORMAT, "zero byte");
     refuse(state, "{\"__metadata__\":[]}", 0, LM_E_FORMAT, "__metadata__|object of strings");
     refuse(state, "{\"__metadata__\":{\"step\":3}}", 0, LM_E_FORMAT, "__metadata__: step|string");
     refuse(state, "{\"a\\n\\u001b[2Jb\":3}", 0, LM_E_FORMAT, "tensor a??[2Jb: expected an object");
