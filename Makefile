@@ -37,7 +37,7 @@ REALS    := f32 bf16
 ISAS     := avx2 avx512
 ISA_avx2   := $(KERNEL_OPTIMISE) -fno-math-errno -fno-trapping-math -mavx2 -mfma -mf16c
 ISA_avx512 := $(KERNEL_OPTIMISE) -fno-math-errno -fno-trapping-math -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -mprefer-vector-width=512
-ISA_ref    := -O2
+ISA_ref    := -O2 $(filter -fno-sanitize%,$(KERNEL_OPTIMISE))
 
 obj       = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 kernel_obj = $(foreach v,$(2),$(foreach r,$(REALS),$(patsubst src/%.k.c,$(BUILD)/obj/src/%.$(v).$(r).o,$(1))))

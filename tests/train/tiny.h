@@ -90,7 +90,7 @@ static inline void tiny_parse(tiny_run *r, const char *objective, const char *mo
                               const char *arguments)
 {
     memset(r, 0, sizeof *r);
-    assert_int_equal(lm_backend(&r->k, "ref", NULL), LM_OK);
+    assert_int_equal(lm_backend(&r->k, "auto", NULL), LM_OK);
     lm_train_config *c = &r->config;
     c->o = &r->options, c->k = &r->k, c->sets = r->sets;
     c->objective = lm_objective_find(objective);
