@@ -139,11 +139,11 @@ static lm_status read_eight(lm_tensor *out, lm_quant *q, const lm_weights *w, co
     char name[600];
     const lm_stored *format;
     lm_stored module = *s;
+    LM_TRY(lm_stored_need_shape(s, 2, (const int64_t[]){ rows, cols }, err));
     char *stem = lm_strndup(s->name, strlen(s->name) - strlen(".weight"));
     snprintf(name, sizeof name, "%s.weight_format", stem);
     module.name = stem;
     format = lm_weights_find(w, name);
-    LM_TRY(lm_stored_need_shape(s, 2, (const int64_t[]){ rows, cols }, err));
     lm_status status = LM_OK;
     if (s->dtype != LM_I8) status = lm_fail(err, LM_E_MISMATCH, "%s: tensor %s: dtype %s, config.json implies I8", s->path, s->name, s->type);
     if (status == LM_OK && format && (format->bytes != 1 || *(const uint8_t *)format->data != 0))
@@ -160,10 +160,10 @@ lm_status lm_bnb_read(lm_tensor *out, lm_quant *q, const lm_weights *w, const lm
     const char *name = out->name;
     *q = lm_quant_of(type, cols);
     if (!lm_ends_with(s->name, ".weight")) return lm_fail(err, LM_E_FORMAT, "%s: tensor %s: expected a name in .weight", s->path, s->name);
-    LM_TRY(type->bits == 4 ? read_four(out, q, w, s, type, rows, cols, arena, err) : read_eight(out, q, w, s, rows, cols, arena, err));
+    lm_status status = type->bits == 4 ? read_four(out, q, w, s, type, rows, cols, arena, err) : read_eight(out, q, w, s, rows, cols, arena, err);
     out->name = name;
     out->quant = q;
-    return LM_OK;
+    return status;
 }
 
 bool lm_bnb_is_part(const char *name)
