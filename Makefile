@@ -24,7 +24,9 @@ PACKAGE_CFLAGS := $(shell pkg-config --cflags $(PACKAGES))
 PACKAGE_LIBS   := $(shell pkg-config --libs $(PACKAGES))
 ALL_CFLAGS = -std=gnu11 $(WARNINGS) $(OPTIMISE) $(SANITIZE) -fPIC -fopenmp -MMD -MP -Isrc \
              -DLM_VERSION='"$(VERSION)"' -DLM_ONEDNN=$(ONEDNN) $(PACKAGE_CFLAGS) $(CFLAGS)
-LIBS     = $(PACKAGE_LIBS) $(if $(filter 1,$(ONEDNN)),-ldl) -lm -lpthread -fopenmp $(LDFLAGS)
+# oneDNN is opened when it is wanted; linked under the sanitisers, since LeakSanitizer stumbles over the
+# thread-local data of a library that came later.
+LIBS     = $(PACKAGE_LIBS) $(if $(filter 1,$(ONEDNN)),-ldl $(if $(SANITIZE),-ldnnl)) -lm -lpthread -fopenmp $(LDFLAGS)
 
 # ---- sources -----------------------------------------------------------------
 # *.k.c holds kernels written once and compiled for every activation type (f32,
@@ -105,11 +107,9 @@ $(BUILD)/tests/fuzz/test_replay_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/obj
 $(BUILD)/obj/tests/%.o: ALL_CFLAGS += -Itests
 
 # Kernels are a loop over loads: without the checks that AddressSanitizer makes as well they compile and
-# run in a third of the time.  oneDNN is linked here: LeakSanitizer stumbles over the thread-local data of
-# a library that was loaded later.
+# run in a third of the time.
 asan:
 	$(MAKE) BUILD=$(BUILD)/asan OPTIMISE='-O1 -g' SANITIZE='-fsanitize=address,undefined -fno-omit-frame-pointer' \
-	        LDFLAGS='$(if $(filter 1,$(ONEDNN)),-Wl,--no-as-needed -ldnnl)' \
 	        KERNEL_OPTIMISE='-O2 -fno-sanitize=null,alignment,object-size,pointer-overflow' tests
 	tools/run-tests $(BUILD)/asan
 
