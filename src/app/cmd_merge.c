@@ -5,7 +5,6 @@
 #include "app/command.h"
 #include "app/open.h"
 
-#include "base/file.h"
 #include "base/rng.h"
 #include "io/folder.h"
 #include "io/staging.h"
@@ -133,27 +132,14 @@ static lm_status find_paths(paths *p, const lm_call *call, lm_err *err)
     return lm_fail(err, LM_E_USAGE, "merge: expected MODEL ADAPTER OUT, %s is missing", !p->model ? "MODEL" : !p->adapter ? "ADAPTER" : "OUT");
 }
 
-/* An adapter that was trained on a chat template of its own brings it along. */
-static lm_status copy_template(const char *adapter, const char *out, lm_err *err)
-{
-    char *from = lm_path_join(adapter, "chat_template.jinja"), *to = lm_path_join(out, "chat_template.jinja");
-    lm_str text = { 0 };
-    bool own = lm_file_exists(from);
-    lm_status status = own ? lm_file_read(&text, from, 16 << 20, err) : LM_OK;
-    if (own && status == LM_OK) status = lm_file_write(to, text.data ? text.data : "", text.len, err);
-    lm_str_free(&text);
-    free(from);
-    free(to);
-    return status;
-}
-
 static lm_status write_folder(const merge_options *o, const paths *p, const lm_model *m, lm_dtype stored, lm_err *err)
 {
     static const lm_dtype types[] = { LM_F32, LM_F32, LM_BF16, LM_F16 };
     lm_staging staging;
     LM_TRY(lm_staging_begin(&staging, p->out, o->force, err));
     lm_status status = lm_folder_copy_sides(p->model, staging.path, err);
-    if (status == LM_OK) status = copy_template(p->adapter, staging.path, err);
+    /* an adapter that was trained on a chat template of its own brings it along */
+    if (status == LM_OK) status = lm_folder_copy(p->adapter, staging.path, "chat_template.jinja", err);
     if (status == LM_OK) status = lm_model_save(m, staging.path, o->dtype == 0 ? stored : types[o->dtype], 0, err);
     return lm_staging_end(&staging, status, err);
 }

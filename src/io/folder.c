@@ -107,14 +107,17 @@ static lm_status copy_file(const char *from, const char *to, lm_err *err)
     return status;
 }
 
+lm_status lm_folder_copy(const char *from, const char *to, const char *name, lm_err *err)
+{
+    char *a = lm_path_join(from, name), *b = lm_path_join(to, name);
+    lm_status status = lm_file_exists(a) ? copy_file(a, b, err) : LM_OK;
+    free(a);
+    free(b);
+    return status;
+}
+
 lm_status lm_folder_copy_sides(const char *from, const char *to, lm_err *err)
 {
-    lm_status status = LM_OK;
-    for (const char *const *name = side_files; *name && status == LM_OK; name++) {
-        char *a = lm_path_join(from, *name), *b = lm_path_join(to, *name);
-        if (lm_file_exists(a)) status = copy_file(a, b, err);
-        free(a);
-        free(b);
-    }
-    return status;
+    for (const char *const *name = side_files; *name; name++) LM_TRY(lm_folder_copy(from, to, *name, err));
+    return LM_OK;
 }

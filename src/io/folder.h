@@ -24,4 +24,7 @@ const char *lm_kind_name(lm_kind kind);                /* "model folder", "safet
  * template, generation settings.  Each file is written atomically; one that is absent is passed over. */
 lm_status lm_folder_copy_sides(const char *from, const char *to, lm_err *err);
 
+/* Copies one file of a folder; one that is absent is passed over. */
+lm_status lm_folder_copy(const char *from, const char *to, const char *name, lm_err *err);
+
 #endif

@@ -108,6 +108,12 @@ void lm_adapter_free(lm_adapter *a);                 /* detaches; takes NULL */
  * tokens in it.  NULL after a failure. */
 const lm_forward *lm_with_virtual(const lm_forward *f, int64_t n_virtual, lm_tensor **kept);
 
+/* ---- for nn/adapter_file.c ---- */
+
+/* An empty adapter of a type on the model, and the end of making it: freed when `status` is a failure, else on. */
+lm_status lm_adapter_begin(lm_adapter **out, lm_model *m, const lm_adapter_type *type, lm_err *err);
+lm_status lm_adapter_finish(lm_adapter **out, lm_status status);
+
 /* ---- for methods ---- */
 
 /* A link at a site, last in its list. */

@@ -15,6 +15,7 @@
  *
  * E starts as zeros, so the adapted model starts as the base.  Files hold the triplets that are left, and
  * rank_pattern says which they were.  What the allocator remembers is in a->state. */
+#include "peft/low_rank.h"
 #include "peft/select.h"
 
 #include <math.h>
@@ -226,7 +227,7 @@ static void after_step(lm_adapter *a, int64_t step)
 
 /* ---- merging and files ---- */
 
-/* W += scale * B E A, or its transpose where W is stored [in, out]. */
+/* W += scale * B E A */
 static lm_status merge(const lm_link *l, lm_err *err)
 {
     (void)err;
@@ -236,13 +237,7 @@ static lm_status merge(const lm_link *l, lm_err *err)
     if (!r) return LM_OK;
     float *up = lm_malloc((size_t)(s->out * r) * sizeof *up);            /* B E */
     k->scale_columns[LM_F32](up, l->param[B]->t.data, l->param[E]->t.data, s->out, r, false);
-    lm_gemm g = { .c = s->w->data, .ldc = s->w->dim[1], .m = s->w->dim[0], .n = s->w->dim[1], .k = r, .alpha = l->scale, .beta = 1,
-                  .a = up, .lda = r, .b = l->param[A]->t.data, .ldb = s->in };
-    if (s->transposed) {
-        g.a = l->param[A]->t.data, g.lda = s->in, g.trans_a = true;
-        g.b = up, g.ldb = r, g.trans_b = true;
-    }
-    k->gemm(&g);
+    lm_low_rank_add(k, s, up, l->param[A]->t.data, s->in, r, l->scale);
     free(up);
     return LM_OK;
 }

@@ -3,10 +3,7 @@
  *
  * The adapter is trained copies of the parameters of those layers, under their own names; it merges by
  * putting them in place.  PEFT has no such method: the folder is read by malmoi only. */
-#include "nn/adapter.h"
-
-#include <stdlib.h>
-#include <string.h>
+#include "peft/select.h"
 
 typedef struct last_layers_options {
     int64_t n;
@@ -20,16 +17,7 @@ static const lm_option options[] = {
     { 0 },
 };
 
-/* "model.layers.11.mlp.up_proj.weight": the first number that stands between two dots is the layer. */
-static bool is_on_top(const lm_param *p, const void *first)
-{
-    for (const char *dot = strchr(p->t.name, '.'); dot; dot = strchr(dot + 1, '.')) {
-        char *end;
-        long layer = strtol(dot + 1, &end, 10);
-        if (end > dot + 1 && *end == '.') return layer >= *(const int64_t *)first;
-    }
-    return false;
-}
+static bool is_on_top(const lm_param *p, const void *first) { return lm_peft_layer_of(p->t.name) >= *(const int64_t *)first; }
 
 static lm_status attach(lm_adapter *a, lm_err *err)
 {

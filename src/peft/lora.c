@@ -12,6 +12,7 @@
  * Left out, and refused when a file asks for it: the LM head as a target, DoRA of the embedding, trained
  * biases, and what came later than these (keys in refuse_unsupported). */
 #include "peft/dora.h"
+#include "peft/low_rank.h"
 #include "peft/select.h"
 
 #include <math.h>
@@ -112,27 +113,16 @@ static lm_tensor *output(const lm_forward *f, const lm_link *l, lm_tensor *x, lm
     return o->dora ? lm_dora_output(f, l, y) : y;
 }
 
-/* The tensor's numbers in rows of `cols`. */
-static void reshape(lm_tensor *x, int64_t rows, int64_t cols)
-{
-    *x = (lm_tensor){ .dtype = x->dtype, .ndim = 2, .needs_grad = x->needs_grad, .dim = { rows, cols }, .stride = { cols, 1 },
-                      .data = x->data, .grad = x->grad, .name = x->name };
-}
-
 /* x + scale * B A[:, ids]: columns of A are gathered number by number, from A as a table of one column. */
 static lm_tensor *embed_link(const lm_forward *f, const lm_link *l, lm_tensor *x)
 {
     int64_t n = f->batch->n_tokens, r = rank_of(l), many = n * r;
     int32_t *ids = lm_tape_meta(f->t, (size_t)many * sizeof *ids);
-    lm_tensor *column = lm_tape_meta(f->t, sizeof *column);
     if (f->t->err.code) return &f->t->dead;
     for (int64_t i = 0; i < many; i++) ids[i] = (int32_t)(i % r * l->site->in + f->batch->ids[i / r]);
-    *column = l->param[A]->t;
-    reshape(column, r * l->site->in, 1);
+    lm_tensor *column = lm_reshape(f->t, &l->param[A]->t, r * l->site->in, 1);
     lm_tensor *h = lm_embedding(f->t, column, lm_input(f->t, ids, LM_I32, 1, &many));
-    if (f->t->err.code) return &f->t->dead;
-    reshape(h, n, r);
-    return lm_linear_add_(f->t, x, h, &l->param[B]->t, l->scale, false);
+    return lm_linear_add_(f->t, x, lm_reshape(f->t, h, n, r), &l->param[B]->t, l->scale, false);
 }
 
 static lm_tensor *embed(const lm_forward *f, lm_adapter *a, lm_tensor *x)
@@ -141,28 +131,13 @@ static lm_tensor *embed(const lm_forward *f, lm_adapter *a, lm_tensor *x)
     return x;
 }
 
-/* W += scale * B A, or its transpose where W is stored [in, out]. */
-static void add_product(const lm_link *l)
-{
-    const lm_linear_site *s = l->site;
-    int64_t r = rank_of(l);
-    lm_gemm g = { .c = s->w->data, .ldc = s->w->dim[1], .m = s->w->dim[0], .n = s->w->dim[1], .k = r,
-                  .alpha = l->scale, .beta = 1, .a = l->param[B]->t.data, .lda = r,
-                  .b = l->param[A]->t.data, .ldb = s->in };
-    if (s->transposed) {
-        g.a = l->param[A]->t.data, g.lda = s->in, g.trans_a = true;
-        g.b = l->param[B]->t.data, g.ldb = r, g.trans_b = true;
-    }
-    l->adapter->params.k->gemm(&g);
-}
-
 static lm_status merge(const lm_link *l, lm_err *err)
 {
     if (is_table(l) && l->adapter->model->config.tie_embeddings)
         return lm_fail(err, LM_E_UNSUPPORTED, "%s is the head as well, which the adapter does not change: it cannot be merged; "
                        "keep the adapter beside the model", l->site->name);
     float *gain = ((const lora_options *)l->adapter->options)->dora ? lm_dora_gains(l) : NULL;
-    add_product(l);
+    lm_low_rank_add(l->adapter->params.k, l->site, l->param[B]->t.data, l->param[A]->t.data, l->site->in, rank_of(l), l->scale);
     if (gain) lm_dora_merge(l, gain);
     free(gain);
     return LM_OK;

@@ -1,6 +1,6 @@
 #include "peft/select.h"
 
-#include "token/pattern.h"
+#include "nn/target.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -39,22 +39,12 @@ void lm_peft_pairs_write(lm_json *config, const char *key, const lm_strings *pai
     json_object_set_new(config, key, object);
 }
 
-/* As in PEFT: the expression has to match the whole name, or what stands behind one of its points. */
-static lm_status matches(bool *hit, const char *expression, size_t n, const char *module, const char *what, lm_err *err)
+static lm_status matches(bool *hit, lm_span expression, const char *module, const char *what, lm_err *err)
 {
-    lm_str whole = { 0 };
     lm_pattern *pattern = NULL;
-    lm_match match;
-    *hit = false;
-    lm_str_printf(&whole, "\\A(?:.*\\.)?(?:%.*s)\\z", (int)n, expression);
-    lm_status status = lm_pattern_regex(&pattern, whole.data, what, err);
-    if (status == LM_OK) {
-        lm_matcher matcher = lm_matcher_start(pattern, lm_span_of(module, strlen(module)));
-        *hit = lm_matcher_next(&matcher, &match);
-        status = lm_matcher_end(&matcher, err);
-    }
+    lm_status status = lm_name_pattern(&pattern, expression, true, what, err);
+    if (status == LM_OK) status = lm_name_matches(hit, pattern, module, err);
     lm_pattern_free(pattern);
-    lm_str_free(&whole);
     return status;
 }
 
@@ -67,7 +57,7 @@ lm_status lm_peft_pairs_find(double *out, const lm_strings *pairs, const char *m
         double value = equals ? strtod(equals + 1, &end) : 0;
         if (!equals || equals == pair || end == equals + 1 || *end || !(value > 0 && value < 1e9))
             return lm_fail(err, LM_E_USAGE, "%s: expected NAME=NUMBER above 0, found \"%s\"", what, pair);
-        LM_TRY(matches(&hit, pair, (size_t)(equals - pair), module, what, err));
+        LM_TRY(matches(&hit, lm_span_of(pair, (size_t)(equals - pair)), module, what, err));
         if (hit) *out = value;
     }
     return LM_OK;
@@ -104,28 +94,26 @@ lm_status lm_peft_layers_check(const lm_adapter *a, const lm_strings *layers, lm
     return LM_OK;
 }
 
-/* The last number in a dotted name that is not its end: "model.layers.3.mlp.up_proj" -> 3, or -1. */
-static long long layer_of(const char *module)
+int64_t lm_peft_layer_of(const char *name)
 {
-    long long layer = -1;
-    for (const char *dot = strchr(module, '.'); dot; dot = strchr(dot + 1, '.')) {
+    for (const char *dot = strchr(name, '.'); dot; dot = strchr(dot + 1, '.')) {
         char *end;
         long long number = strtoll(dot + 1, &end, 10);
-        if (end != dot + 1 && *end == '.') layer = number;
+        if (end != dot + 1 && *end == '.') return number;
     }
-    return layer;
+    return -1;
 }
 
 bool lm_peft_layers_have(const lm_strings *layers, const char *module)
 {
     for (int i = 0; i < layers->n; i++)
-        if (strtoll(layers->items[i], NULL, 10) == layer_of(module)) return true;
+        if (strtoll(layers->items[i], NULL, 10) == lm_peft_layer_of(module)) return true;
     return !layers->n;
 }
 
 void lm_peft_targets_write(const lm_adapter *a, lm_json *config, const lm_strings *targets, const lm_strings *layers)
 {
-    bool named = targets->n && strpbrk(targets->items[0], "\\^$*+?()[]{}|") == NULL && strcmp(targets->items[0], "all-linear") != 0;
+    bool named = targets->n && !lm_is_expression(targets->items[0]) && strcmp(targets->items[0], "all-linear") != 0;
     lm_json *list = json_array(), *chosen = named && layers->n ? json_array() : json_null();
     for (int i = 0; i < targets->n && named; i++) json_array_append_new(list, json_string(targets->items[i]));
     for (int64_t i = 0; i < a->n_links && !named; i++) json_array_append_new(list, json_string(a->links[i]->site->name));

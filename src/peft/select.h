@@ -18,6 +18,9 @@ lm_status lm_peft_layers_read(lm_adapter *a, const lm_json *config, lm_strings *
 /* LM_E_USAGE for a layer that the model has not. */
 lm_status lm_peft_layers_check(const lm_adapter *a, const lm_strings *layers, lm_err *err);
 
+/* The first number between two points of a name, as in PEFT: "model.layers.3.mlp.up_proj" -> 3; -1: none. */
+int64_t lm_peft_layer_of(const char *name);
+
 /* Whether a module belongs to a chosen layer; with none chosen all do. */
 bool lm_peft_layers_have(const lm_strings *layers, const char *module);
 

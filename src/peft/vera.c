@@ -8,6 +8,7 @@
  *
  * A and B are always written.  A file without them (save_projection false) counts on PyTorch's generator
  * to make them again, and is refused. */
+#include "peft/low_rank.h"
 #include "peft/select.h"
 
 #include <math.h>
@@ -92,7 +93,7 @@ static lm_tensor *output(const lm_forward *f, const lm_link *l, lm_tensor *x, lm
     return lm_add_(f->t, y, lm_scale_columns(f->t, h, &l->param[B_VECTOR]->t));
 }
 
-/* W += b * B d * A, or its transpose where W is stored [in, out]. */
+/* W += b * B d * A */
 static lm_status merge(const lm_link *l, lm_err *err)
 {
     (void)err;
@@ -104,13 +105,7 @@ static lm_status merge(const lm_link *l, lm_err *err)
     float *up = lm_malloc((size_t)(s->out * r) * sizeof *up);            /* b * B * d [out, r] */
     k->scale_columns[LM_F32](up, b->data, l->param[D]->t.data, s->out, r, false);
     for (int64_t i = 0; i < s->out; i++) k->add[LM_F32](up + i * r, up + i * r, NULL, v[i], 0, r);
-    lm_gemm g = { .c = s->w->data, .ldc = s->w->dim[1], .m = s->w->dim[0], .n = s->w->dim[1], .k = r, .alpha = 1, .beta = 1,
-                  .a = up, .lda = r, .b = a->data, .ldb = a->dim[1] };
-    if (s->transposed) {
-        g.a = a->data, g.lda = a->dim[1], g.trans_a = true;
-        g.b = up, g.ldb = r, g.trans_b = true;
-    }
-    k->gemm(&g);
+    lm_low_rank_add(k, s, up, a->data, a->dim[1], r, 1);
     free(up);
     return LM_OK;
 }
