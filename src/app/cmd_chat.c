@@ -22,7 +22,7 @@ typedef struct chat_options {
     const char *model, *load_in, *adapter, *system, *template;
     int64_t max_new_tokens, context;
     int dtype;
-    bool forget;
+    bool forget, force;
 } chat_options;
 
 static const lm_option options[] = {
@@ -36,6 +36,7 @@ static const lm_option options[] = {
               .help = "tokens that the conversation may take (0: the model's limit)"),
     LM_OPTION(FLAG, chat_options, forget, "forget", .help = "when the context is full, drop the oldest turns and say so"),
     LM_OPTION_LOAD_IN(chat_options),
+    LM_OPTION_ANY_BASE(chat_options),
     LM_OPTION(CHOICE, chat_options, dtype, "dtype", .fallback = "auto", .choices = lm_dtype_choices,
               .help = "type to compute in"),
     { 0 },
@@ -233,6 +234,7 @@ static lm_status work(chat *c, const lm_call *call, const char *model, lm_err *e
     const chat_options *o = c->o;
     LM_TRY(lm_generation_read(&c->defaults, model, err));
     c->m.load_in = o->load_in;
+    c->m.any_base = o->force;
     LM_TRY(lm_open(&c->m, call, model, o->adapter, o->dtype, err));
     LM_TRY(lm_open_tokenizer(&c->m, err));
     LM_TRY(lm_turns_open(&c->turns, &c->m, o->adapter, o->template, &c->defaults, err));

@@ -14,7 +14,7 @@ typedef struct eval_options {
     const char *model, *load_in, *adapter;
     lm_strings data;
     int dtype;
-    bool json;
+    bool force, json;
 } eval_options;
 
 static const lm_option options[] = {
@@ -23,6 +23,7 @@ static const lm_option options[] = {
     LM_OPTION(LIST, eval_options, data, "data", .metavar = "FILE", .required = true,
               .help = "text, JSONL, CSV or TSV, also packed; folders; - reads standard input"),
     LM_OPTION_LOAD_IN(eval_options),
+    LM_OPTION_ANY_BASE(eval_options),
     LM_OPTION(CHOICE, eval_options, dtype, "dtype", .fallback = "auto", .choices = lm_dtype_choices,
               .help = "type to compute in"),
     LM_OPTION(FLAG, eval_options, json, "json", .help = "one JSON object"),
@@ -76,6 +77,7 @@ static lm_status measure(lm_opened *m, const lm_call *call, const char *model, l
     const eval_options *o = call->values;
     const chosen *c = call->own;
     m->load_in = o->load_in;
+    m->any_base = o->force;
     LM_TRY(lm_open(m, call, model, o->adapter, o->dtype, err));
     LM_TRY(lm_open_tokenizer(m, err));
     lm_progress line = lm_progress_start(isatty(STDERR_FILENO) && !call->common.quiet ? stderr : NULL, 10);

@@ -18,7 +18,7 @@ typedef struct generate_options {
     int64_t max_new_tokens, samples, context;
     lm_strings stop;
     int dtype;
-    bool chat, bos, special, echo, ignore_eos, slide, json;
+    bool chat, bos, special, echo, ignore_eos, slide, force, json;
 } generate_options;
 
 static const lm_option options[] = {
@@ -44,6 +44,7 @@ static const lm_option options[] = {
     LM_OPTION(FLAG, generate_options, ignore_eos, "ignore-eos", .help = "go on where the model would end"),
     LM_OPTION(FLAG, generate_options, echo, "echo", .help = "print the prompt before its continuation"),
     LM_OPTION_LOAD_IN(generate_options),
+    LM_OPTION_ANY_BASE(generate_options),
     LM_OPTION(CHOICE, generate_options, dtype, "dtype", .fallback = "auto", .choices = lm_dtype_choices,
               .help = "type to compute in"),
     LM_OPTION(FLAG, generate_options, json, "json", .help = "one JSON object per continuation"),
@@ -177,6 +178,7 @@ static lm_status work(generate *g, const lm_call *call, const char *model, lm_er
     const generate_options *o = g->o;
     LM_TRY(lm_generation_read(&g->defaults, model, err));
     g->m.load_in = o->load_in;
+    g->m.any_base = o->force;
     LM_TRY(lm_open(&g->m, call, model, o->adapter, o->dtype, err));
     LM_TRY(lm_open_tokenizer(&g->m, err));
     LM_TRY(open_turns(g, err));

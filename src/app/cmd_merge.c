@@ -29,7 +29,7 @@ static const lm_option options[] = {
     LM_OPTION_LOAD_IN(merge_options),
     LM_OPTION(CHOICE, merge_options, dtype, "dtype", .fallback = "same", .choices = stored_dtypes,
               .help = "type of the weights in the file; same: as the base's"),
-    LM_OPTION(FLAG, merge_options, force, "force", .help = "replace a model that stands there"),
+    LM_OPTION(FLAG, merge_options, force, "force", .help = "replace a model that stands there, and take an adapter also where it was trained on another base"),
     LM_OPTION(FLAG, merge_options, json, "json", .help = "one JSON object"),
     { 0 },
 };
@@ -148,6 +148,7 @@ static lm_status merge(lm_opened *m, const lm_call *call, const paths *p, lm_err
 {
     const merge_options *o = call->values;
     m->load_in = o->load_in;
+    m->any_base = o->force;
     LM_TRY(lm_open(m, call, p->model, p->adapter, LM_DTYPE_F32, err));
     lm_dtype stored = m->model->embedding->dtype;           /* merging makes f32 of what it changes */
     double most = 0;

@@ -18,6 +18,7 @@ typedef struct lm_opened {
     lm_tokenizer *tokenizer;             /* NULL until asked for */
     lm_dtype compute;
     const char *load_in;                 /* --load-in, set before opening; NULL: as the folder has it */
+    bool any_base;                       /* --force, set before opening: an adapter of another base is taken with a warning */
     pthread_t reader;                    /* brings the mapped weights in while the rest is opened */
     bool reads;
     atomic_bool closing;
@@ -27,6 +28,10 @@ typedef struct lm_opened {
 #define LM_OPTION_LOAD_IN(type) \
     LM_OPTION(STRING, type, load_in, "load-in", .metavar = "FORMAT", \
               .help = "hold the linears' weights in nf4, fp4 or int8, or all matrices in bf16")
+
+/* The option --force of a command that opens adapters. */
+#define LM_OPTION_ANY_BASE(type) \
+    LM_OPTION(FLAG, type, force, "force", .help = "take an adapter also where it was trained on another base")
 
 /* What to compute in: the choices of --dtype, for LM_OPT_CHOICE with fallback "auto". */
 typedef enum lm_dtype_choice { LM_DTYPE_AUTO, LM_DTYPE_F32, LM_DTYPE_BF16 } lm_dtype_choice;

@@ -1,5 +1,6 @@
 #include "nn/adapter.h"
 
+#include "nn/fingerprint.h"
 #include "nn/target.h"
 
 #include <stdlib.h>
@@ -104,6 +105,7 @@ lm_status lm_adapter_begin(lm_adapter **out, lm_model *m, const lm_adapter_type 
     a->model = m;
     a->options = lm_calloc(1, type->options_size);
     if (m->adapter) return lm_fail(err, LM_E_USAGE, "the model has an adapter already");
+    LM_TRY(lm_fingerprint(&a->base, m, err));
     m->adapter = a;
     LM_TRY(lm_params_init(&a->params, m->params.k, err));
     return lm_params_init(&a->state, m->params.k, err);
@@ -173,6 +175,8 @@ lm_status lm_adapter_merge(lm_adapter *a, lm_err *err)
     if (!a->type->merge && !copies_only)
         return lm_fail(err, LM_E_UNSUPPORTED, "%s cannot be merged: it is not a change of weights; keep the adapter beside the model", a->type->name);
     lm_adapter_switch(a, false);
+    lm_fingerprint_forget(a->model);
+    a->base = NULL;
     for (int64_t i = 0; i < a->n_links; i++) {
         const lm_linear_site *s = a->links[i]->site;
         LM_TRY(lm_param_own(base, lm_param_find(base, s->w->name), err));

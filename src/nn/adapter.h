@@ -71,6 +71,7 @@ struct lm_adapter {
     const lm_adapter_type *type;
     void *options;                                   /* options_size bytes */
     lm_model *model;
+    const char *base;                                /* the model's fingerprint; NULL once merged */
     lm_params params;
     lm_params state;                                 /* what a method remembers between steps: in checkpoints, not in its files */
     lm_link **links;
@@ -90,9 +91,10 @@ const lm_adapter_type *lm_adapter_type_find(const char *name);     /* NULL: no s
 lm_status lm_adapter_new(lm_adapter **out, lm_model *m, const lm_adapter_type *type, const void *options,
                          uint64_t seed, lm_err *err);
 
-/* Reads a PEFT folder, attaches it and switches it on.  Refuses tensors that do not fit the model,
- * and an adapter that malmoi trained on another base. */
+/* Reads a PEFT folder, attaches it and switches it on.  Refuses tensors that do not fit the model, and an
+ * adapter whose folder says that it belongs to another base; lm_adapter_load_forced warns of that instead. */
 lm_status lm_adapter_load(lm_adapter **out, lm_model *m, const char *folder, lm_err *err);
+lm_status lm_adapter_load_forced(lm_adapter **out, lm_model *m, const char *folder, lm_err *err);
 
 /* Writes adapter_config.json and adapter_model.safetensors. */
 lm_status lm_adapter_save(lm_adapter *a, const char *folder, lm_err *err);

@@ -2,11 +2,10 @@
 #include "nn/adapter.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "io/save.h"
 
-#include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,56 +21,6 @@ static char *file_name(const lm_adapter *a, const char *name)
     return lm_str_take(&text);
 }
 
-/* ---- the base ---- */
-
-/* A weight that was quantised as it was read counts as what it was read from: the adapter fits that model in
- * any format. */
-static lm_tensor before_quantising(const lm_model *m, const lm_tensor *t)
-{
-    const lm_stored *s = t->quant && !m->quant_stored ? lm_model_stored(m, t->name) : NULL;
-    if (!s) return *t;
-    lm_tensor stored = lm_tensor_of((void *)(uintptr_t)s->data, (lm_dtype)s->dtype, s->ndim, s->dim);
-    stored.name = t->name;
-    return stored;
-}
-
-static uint16_t sample(const lm_adapter *a, const lm_tensor *t, int64_t i)
-{
-    uint16_t value;
-    float x;
-    const lm_kernels *k = a->params.k;
-    if (t->quant) {
-        k->dequantise(&x, t->quant, t->data, i, 1);
-        return lm_f32_to_bf16(x);
-    }
-    k->convert(&value, LM_BF16, (const uint8_t *)t->data + (size_t)i * lm_dtype_size(t->dtype), t->dtype, 1);
-    return value;
-}
-
-/* Which base: names, shapes and a sample of the weights, rounded to bf16 so that the same model saved
- * in another type counts as the same. */
-static uint64_t fingerprint(const lm_adapter *a)
-{
-    enum { SAMPLES = 64 };
-    uint64_t hash = 0;
-    for (int64_t i = 0; i < a->model->params.n; i++) {
-        const lm_tensor *t = &a->model->params.items[i]->t;
-        for (int64_t j = 0; j < a->n_saved; j++)
-            if (a->saved[j].base == a->model->params.items[i]) t = &a->saved[j].original;
-        if (!t->data) continue;
-        lm_tensor base = before_quantising(a->model, t);
-        hash = lm_hash(base.name, strlen(base.name), hash);
-        hash = lm_hash(base.dim, sizeof *base.dim * base.ndim, hash);
-        int64_t n = lm_numel(&base), step = n / SAMPLES + 1;
-        for (int64_t j = 0; j < n; j += step) {
-            uint16_t value = sample(a, &base, j);
-            hash = lm_hash(&value, sizeof value, hash);
-        }
-        if (base.data != t->data) lm_mapping_unload(base.data, lm_nbytes(&base));
-    }
-    return hash;
-}
-
 static lm_status save_tensors(const lm_adapter *a, const lm_params *params, const char *folder, lm_err *err)
 {
     int64_t n = params->n;
@@ -83,9 +32,7 @@ static lm_status save_tensors(const lm_adapter *a, const lm_params *params, cons
         entries[i] = (lm_save_entry){ .name = names[i], .dtype = LM_F32, .ndim = t->ndim, .dim = t->dim,
                                       .data = t->data, .data_dtype = t->dtype };
     }
-    char mark[20];
-    snprintf(mark, sizeof mark, "%016" PRIx64, fingerprint(a));
-    json_t *metadata = json_pack("{s:s, s:s}", "format", "pt", base_key, mark);
+    json_t *metadata = json_pack("{s:s, s:s*}", "format", "pt", base_key, a->params.k->computes ? a->base : NULL);
     char *path = lm_path_join(folder, "adapter_model.safetensors");
     lm_status status = lm_save_file(&(lm_save){ .entries = entries, .n = n, .metadata = metadata }, path, err);
     free(path);
@@ -181,42 +128,55 @@ static lm_status read_tensors(lm_adapter *a, const lm_safetensors *file, lm_err 
     return LM_OK;
 }
 
-static lm_status check_base(const lm_adapter *a, const lm_safetensors *file, lm_err *err)
+/* A folder without a fingerprint is PEFT's own, and taken on trust. */
+static lm_status check_base(const lm_adapter *a, const lm_safetensors *file, bool forced, lm_err *err)
 {
-    const char *mark = lm_safetensors_meta(file, base_key), *base = "another base";
-    if (!mark || !a->params.k->computes || strtoull(mark, NULL, 16) == fingerprint(a)) return LM_OK;
+    const char *mark = lm_safetensors_meta(file, base_key), *base = "another base", *here = a->model->path ? a->model->path : "in memory";
+    if (!mark || !a->params.k->computes || !strcmp(mark, a->base)) return LM_OK;
     lm_json_opt_str(a->config, "base_model_name_or_path", NULL, &base, NULL);
-    return lm_fail(err, LM_E_MISMATCH, "%s: trained on %s (fingerprint %s), this model is %s (fingerprint %016" PRIx64 ")",
-                   file->path, base, mark, a->model->path ? a->model->path : "in memory", fingerprint(a));
+    if (!forced)
+        return lm_fail(err, LM_E_MISMATCH, "%s: trained on %s (%s), this model is %s (%s); --force takes it all the same", file->path, base,
+                       mark, here, a->base);
+    lm_log(LM_LOG_WARN, "%s: trained on %s (%s), this model is %s (%s)", file->path, base, mark, here, a->base);
+    return LM_OK;
 }
 
-static lm_status load(lm_adapter **out, lm_model *m, const char *folder, lm_err *err)
+/* The base is looked at first: what else does not fit another one says less. */
+static lm_status fill(lm_adapter *a, const lm_safetensors *file, const char *config_path, bool forced, lm_err *err)
+{
+    LM_TRY(check_base(a, file, forced, err));
+    lm_status status = a->type->read_config(a, a->config, err);
+    if (status == LM_OK) status = a->type->attach(a, err);
+    return status == LM_OK ? read_tensors(a, file, err) : lm_context(err, "%s", config_path);
+}
+
+static lm_status load(lm_adapter **out, lm_model *m, const char *folder, bool forced, lm_err *err)
 {
     lm_safetensors file = { 0 };
     char *config_path = lm_path_join(folder, "adapter_config.json"), *path = lm_path_join(folder, "adapter_model.safetensors");
     lm_json *config = lm_json_read(config_path, err);
     const lm_adapter_type *type = config ? type_of(config, err) : NULL;
+    if (config && !type) lm_context(err, "%s", config_path);
     lm_status status = type ? lm_adapter_begin(out, m, type, err) : err->code;
     if (*out) (*out)->config = config;
     else lm_json_free(config);
-    if (status == LM_OK) status = type->read_config(*out, config, err);
-    if (status == LM_OK) status = type->attach(*out, err);
-    if (status != LM_OK && config) lm_context(err, "%s", config_path);
     if (status == LM_OK) status = lm_safetensors_open(&file, path, err);
-    if (status == LM_OK) status = read_tensors(*out, &file, err);
-    if (status == LM_OK) status = check_base(*out, &file, err);
+    if (status == LM_OK) status = fill(*out, &file, config_path, forced, err);
     lm_safetensors_close(&file);
     free(config_path);
     free(path);
     return status;
 }
 
-lm_status lm_adapter_load(lm_adapter **out, lm_model *m, const char *folder, lm_err *err)
+static lm_status load_finished(lm_adapter **out, lm_model *m, const char *folder, bool forced, lm_err *err)
 {
     lm_err local = { 0 };
     *out = NULL;
-    return lm_adapter_finish(out, load(out, m, folder, err ? err : &local));
+    return lm_adapter_finish(out, load(out, m, folder, forced, err ? err : &local));
 }
+
+lm_status lm_adapter_load(lm_adapter **out, lm_model *m, const char *folder, lm_err *err) { return load_finished(out, m, folder, false, err); }
+lm_status lm_adapter_load_forced(lm_adapter **out, lm_model *m, const char *folder, lm_err *err) { return load_finished(out, m, folder, true, err); }
 
 lm_status lm_adapter_strings(lm_adapter *a, const lm_json *config, const char *key, lm_strings *out, lm_err *err)
 {

@@ -84,6 +84,7 @@ struct lm_model {
     lm_config config;
     lm_json *config_json;                /* as read or made; saved unchanged */
     char *path;                          /* where it was loaded from, or NULL */
+    char *fingerprint;                   /* see nn/fingerprint.h; NULL until asked for */
     void *own;
     lm_params params;
     lm_tensor *embedding, *head;         /* head is the embedding when tied; [V, C] */

@@ -178,25 +178,35 @@ static lm_status adjust_template(lm_tokenizer *tk, const reading *s, lm_json **p
 /* ---- chat template ------------------------------------------------------------------------------------ */
 
 /* A file of its own comes before the configuration, as in transformers. */
-static lm_status find_chat_template(lm_tokenizer *tk, const reading *r, const char *folder, lm_err *err)
+static lm_status find_template(char **out, const lm_json *config, const char *folder, lm_err *err)
 {
     char *path = folder ? lm_path_join(folder, "chat_template.jinja") : NULL;
     lm_str source = {0};
     bool own = path && lm_file_exists(path);
     lm_status status = own ? lm_file_read(&source, path, json_limit, err) : LM_OK;
     free(path);
-    if (own) tk->chat_template = lm_str_take(&source);
+    if (own) *out = lm_str_take(&source);
     if (own) return status;
 
-    const lm_json *value = lm_json_get(r->config, "chat_template");
+    const lm_json *value = lm_json_get(config, "chat_template");
     const char *text = json_is_string(value) ? json_string_value(value) : NULL;
     for (size_t i = 0; i < json_array_size(value); i++) {      /* several, by name */
         const lm_json *entry = json_array_get(value, i);
         const char *name = token_text(entry, "name");
         if (!text || (name && !strcmp(name, "default"))) text = token_text(entry, "template");
     }
-    if (text) tk->chat_template = lm_strdup(text);
+    if (text) *out = lm_strdup(text);
     return LM_OK;
+}
+
+lm_status lm_tokenizer_folder_template(char **out, const char *folder, lm_err *err)
+{
+    lm_json *config;
+    *out = NULL;
+    LM_TRY(read_settings(&config, folder, "tokenizer_config.json", err));
+    lm_status status = find_template(out, config, folder, err);
+    lm_json_free(config);
+    return status;
 }
 
 /* ---- loading -------------------------------------------------------------------------------------------- */
@@ -219,7 +229,7 @@ static lm_status read_folder(reading *r, const char *folder, lm_err *err)
 static lm_status finish(lm_tokenizer *tk, const reading *r, const char *folder, lm_err *err)
 {
     find_specials(tk, r);
-    LM_TRY(find_chat_template(tk, r, folder, err));
+    LM_TRY(find_template(&tk->chat_template, r->config, folder, err));
     lm_json *post;
     LM_TRY(adjust_template(tk, r, &post, err));
     if (post) {

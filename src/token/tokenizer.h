@@ -120,6 +120,10 @@ int32_t lm_pad_id(const lm_tokenizer *tk);
 /* The chat template that came with the tokenizer (Jinja source), or NULL. */
 const char *lm_tokenizer_chat_template(const lm_tokenizer *tk);
 
+/* The chat template that a folder's tokenizer would have, without reading the vocabulary; the caller frees *out,
+ * which is NULL where there is none. */
+lm_status lm_tokenizer_folder_template(char **out, const char *folder, lm_err *err);
+
 /* "BPE", "WordPiece", "Unigram", "WordLevel". */
 const char *lm_tokenizer_model_name(const lm_tokenizer *tk);
 

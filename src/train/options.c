@@ -49,6 +49,7 @@ const lm_option lm_train_option_table[] = {
     OPTION(INT, save_every, "save-every", .fallback = "500", .max = 1e12, .help = "steps between checkpoints; 0: only when stopped"),
     OPTION(INT, keep, "keep", .fallback = "2", .max = 1e6, .help = "checkpoints to keep; 0: all"),
     OPTION(FLAG, resume, "resume", .help = "go on from the last checkpoint in --out, to the same bits"),
+    OPTION(FLAG, force, "force", .help = "with --resume, also where the adapter's base is another than the run began with"),
     OPTION(FLAG, overwrite, "overwrite", .help = "throw away the run that --out holds"),
     OPTION(FLAG, dry_run, "dry-run", .help = "print memory, steps and tokens; compute and write nothing"),
     OPTION(FLAG, json, "json", .help = "one JSON object on stdout"),

@@ -26,9 +26,9 @@ static lm_json *describe(const lm_trainer *t)
     snprintf(hash, sizeof hash, "%016" PRIx64, lm_dataset_hash(&t->corpus.data));
     lm_json *options = lm_options_dump(c->sets, false);
     json_object_set_new(options, "learning_rate", json_real(t->schedule.peak));
-    return json_pack("{s:s, s:s, s:s, s:s?, s:b, s:I, s:s, s:s, s:i, s:{s:I, s:I, s:I, s:I, s:s}, s:o}",
+    return json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:b, s:I, s:s, s:s, s:i, s:{s:I, s:I, s:I, s:I, s:s}, s:o}",
                      "malmoi", LM_VERSION, "objective", c->objective->name, "optimizer", c->optimizer->name,
-                     "adapter", c->adapter ? c->adapter->name : NULL, "finished", 0, "steps", (json_int_t)t->schedule.steps,
+                     "adapter", c->adapter ? c->adapter->name : NULL, "base", t->adapter ? t->adapter->base : NULL, "finished", 0, "steps", (json_int_t)t->schedule.steps,
                      "dtype", lm_dtype_name(t->tape.compute), "backend", c->k->name, "threads", lm_threads(),
                      "data", "rows", (json_int_t)t->corpus.data.n, "tokens", (json_int_t)t->corpus.data.n_tokens,
                      "supervised_tokens", (json_int_t)t->corpus.blocks.n_supervised,
@@ -38,7 +38,7 @@ static lm_json *describe(const lm_trainer *t)
 /* Options that do not change what is computed; data and steps are looked at in their own way. */
 static bool is_free(const char *name)
 {
-    static const char *const names[] = { "out", "data", "steps", "epochs", "save_every", "keep", "resume", "overwrite",
+    static const char *const names[] = { "out", "data", "steps", "epochs", "save_every", "keep", "resume", "force", "overwrite",
                                          "dry_run", "json", "threads", "backend", "verbose", "quiet", NULL };
     for (const char *const *n = names; *n; n++)
         if (!strcmp(*n, name)) return true;
@@ -77,6 +77,19 @@ static lm_status refuse_changes(const lm_run *r, const lm_json *was, lm_err *err
         if (!json_equal(json_object_get(was, *key), json_object_get(r->description, *key)))
             lm_log(LM_LOG_WARN, "%s: begun with other %s: the result will agree to rounding, not to the last bit", out, *key);
     return status;
+}
+
+/* An adapter goes on with the base that it began with. */
+static lm_status refuse_another_base(const lm_run *r, const lm_json *was, lm_err *err)
+{
+    const lm_train_options *o = r->t->c->o;
+    const char *before = json_string_value(json_object_get(was, "base")), *now = json_string_value(json_object_get(r->description, "base"));
+    if (!before || !now || !strcmp(before, now)) return LM_OK;
+    if (!o->force)
+        return lm_fail(err, LM_E_MISMATCH, "%s: the run to resume began on a model (%s) that %s (%s) is not; --force goes on all the same",
+                       o->out, before, o->model, now);
+    lm_log(LM_LOG_WARN, "%s: begun on another base (%s), %s is %s", o->out, before, o->model, now);
+    return LM_OK;
 }
 
 /* A run may become longer or shorter where the learning rates of the steps made stay the same. */
@@ -328,6 +341,7 @@ static lm_status enter(lm_run *r, const char *description, const char *log, lm_e
     lm_json *was;
     lm_status status = look(r, description, &was, err);
     if (status == LM_OK && was) status = refuse_changes(r, was, err);
+    if (status == LM_OK && was) status = refuse_another_base(r, was, err);
     if (status == LM_OK && was) status = restore(r, err);
     if (status == LM_OK && was) status = refuse_other_rates(r, was, err);
     if (status == LM_OK && was && json_is_true(json_object_get(was, "finished")) &&

@@ -1,9 +1,11 @@
 """Adapters in both directions: PEFT's are read here, malmoi's are read by PEFT, and a merge is a merge."""
+import shutil
+
 import pytest
 import torch
 from peft import (AdaLoraConfig, AdaptionPromptConfig, IA3Config, LoraConfig, PeftModel, PrefixTuningConfig, PromptEncoderConfig,
                   PromptTuningConfig, VeraConfig, get_peft_model)
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import material
 import reference
@@ -103,6 +105,28 @@ def test_an_adapter_of_another_shape_is_refused(malmoi, folders, held_out, tmp_p
     adapter = peft_adapter(folders("llama"), tmp_path / "a")
     said = malmoi("eval", "perplexity", folders("gpt2"), "--adapter", adapter, "--data", held_out, fails=True)
     assert "adapter" in said.err and len(said.err.strip().splitlines()) == 1
+
+
+def test_another_base_is_refused_unless_forced(malmoi, base, trained, held_out, documents, tmp_path):
+    """Another chat template, and other weights, make another base; an adapter of PEFT names none and opens."""
+    def changed(name, change):
+        folder = shutil.copytree(base, tmp_path / name)
+        change(folder)
+        return folder
+
+    def other_weights(folder):
+        weights = load_file(folder / "model.safetensors")
+        save_file({n: w * 1.1 for n, w in weights.items()}, folder / "model.safetensors", {"format": "pt"})
+
+    for folder in (changed("t", lambda f: (f / "chat_template.jinja").write_text("{{ messages[0].content }}")), changed("w", other_weights)):
+        said = malmoi("eval", "perplexity", folder, "--adapter", trained, "--data", held_out, fails=True).err
+        assert str(base) in said and str(folder) in said and "--force" in said and len(said.strip().splitlines()) == 1
+        for command in (["generate", folder, "--prompt", "a", "-n", 1], ["chat", folder]):
+            assert "--force" in malmoi(*command, "--adapter", trained, fails=True).err
+        assert "--force" in malmoi("merge", folder, trained, tmp_path / "merged", fails=True).err
+        assert loss_here(malmoi, folder, held_out, "--adapter", trained, "--force") == pytest.approx(
+            reference.folder_loss(folder, documents, trained), **LOSS)
+        loss_here(malmoi, folder, held_out, "--adapter", peft_adapter(base, tmp_path / ("p" + folder.name)))
 
 
 # ---- every other method ----
