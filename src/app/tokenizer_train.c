@@ -14,7 +14,7 @@ typedef struct train_values {
     lm_strings data, special, alphabet;
     int64_t vocab_size, min_frequency, max_token_length, limit_alphabet;
     double coverage;
-    bool initial_alphabet, add_prefix_space, lowercase, byte_fallback, split_digits, split_scripts;
+    bool initial_alphabet, add_prefix_space, lowercase, byte_fallback, split_digits, split_scripts, keep_spaces;
 } train_values;
 
 static const lm_option options[] = {
@@ -37,6 +37,7 @@ static const lm_option options[] = {
     LM_OPTION(FLAG, train_values, byte_fallback, "byte-fallback", .fallback = "true", .help = "sentencepiece-bpe, unigram: tokens for bytes, of which rare characters are made"),
     LM_OPTION(FLAG, train_values, split_digits, "split-digits", .help = "sentencepiece-bpe, unigram: each digit is a token"),
     LM_OPTION(FLAG, train_values, split_scripts, "split-scripts", .fallback = "true", .help = "sentencepiece-bpe, unigram: no token mixes scripts, or letters with signs"),
+    LM_OPTION(FLAG, train_values, keep_spaces, "keep-spaces", .help = "sentencepiece-bpe, unigram: spaces count as they are typed, as in LLaMA-2; else runs of them are one, and none stands at an end"),
     { 0 },
 };
 
@@ -96,7 +97,8 @@ static lm_status train_on(lm_tokenizer **tk, const train_values *o, const lm_tok
         .limit_alphabet = o->limit_alphabet, .character_coverage = o->coverage, .initial_alphabet = o->alphabet,
         .specials = o->special, .pattern = o->pattern, .normalizer = o->normalizer, .no_initial_alphabet = !o->initial_alphabet,
         .add_prefix_space = o->add_prefix_space, .lowercase = o->lowercase, .no_byte_fallback = !o->byte_fallback,
-        .split_digits = o->split_digits, .no_split_scripts = !o->split_scripts, .progress = train_progress, .context = progress,
+        .split_digits = o->split_digits, .no_split_scripts = !o->split_scripts, .keep_spaces = o->keep_spaces,
+        .progress = train_progress, .context = progress,
     };
     if (!o->special.n) settings.specials = usual_specials(method);
     lm_vocab_trainer *trainer;

@@ -112,6 +112,15 @@ static lm_status read_merges(lm_json **out, const vocabulary *v, lm_err *err)
     return status;
 }
 
+/* Whether llama.cpp takes a word that is a token before any merge. */
+static bool takes_whole_words(lm_span pre)
+{
+    static const char *const names[] = { "llama-bpe", "llama3", "llama-v3", "falcon3", "tekken" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (lm_span_eq(pre, names[i])) return true;
+    return false;
+}
+
 static lm_status byte_bpe(lm_json **document, const vocabulary *v, lm_err *err)
 {
     lm_span pre = lm_gguf_text(&v->file, "tokenizer.ggml.pre");
@@ -119,7 +128,7 @@ static lm_status byte_bpe(lm_json **document, const vocabulary *v, lm_err *err)
     if (!pretokeniser) return lm_fail(err, LM_E_UNSUPPORTED, "%s: tokenizer.ggml.pre \"%.*s\" is not supported", v->path, (int)pre.len, pre.data);
     lm_status status = read_merges(&merges, v, err);
     *document = lm_document_byte_bpe(vocab_object(v), merges ? merges : json_array(), pretokeniser);
-    if (lm_span_eq(pre, "llama-bpe")) json_object_set_new(json_object_get(*document, "model"), "ignore_merges", json_true());
+    if (takes_whole_words(pre)) json_object_set_new(json_object_get(*document, "model"), "ignore_merges", json_true());
     add_tokens(v, *document);
     int bos = flag(v, "tokenizer.ggml.add_bos_token", false) ? token_at(v, "tokenizer.ggml.bos_token_id") : -1;
     int eos = flag(v, "tokenizer.ggml.add_eos_token", false) ? token_at(v, "tokenizer.ggml.eos_token_id") : -1;
@@ -179,7 +188,9 @@ static lm_status wordpiece(lm_json **document, const vocabulary *v, lm_err *err)
     lm_json *d = *document = lm_document_new();
     char *unk_name = name_of(v, unk), *cls_name = name_of(v, cls), *sep_name = name_of(v, sep);
     json_object_set_new(d, "normalizer", json_pack("{s:s, s:b, s:b, s:n, s:b}", "type", "BertNormalizer", "clean_text", 1, "handle_chinese_chars", 1,
-                                                   "strip_accents", "lowercase", (int)!capitals));
+                                                   "strip_accents", "lowercase", (int)flag(v, "tokenizer.ggml.normalizer.lowercase", !capitals)));
+    if (lm_gguf_find(&v->file, "tokenizer.ggml.normalizer.strip_accents"))
+        json_object_set_new(json_object_get(d, "normalizer"), "strip_accents", json_boolean(flag(v, "tokenizer.ggml.normalizer.strip_accents", false)));
     json_object_set_new(d, "pre_tokenizer", json_pack("{s:s}", "type", "BertPreTokenizer"));
     json_object_set_new(d, "decoder", json_pack("{s:s, s:s, s:b}", "type", "WordPiece", "prefix", "##", "cleanup", 1));
     json_object_set_new(d, "model", json_pack("{s:s, s:s, s:s, s:i, s:o}", "type", "WordPiece", "unk_token", unk_name,

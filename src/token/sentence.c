@@ -130,7 +130,7 @@ static lm_json *make_document(const lm_pieces_made *made, lm_span charsmap, cons
     int bos = lm_train_special(o, "<s>"), eos = lm_train_special(o, "</s>");
     lm_sentencepiece s = {
         .pieces = made->items, .n = made->n, .unk = lm_train_special(o, "<unk>"), .bos = bos, .eos = eos, .charsmap = charsmap,
-        .byte_fallback = !o->no_byte_fallback, .prefix = true, .squeeze = true, .prefix_once = true,
+        .byte_fallback = !o->no_byte_fallback, .prefix = true, .squeeze = !o->keep_spaces, .prefix_once = true,
         .add_bos = bos >= 0, .add_eos = bos < 0 && eos >= 0,           /* as sentencepiece.c reads a .model */
     };
     return unigram ? lm_document_unigram(&s) : lm_document_score_bpe(&s);

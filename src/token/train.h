@@ -29,6 +29,7 @@ typedef struct lm_vocab_options {
     bool no_byte_fallback;           /* SentencePiece's kinds: what is not covered is <unk>, not bytes */
     bool split_digits;               /* SentencePiece's kinds: each digit is a token */
     bool no_split_scripts;           /* SentencePiece's kinds: tokens may mix scripts, and letters with signs */
+    bool keep_spaces;                /* SentencePiece's kinds: spaces are not squeezed */
 
 /* Called now and then from one thread; NULL: quiet.  `of` is 0 while the total is not known. */
     void (*progress)(void *context, const char *stage, int64_t done, int64_t of);

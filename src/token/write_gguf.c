@@ -2,7 +2,9 @@
  * u64 entries; an entry is a key, a u32 type and the value; all little-endian.
  *
  * llama.cpp knows how a text is cut by a name ("pre"), so that byte-level BPE is written only where its expression
- * has one; a "llama" vocabulary is neither normalised nor squeezed there, and so is not written from one that is. */
+ * has one; a "llama" vocabulary is neither normalised nor squeezed there, and so is not written from one that is.
+ * A "bert" vocabulary always stands between [CLS] and [SEP], and its words begin with U+2581 where BERT's go on
+ * with "##". */
 #include "base/file.h"
 #include "io/gguf.h"
 #include "token/pattern.h"
@@ -98,18 +100,32 @@ static lm_status check_added(const lm_tokenizer *tk, lm_err *err)
     return LM_OK;
 }
 
+static void put_types(gguf *g, const lm_tokenizer *tk)
+{
+    put_list(g, "tokenizer.ggml.token_type", LM_GGUF_I32, (size_t)tk->vocab.n);
+    for (int32_t id = 0; id < tk->vocab.n; id++) {
+        const lm_added_token *added = lm_added_of(tk, id);
+        put_number(&g->body, !added ? LM_PIECE_NORMAL : added->special ? LM_PIECE_CONTROL : LM_PIECE_USER, 4);
+    }
+}
+
 /* ---- byte-level BPE --------------------------------------------------------------------------------------- */
 
-/* The name that llama.cpp has for how texts are cut, or NULL. */
+/* The name that llama.cpp has for how texts are cut, or NULL.  The name also says whether a whole word that is a
+ * token is taken before any merge. */
 static const char *pre_of(const lm_tokenizer *tk)
 {
-    static const char *const names[][2] = { { "gpt2", "gpt-2" }, { "qwen2", "qwen2" }, { "o200k", "gpt-4o" }, { "tekken", "tekken" } };
+    static const struct {
+        const char *expression, *pre;
+        bool whole;
+    } names[] = {
+        { "gpt2", "gpt-2", false }, { "llama3", "llama-bpe", true }, { "llama3", "smaug-bpe", false }, { "qwen2", "qwen2", false },
+        { "o200k", "gpt-4o", false }, { "tekken", "tekken", true },
+    };
     const char *expression = tk->byte_level ? lm_byte_level_expression(tk) : NULL;
     bool whole = lm_step_flag(lm_json_get(tk->document.json, "model"), "ignore_merges", false);
-    if (!expression) return NULL;
-    if (!strcmp(expression, lm_expression_named("llama3"))) return whole ? "llama-bpe" : "llama3";
-    for (size_t i = 0; i < sizeof names / sizeof *names && !whole; i++)
-        if (!strcmp(expression, lm_expression_named(names[i][0]))) return names[i][1];
+    for (size_t i = 0; i < sizeof names / sizeof *names && expression; i++)
+        if (whole == names[i].whole && !strcmp(expression, lm_expression_named(names[i].expression))) return names[i].pre;
     return NULL;
 }
 
@@ -137,11 +153,7 @@ static lm_status put_byte_level(gguf *g, const lm_tokenizer *tk, lm_err *err)
         if (!tk->vocab.texts[id].data) return lm_fail(err, LM_E_UNSUPPORTED, "GGUF: no token has the id %d", id);
         put_text(&g->body, tk->vocab.texts[id]);
     }
-    put_list(g, "tokenizer.ggml.token_type", LM_GGUF_I32, (size_t)tk->vocab.n);
-    for (int32_t id = 0; id < tk->vocab.n; id++) {
-        const lm_added_token *added = lm_added_of(tk, id);
-        put_number(&g->body, !added ? LM_PIECE_NORMAL : added->special ? LM_PIECE_CONTROL : LM_PIECE_USER, 4);
-    }
+    put_types(g, tk);
     lm_json *merges = lm_tokenizer_merges(tk);
     put_merges(g, merges);
     lm_json_free(merges);
@@ -167,7 +179,10 @@ static void put_pieces(gguf *g, const lm_sentence_model *m)
 static lm_status put_sentencepiece(gguf *g, const lm_sentence_model *m, lm_str *note, lm_err *err)
 {
     if (m->bpe && (m->charsmap.len || m->squeeze))
-        return lm_fail(err, LM_E_UNSUPPORTED, "GGUF: llama.cpp neither normalises nor squeezes spaces before BPE of SentencePiece, this tokenizer does");
+        return lm_fail(err, LM_E_UNSUPPORTED, "GGUF: llama.cpp neither normalises nor squeezes spaces before BPE of SentencePiece, this tokenizer does (train with --normalizer none --keep-spaces)");
+    if (!m->bpe && m->squeeze && !m->prefix)
+        return lm_fail(err, LM_E_UNSUPPORTED, "GGUF: llama.cpp marks the beginning of a text wherever it squeezes spaces, this tokenizer does not");
+    if (!m->bpe && m->byte_fallback) lm_str_puts(note, "llama.cpp has no bytes in a Unigram vocabulary: a character that is no piece is unknown there; ");
     if (m->prefix) lm_str_puts(note, "a GGUF vocabulary marks the beginning of a text behind special tokens too: ids there may differ");
     put_kind(g, m->bpe ? "llama" : "t5");
     put_string(g, "tokenizer.ggml.pre", "default");
@@ -181,15 +196,73 @@ static lm_status put_sentencepiece(gguf *g, const lm_sentence_model *m, lm_str *
     return LM_OK;
 }
 
+/* ---- WordPiece ----------------------------------------------------------------------------------------------- */
+
+static lm_status check_bert(const lm_tokenizer *tk, const lm_json *normal, const lm_json *pre, lm_err *err)
+{
+    const lm_json *bert = json_array_get(normal, 0);
+    if (json_array_size(normal) != 1 || !lm_step_is(bert, "BertNormalizer") || json_array_size(pre) != 1 || !lm_step_is(json_array_get(pre, 0), "BertPreTokenizer"))
+        return lm_fail(err, LM_E_UNSUPPORTED, "GGUF: before WordPiece only BertNormalizer and BertPreTokenizer can be written");
+    if (!lm_step_flag(bert, "clean_text", true) || !lm_step_flag(bert, "handle_chinese_chars", true))
+        return lm_fail(err, LM_E_UNSUPPORTED, "GGUF: llama.cpp cleans texts and cuts around Chinese characters, this tokenizer does not");
+    if (tk->before.len != 1 || tk->after.len != 1)
+        return lm_fail(err, LM_E_UNSUPPORTED, "GGUF: a WordPiece text stands between [CLS] and [SEP], here between %zu and %zu tokens", tk->before.len, tk->after.len);
+    if (tk->unk < 0) return lm_fail(err, LM_E_UNSUPPORTED, "GGUF: WordPiece without a token for what is unknown");
+    return LM_OK;
+}
+
+/* Pieces as llama.cpp has them: the mark of a word's beginning instead of that of its continuation. */
+static lm_status put_bert_tokens(gguf *g, const lm_tokenizer *tk, lm_err *err)
+{
+    lm_str text = {0};
+    lm_status status = LM_OK;
+    put_list(g, "tokenizer.ggml.tokens", LM_GGUF_STRING, (size_t)tk->vocab.n);
+    for (int32_t id = 0; id < tk->vocab.n && !status; id++) {
+        lm_span t = tk->vocab.texts[id];
+        if (!t.data) status = lm_fail(err, LM_E_UNSUPPORTED, "GGUF: no token has the id %d", id);
+        bool inside = t.len > 2 && !memcmp(t.data, "##", 2), special = t.len > 1 && t.data[0] == '[' && t.data[t.len - 1] == ']';
+        lm_str_clear(&text);
+        if (!inside && !special) lm_str_puts(&text, "\xE2\x96\x81");
+        if (t.len) lm_str_append(&text, t.data + 2 * inside, t.len - 2 * inside);
+        put_text(&g->body, lm_span_of(text.data, text.len));
+    }
+    lm_str_free(&text);
+    return status;
+}
+
+static lm_status put_wordpiece(gguf *g, const lm_tokenizer *tk, lm_err *err)
+{
+    lm_json *normal = lm_document_steps(tk, "normalizer"), *pre = lm_document_steps(tk, "pre_tokenizer");
+    lm_status status = check_bert(tk, normal, pre, err);
+    bool lower = lm_step_flag(json_array_get(normal, 0), "lowercase", true);
+    bool strip = lm_step_flag(json_array_get(normal, 0), "strip_accents", lower);
+    json_decref(normal), json_decref(pre);
+    LM_TRY(status);
+    put_kind(g, "bert");
+    put_string(g, "tokenizer.ggml.pre", "default");
+    LM_TRY(put_bert_tokens(g, tk, err));
+    put_types(g, tk);
+    put_flag(g, "tokenizer.ggml.normalizer.lowercase", lower);
+    put_flag(g, "tokenizer.ggml.normalizer.strip_accents", strip);
+    put_id(g, "tokenizer.ggml.bos_token_id", tk->before.data[0]);
+    put_id(g, "tokenizer.ggml.cls_token_id", tk->before.data[0]);
+    put_id(g, "tokenizer.ggml.seperator_token_id", tk->after.data[0]);     /* so it is spelt there */
+    put_id(g, "tokenizer.ggml.unknown_token_id", tk->unk);
+    put_id(g, "tokenizer.ggml.padding_token_id", tk->pad);
+    put_id(g, "tokenizer.ggml.mask_token_id", lm_token_id(tk, "[MASK]"));
+    return LM_OK;
+}
+
 /* ---- all ------------------------------------------------------------------------------------------------------ */
 
 static lm_status put_vocabulary(gguf *g, const lm_tokenizer *tk, lm_str *note, lm_err *err)
 {
     LM_TRY(check_added(tk, err));
-    if (tk->byte_level) return put_byte_level(g, tk, err);
+    if (lm_step_is(lm_json_get(tk->document.json, "model"), "WordPiece")) return put_wordpiece(g, tk, err);
     lm_sentence_model m = {0};
-    lm_status status = lm_sentence_model_make(&m, tk, err);
-    if (!status) status = put_sentencepiece(g, &m, note, err);
+    lm_status status = tk->byte_level ? put_byte_level(g, tk, err) : lm_sentence_model_make(&m, tk, err);
+    if (!status && !tk->byte_level) status = put_sentencepiece(g, &m, note, err);
+    if (!status) status = put_specials(g, tk, err);
     lm_sentence_model_free(&m);
     return status;
 }
@@ -199,7 +272,6 @@ static lm_status write_gguf(const lm_tokenizer *tk, const char *path, lm_str *no
     gguf g = {0};
     lm_str file = {0};
     lm_status status = put_vocabulary(&g, tk, note, err);
-    if (!status) status = put_specials(&g, tk, err);
     lm_str_puts(&file, "GGUF");
     put_number(&file, 3, 4);
     put_number(&file, 0, 8);

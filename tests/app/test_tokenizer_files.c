@@ -41,6 +41,25 @@ static void converted(void **state)
     free(bpe), free(unigram), free(bert);
 }
 
+/* Each is loaded again by the program, and compared: cutting by name, words that are taken whole, pieces of BERT. */
+static void converted_to_gguf(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "gpt2", "llama3", "gpt4o", "tekken", "llama2", "bert_korean", "bert_uncased" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        lm_str in = {0}, out = {0};
+        lm_str_printf(&in, GOLDEN "%s.json", names[i]);
+        lm_str_printf(&out, "%s.gguf", names[i]);
+        convert(in.data, out.data, NULL);
+        lm_str_free(&in), lm_str_free(&out);
+    }
+    convert(GOLDEN "vocab.txt", "vocab.gguf", NULL);
+    convert(GOLDEN "sp_unigram_spaces.model", "unigram.gguf", NULL);
+    convert(GOLDEN "qwen2.json", "x.gguf", "no name for how this tokenizer normalises");
+    convert(GOLDEN "sp_bpe.model", "x.gguf", "--keep-spaces");
+    convert(GOLDEN "word_level.json", "x.gguf", "found WordLevel");
+}
+
 static void refused(void **state)
 {
     (void)state;
@@ -91,6 +110,6 @@ static void statistics(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(converted), cmocka_unit_test(refused), cmocka_unit_test(statistics) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(converted), cmocka_unit_test(converted_to_gguf), cmocka_unit_test(refused), cmocka_unit_test(statistics) };
     return cmocka_run_group_tests_name("tokenizer_files", tests, test_folder_make, test_folder_remove);
 }

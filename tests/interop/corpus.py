@@ -116,8 +116,8 @@ def natural(size):
     return [*lines_of_acts(size // 2), *reviews(size // 4), *plays(size // 4), *examples()] if DATA.exists() else examples()
 
 
-def mixed(size, seed=1, tokens=()):
-    """The same with random texts, at least a quarter of all."""
-    written = natural(size * 3 // 4)
+def mixed(size, seed=1, tokens=(), written=None):
+    """The same with random texts, at least a quarter of all; `written` is natural(3/4 size) where it is at hand."""
+    written = natural(size * 3 // 4) if written is None else written
     rest = size - sum(len(t.encode()) for t in written)
     return written + random_texts(max(rest, size // 4), seed, tokens)

@@ -3,6 +3,8 @@ import ctypes
 import os
 import pathlib
 
+import numpy as np
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BOS, EOS, SPECIAL, ALLOW_SPECIAL = 1, 2, 3, 4            # enum of token/tokenizer.h
 SKIP_SPECIAL = 1
@@ -77,6 +79,17 @@ class Tokenizer:
         self.check(self.lib.lm_encoder_run(self.encoder, ctypes.byref(self.ids), data, len(data), flags,
                                            ctypes.byref(self.err)))
         return self.ids.data[:self.ids.len] if self.ids.len else []
+
+    def encode_batch(self, texts, flags=0):
+        """The ids of many texts end to end, and how many each has."""
+        self.ids.len, ends = 0, np.zeros(len(texts) + 1, np.int64)
+        for i, text in enumerate(texts):
+            data = text.encode()
+            self.check(self.lib.lm_encoder_run(self.encoder, ctypes.byref(self.ids), data, len(data), flags,
+                                               ctypes.byref(self.err)))
+            ends[i + 1] = self.ids.len
+        ids = np.ctypeslib.as_array(self.ids.data, (self.ids.len,)).astype(np.int32) if self.ids.len else np.zeros(0, np.int32)
+        return ids, np.diff(ends)
 
     def decode_bytes(self, ids, flags=0):
         self.str.len = 0

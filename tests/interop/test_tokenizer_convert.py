@@ -181,6 +181,5 @@ def test_sentencepiece_as_gguf(malmoi, model, tmp_path, kind, lines):
 
 
 def test_gguf_refuses_what_has_no_name(malmoi, trained, tmp_path):
-    for kind, said in [("wordpiece", "WordPiece"), ("sentencepiece-bpe", "llama.cpp neither normalises")]:
-        done = malmoi("tokenizer", "convert", trained(kind), tmp_path / "t.gguf", fails=True)
-        assert said in done.err and not (tmp_path / "t.gguf").exists()
+    done = malmoi("tokenizer", "convert", trained("sentencepiece-bpe"), tmp_path / "t.gguf", fails=True)
+    assert "llama.cpp neither normalises" in done.err and not (tmp_path / "t.gguf").exists()

@@ -1,6 +1,7 @@
 """Ids and texts of the pipelines of published models against the library that defines them.
 
-`pytest --full` holds all of this to 50 MB instead of a few hundred kilobytes (some twenty minutes).
+`pytest --full -rP` holds all of this to 50 MB instead of a few hundred kilobytes and prints what was counted: some
+twenty minutes, less the second time (see holding.py).
 """
 import json
 
@@ -8,7 +9,7 @@ import pytest
 
 import liblm
 import pipelines
-from holding import compare, first_differences, texts    # noqa: F401  (a fixture)
+from holding import compare_ids, first_differences, texts, versions    # noqa: F401  (a fixture)
 
 # ---- the pipelines of published models, around small vocabularies -----------------------------------------------
 
@@ -22,14 +23,17 @@ def test_pipeline(name, texts, tmp_path):
     specials = [t["content"] for t in document["added_tokens"] if t["special"]]
     read = texts([t["content"] for t in document["added_tokens"]])
 
+    depends = versions("tokenizers"), theirs.to_str().encode()
+
     theirs.encode_special_tokens = True                 # a special token in a text is text
     plain = read
     if document["model"]["type"] == "Unigram":          # where theirs finds it all the same, among the pieces
         plain = [t for t in read if not any(s in t for s in specials)]
-    compare(plain, ours.encode, lambda b: [e.ids for e in theirs.encode_batch(b, add_special_tokens=False)])
+    compare_ids(name, plain, ours.encode_batch, lambda b: [e.ids for e in theirs.encode_batch_fast(b, add_special_tokens=False)], *depends, b"plain")
     theirs.encode_special_tokens = False
     special = liblm.SPECIAL | liblm.ALLOW_SPECIAL
-    compare(read, lambda t: ours.encode(t, special), lambda b: [e.ids for e in theirs.encode_batch(b)])
+    compare_ids(f"{name}, special tokens allowed", read, lambda b: ours.encode_batch(b, special),
+                lambda b: [e.ids for e in theirs.encode_batch_fast(b)], *depends, b"special")
 
     some = read[:: max(1, len(read) // 3000)]
     ids = [ours.encode(t, special) for t in some]

@@ -15,7 +15,7 @@ from tokenizers import BertWordPieceTokenizer, ByteLevelBPETokenizer, Tokenizer,
 import corpus
 import liblm
 import pipelines
-from holding import compare, texts                       # noqa: F401  (a fixture)
+from holding import compare, compare_ids, texts, versions                       # noqa: F401  (a fixture)
 
 VOCABULARIES = corpus.DATA / "tokenizers"
 needs_data = pytest.mark.skipif(not VOCABULARIES.exists(), reason="../shared/data/tokenizers is absent")
@@ -25,13 +25,18 @@ def ids_of(tokenizer, **options):
     return lambda batch: [e.ids for e in tokenizer.encode_batch(batch, **options)]
 
 
+def fast(tokenizer):
+    """The same ids as encode_batch, without the places of the tokens in the text."""
+    return lambda batch: [e.ids for e in tokenizer.encode_batch_fast(batch)]
+
+
 # ---- files ----------------------------------------------------------------------------------------------
 
 @needs_data
 def test_gpt2_vocab_and_merges(texts):
     folder = VOCABULARIES / "gpt2"
     theirs = ByteLevelBPETokenizer(str(folder / "gpt2_vocab.json"), str(folder / "gpt2_merges.txt"))
-    compare(texts(), liblm.Tokenizer(folder / "gpt2_vocab.json").encode, ids_of(theirs))
+    compare_ids("GPT-2", texts(), liblm.Tokenizer(folder / "gpt2_vocab.json").encode_batch, fast(theirs._tokenizer), versions("tokenizers"), theirs.to_str().encode())
 
 
 @needs_data
@@ -44,7 +49,8 @@ def test_gpt2_as_tiktoken(texts, tmp_path):
     path.write_bytes(b"".join(base64.b64encode(t) + b" %d\n" % i for t, i in sorted(ranks.items(), key=lambda r: r[1])))
     expression = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"""
     theirs = tiktoken.Encoding("gpt2", pat_str=expression, mergeable_ranks=ranks, special_tokens={"<|endoftext|>": 50256})
-    compare(texts(), liblm.Tokenizer(path).encode, lambda batch: theirs.encode_batch(batch, disallowed_special=()))
+    compare_ids("GPT-2 as tiktoken file", texts(), liblm.Tokenizer(path).encode_batch, lambda batch: theirs.encode_ordinary_batch(batch, num_threads=1),
+                versions("tiktoken"), path.read_bytes(), expression.encode())
 
 
 @needs_data
@@ -53,7 +59,7 @@ def test_koelectra_vocab_txt(texts):
     theirs = BertWordPieceTokenizer(str(path), lowercase=False)
     theirs._tokenizer.encode_special_tokens = True
     ours = liblm.Tokenizer(path)
-    compare(texts(), lambda t: ours.encode(t, liblm.SPECIAL), ids_of(theirs))
+    compare_ids("KoELECTRA", texts(), lambda b: ours.encode_batch(b, liblm.SPECIAL), fast(theirs._tokenizer), versions("tokenizers"), theirs.to_str().encode())
 
 
 @needs_data
@@ -61,7 +67,8 @@ def test_koelectra_vocab_txt(texts):
 def test_published_sentencepiece(name, texts):
     model = "llama2/tokenizer.model" if name.endswith(".bin") else name
     theirs = sentencepiece.SentencePieceProcessor(model_file=str(VOCABULARIES / model))
-    compare(texts(), liblm.Tokenizer(VOCABULARIES / name).encode, theirs.encode)
+    compare_ids(name, texts(), liblm.Tokenizer(VOCABULARIES / name).encode_batch, lambda batch: theirs.encode(batch, num_threads=1), versions("sentencepiece"),
+                (VOCABULARIES / model).read_bytes())
 
 
 # ---- GGUF -------------------------------------------------------------------------------------------------

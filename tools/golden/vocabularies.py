@@ -73,7 +73,7 @@ def make(folder):
 
 
 def texts(tokens):
-    return [line[:50] for line in LINES[:2] + LINES[-3:]] + ["", " ", "\n", "  two  spaces  ", "１２３ half½ ﬁ…", "don't I'LL 12345"] + corpus.random_texts(600, SEED, tokens)
+    return [line[:40] for line in LINES[:1] + LINES[-2:]] + ["", " ", "\n", "  two  spaces  ", "１２３ half½ ﬁ…", "don't I'LL 12345"] + corpus.random_texts(600, SEED, tokens)
 
 
 def of_tokenizer(tokenizer, tokens):
