@@ -91,7 +91,7 @@ static lm_status read_prompts(generate *g, lm_err *err)
 static int64_t choose_rows(const generate *g)
 {
     const lm_config *c = &g->m.model->config;
-    int64_t context = g->o->context > 0 ? g->o->context : lm_model_context(g->m.model), rows = 0;
+    int64_t context = g->o->context > 0 ? g->o->context : lm_model_context(g->m.model, 0), rows = 0;
     int64_t bytes = 2 * c->n_layers * c->n_kv_heads * c->head_dim * (int64_t)lm_dtype_size(g->m.compute);
     int64_t most = ((int64_t)2 << 30) / bytes;
     if (most < context) most = context;

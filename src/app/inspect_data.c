@@ -174,7 +174,7 @@ static lm_status open_viewer(viewer *w, const lm_kernels *k, lm_err *err)
 {
     LM_TRY(lm_model_load(&w->model, w->v->model, k, err));
     LM_TRY(lm_tokenizer_load(&w->tokenizer, w->v->model, err));
-    w->context = w->v->context ? w->v->context : lm_model_context(w->model);
+    w->context = w->v->context ? w->v->context : lm_model_context(w->model, 0);
     w->encoder = lm_encoder_new(w->tokenizer);
     return LM_OK;
 }

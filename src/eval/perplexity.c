@@ -57,7 +57,7 @@ typedef struct measure {
 
 static lm_status choose_windows(measure *p, const perplexity_options *o, lm_err *err)
 {
-    int64_t limit = lm_model_context(p->e->model);
+    int64_t limit = lm_model_context(p->e->model, 0);
     p->context = o->context ? o->context : limit < 2048 ? limit : 2048;
     p->stride = o->stride ? o->stride : (p->context + 1) / 2;
     if (p->context > limit) {

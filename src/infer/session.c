@@ -1,6 +1,8 @@
 #define _GNU_SOURCE   /* memmem */
 #include "infer/session.h"
 
+#include "nn/adapter.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +15,6 @@ struct lm_session {
     lm_kv kv;
     lm_sampler sampler;
     int64_t context, step_tokens, n_tokens;
-    int64_t n_virtual;                   /* rows in front of each sequence's own */
     int32_t eos[MAX_EOS];
     int n_eos;
     lm_sequence *first;                  /* in order of arrival, which is the order of service */
@@ -21,6 +22,7 @@ struct lm_session {
     /* The batch of a step. */
     int32_t *ids, *positions, *rows, *index;     /* [step_tokens] */
     lm_segment *segments;                        /* [step_tokens] */
+    uint64_t *off;                               /* [step_tokens] */
     lm_sequence **asking;                        /* [step_tokens] who gets the logits of index[i] */
 };
 
@@ -46,13 +48,14 @@ static void add_eos(lm_session *s, int64_t id)
     s->eos[s->n_eos++] = (int32_t)id;
 }
 
-static lm_status choose_context(lm_session *s, int64_t wanted, lm_err *err)
+/* What a sequence may hold on which the adapters `off` do not act. */
+static lm_status find_context(int64_t *out, const lm_session *s, uint64_t off, lm_err *err)
 {
-    int64_t limit = lm_model_context(s->m);
-    s->context = wanted > 0 ? wanted : limit;
-    if (s->context > 0 && s->context <= limit) return LM_OK;
-    return lm_fail(err, LM_E_USAGE, "a context of %lld tokens: the model was made for %lld", (long long)s->context,
-                   (long long)limit);
+    int64_t limit = lm_model_context(s->m, off);
+    *out = s->context > 0 ? s->context : limit;
+    if (*out > 0 && *out <= limit) return LM_OK;
+    return lm_fail(err, LM_E_USAGE, "a context of %lld tokens: the model was made for %lld%s", (long long)*out, (long long)limit,
+                   lm_model_virtual(s->m, off) ? " behind what its adapters put in front" : "");
 }
 
 static void allocate_batch(lm_session *s, int64_t step_tokens)
@@ -63,6 +66,7 @@ static void allocate_batch(lm_session *s, int64_t step_tokens)
     s->rows = lm_calloc(n, sizeof *s->rows);
     s->index = lm_calloc(n, sizeof *s->index);
     s->segments = lm_calloc(n, sizeof *s->segments);
+    s->off = lm_calloc(n, sizeof *s->off);
     s->asking = lm_calloc(n, sizeof *s->asking);
 }
 
@@ -73,7 +77,7 @@ lm_status lm_session_new(lm_session **out, lm_model *m, const lm_kernels *k, con
     *out = NULL;
     s->m = m;
     s->tk = tk;
-    s->n_virtual = lm_model_virtual(m);
+    s->context = options->context;
     for (int i = 0; i < options->n_eos; i++) add_eos(s, options->eos[i]);
     for (int i = 0; i < m->config.n_eos; i++) add_eos(s, m->config.eos_id[i]);
     if (tk) add_eos(s, lm_eos_id(tk));
@@ -82,11 +86,13 @@ lm_status lm_session_new(lm_session **out, lm_model *m, const lm_kernels *k, con
     int64_t ids = tk ? lm_tokenizer_vocab_size(tk) : m->config.vocab_size;
     lm_sampler_init(&s->sampler, ids < m->config.vocab_size ? ids : m->config.vocab_size);
 
-    lm_status status = choose_context(s, options->context, err);
+    uint64_t every = m->adapters && m->adapters->next ? ~(uint64_t)0 : 0;     /* of several, each sequence has its own */
+    int64_t context;
+    lm_status status = find_context(&context, s, every, err);
     if (status == LM_OK) status = lm_tape_init(&s->tape, k, &(lm_tape_options){ .compute = options->compute }, err);
     if (status == LM_OK) {
-        int64_t rows = options->rows > 0 ? options->rows : s->context;
-        status = lm_kv_init(&s->kv, m, rows + s->n_virtual, options->compute, LM_ARENA_REAL, err);
+        int64_t rows = options->rows > 0 ? options->rows : context;
+        status = lm_kv_init(&s->kv, m, rows + lm_model_virtual(m, 0), options->compute, LM_ARENA_REAL, err);
     }
     if (status != LM_OK) {
         lm_session_free(s);
@@ -119,23 +125,26 @@ void lm_session_free(lm_session *s)
     free(s->rows);
     free(s->index);
     free(s->segments);
+    free(s->off);
     free(s->asking);
     free(s);
 }
 
-int64_t lm_session_context(const lm_session *s) { return s->context; }
+int64_t lm_session_context(const lm_session *s) { return s->context > 0 ? s->context : lm_model_context(s->m, 0); }
 int64_t lm_session_tokens(const lm_session *s) { return s->n_tokens; }
 
 /* ---- sequences --------------------------------------------------------------------- */
 
 static lm_status check_request(const lm_session *s, const lm_request *r, lm_err *err)
 {
+    int64_t context;
+    LM_TRY(find_context(&context, s, r->off, err));
     if (r->n_prompt < 1) {
         return lm_fail(err, LM_E_MISMATCH, "an empty prompt, and the tokenizer puts nothing before a text to begin with");
     }
-    if (r->n_prompt >= s->context && !r->slide) {
+    if (r->n_prompt >= context && !r->slide) {
         return lm_fail(err, LM_E_MISMATCH, "the prompt has %lld tokens and the context holds %lld, the answer included",
-                       (long long)r->n_prompt, (long long)s->context);
+                       (long long)r->n_prompt, (long long)context);
     }
     for (int64_t i = 0; i < r->n_prompt; i++) {
         if (r->prompt[i] >= 0 && r->prompt[i] < s->m->config.vocab_size) continue;
@@ -158,9 +167,9 @@ static void set_stops(lm_sequence *q, const lm_strings *stop)
 }
 
 /* Brings a full window back to half of the context, to be read anew from position 0. */
-static void slide(const lm_session *s, lm_sequence *q)
+static void slide(lm_sequence *q)
 {
-    q->start = (int64_t)q->ids.len - s->context / 2;
+    q->start = (int64_t)q->ids.len - q->context / 2;
     q->cached = 0;
     q->slides++;
 }
@@ -172,6 +181,8 @@ static lm_status begin(lm_session *s, lm_sequence *q, const lm_request *r, lm_er
     lm_ids_append(&q->ids, r->prompt, (size_t)r->n_prompt);
     lm_str_clear(&q->text);
     q->n_prompt = r->n_prompt;
+    q->n_virtual = lm_model_virtual(s->m, r->off);
+    q->context = s->context > 0 ? s->context : lm_model_context(s->m, r->off);
     q->finish = r->max_new_tokens == 0 ? LM_FINISH_LENGTH : LM_FINISH_NOT;
     q->slides = 0;
     q->emitted = 0;
@@ -179,7 +190,7 @@ static lm_status begin(lm_session *s, lm_sequence *q, const lm_request *r, lm_er
     q->request = *r;
     q->request.prompt = NULL;
     q->request.stop = NULL;
-    if ((int64_t)q->ids.len - q->start >= s->context) slide(s, q);
+    if ((int64_t)q->ids.len - q->start >= q->context) slide(q);
     if (!s->tk) return LM_OK;
 
     /* The decoder sees the prompt, so that the first new word keeps the space before it. */
@@ -213,7 +224,7 @@ lm_status lm_session_continue(lm_session *s, lm_sequence *q, const lm_request *r
     LM_ASSERT(q->finish != LM_FINISH_NOT);
     LM_TRY(check_request(s, request, err));
     /* At least the last token goes through the model again, for its logits. */
-    int64_t same = 0, limit = q->start == 0 ? q->cached : 0;
+    int64_t same = 0, limit = q->start == 0 && request->off == q->request.off ? q->cached : 0;
     if (limit > request->n_prompt - 1) limit = request->n_prompt - 1;
     while (same < limit && request->prompt[same] == q->ids.data[same]) same++;
     q->cached = same;
@@ -269,18 +280,18 @@ static void compact(lm_session *s)
         for (lm_sequence *q = s->first; q; q = q->next)
             if (q->n_rows > 0 && q->row >= free_row && (!lowest || q->row < lowest->row)) lowest = q;
         if (!lowest) return;
-        if (lowest->row > free_row) move_down(s, free_row, lowest->row, s->n_virtual + lowest->cached);
+        if (lowest->row > free_row) move_down(s, free_row, lowest->row, lowest->n_virtual + lowest->cached);
         lowest->row = free_row;
         free_row += lowest->n_rows;
     }
 }
 
-static int64_t rows_wanted(const lm_session *s, const lm_sequence *q)
+static int64_t rows_wanted(const lm_sequence *q)
 {
     const lm_request *r = &q->request;
     int64_t prompt = (int64_t)q->ids.len - q->start;
-    if (r->keep || r->slide || r->max_new_tokens < 0 || r->max_new_tokens > s->context - prompt) return s->n_virtual + s->context;
-    return s->n_virtual + prompt + r->max_new_tokens;
+    if (r->keep || r->slide || r->max_new_tokens < 0 || r->max_new_tokens > q->context - prompt) return q->n_virtual + q->context;
+    return q->n_virtual + prompt + r->max_new_tokens;
 }
 
 /* Gives rows to those who wait, in order, as far as they go. */
@@ -289,7 +300,7 @@ static lm_status admit(lm_session *s, lm_err *err)
     release_finished(s);
     for (lm_sequence *q = s->first; q; q = q->next) {
         if (q->finish != LM_FINISH_NOT || q->n_rows > 0) continue;
-        int64_t n = rows_wanted(s, q), row;
+        int64_t n = rows_wanted(q), row;
         if (n > s->kv.rows) {
             return lm_fail(err, LM_E_MISMATCH, "a sequence of %lld tokens: the cache has %lld rows", (long long)n,
                            (long long)s->kv.rows);
@@ -370,11 +381,11 @@ static lm_status accept(lm_session *s, lm_sequence *q, lm_draw draw, lm_err *err
     if ((n_new & (n_new - 1)) == 0) q->logprobs = lm_realloc(q->logprobs, (size_t)n_new * 2 * sizeof *q->logprobs);
     q->logprobs[n_new - 1] = draw.logprob;
 
-    bool full = (int64_t)q->ids.len - q->start >= s->context;
+    bool full = (int64_t)q->ids.len - q->start >= q->context;
     if (!r->ignore_eos && is_eos(s, draw.id)) q->finish = LM_FINISH_EOS;
     else if (n_new == r->max_new_tokens) q->finish = LM_FINISH_LENGTH;
     else if (full && !r->slide) q->finish = LM_FINISH_CONTEXT;
-    else if (full) slide(s, q);
+    else if (full) slide(q);
     if (!s->tk) return LM_OK;
 
     size_t from = q->text.len;
@@ -396,6 +407,7 @@ static void put(lm_session *s, lm_batch *batch, lm_sequence *q, int64_t n, int64
         s->rows[at + i] = (int32_t)(q->row + q->cached + i);
     }
     q->cached += n;
+    s->off[batch->n_segments] = q->request.off;
     s->segments[batch->n_segments++] = (lm_segment){ .q0 = at, .nq = n, .k0 = q->row, .nk = q->cached };
     batch->n_tokens += n;
     if (q->start + q->cached < (int64_t)q->ids.len) return;       /* the rest of its prompt comes next step */
@@ -438,7 +450,7 @@ static int64_t count_live(const lm_session *s)
 lm_status lm_session_step(lm_session *s, int64_t *live, lm_err *err)
 {
     LM_TRY(admit(s, err));
-    lm_batch batch = { .ids = s->ids, .positions = s->positions, .segments = s->segments, .cache_rows = s->rows };
+    lm_batch batch = { .ids = s->ids, .positions = s->positions, .segments = s->segments, .cache_rows = s->rows, .off = s->off };
     int64_t n_asking = gather(s, &batch);
     if (batch.n_tokens > 0) {
         const float *logits = compute(s, &batch, n_asking);

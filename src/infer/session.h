@@ -51,6 +51,7 @@ typedef struct lm_request {
     bool keep;                           /* hold the cache rows after the end, for lm_session_continue */
     lm_on_text on_text;                  /* NULL: only collect */
     void *context;
+    uint64_t off;                        /* adapters of the model that do not act on it, bits by lm_adapter.slot */
 } lm_request;
 
 /* Read by the caller, written by the session. */
@@ -66,13 +67,14 @@ struct lm_sequence {
     char **stops;
     int n_stops;
     int64_t start, cached, row, n_rows;  /* n_rows 0: no rows yet */
+    int64_t n_virtual, context;          /* rows in front of its own, and tokens that it may hold */
     size_t emitted;                      /* bytes of text that on_text has seen */
     lm_decoder *decoder;
     lm_sequence *next;
 };
 
 typedef struct lm_session_options {
-    int64_t context;                     /* tokens a sequence may hold; 0: the model's limit */
+    int64_t context;                     /* tokens a sequence may hold; 0: what the model and its adapters leave it */
     int64_t rows;                        /* of the cache, for all sequences together; 0: one context */
     int64_t step_tokens;                 /* most tokens of one forward pass; 0: 1024 */
     lm_dtype compute;
@@ -105,6 +107,7 @@ lm_status lm_session_run(lm_session *s, lm_err *err);
 void lm_sequence_cancel(lm_sequence *sequence);
 void lm_session_drop(lm_session *s, lm_sequence *sequence);
 
+/* Tokens that a sequence may hold on which every adapter acts. */
 int64_t lm_session_context(const lm_session *s);
 
 /* Tokens that went through the model so far: prompts and generated ones. */

@@ -92,32 +92,49 @@ void lm_adapter_switch(lm_adapter *a, bool on)
     for (int64_t i = 0; i < a->n_saved; i++) a->saved[i].base->t = on ? a->saved[i].copy->t : a->saved[i].original;
     for (int64_t i = 0; on && i < a->n_saved; i++) a->saved[i].base->t.name = a->saved[i].original.name;
     a->on = on;
-    a->model->adapter_off = !on;
 }
 
 /* ---- making one ---- */
 
-lm_status lm_adapter_begin(lm_adapter **out, lm_model *m, const lm_adapter_type *type, lm_err *err)
+/* Behind the others, in the first slot that is free; false when none is. */
+static bool attach_last(lm_adapter *a, lm_model *m)
+{
+    lm_adapter **end = &m->adapters;
+    uint64_t taken = 0;
+    for (; *end; end = &(*end)->next) taken |= (uint64_t)1 << (*end)->slot;
+    while (a->slot < LM_MAX_ADAPTERS && taken >> a->slot & 1) a->slot++;
+    if (a->slot == LM_MAX_ADAPTERS) return false;
+    *end = a;
+    return true;
+}
+
+lm_status lm_adapter_begin(lm_adapter **out, lm_model *m, const lm_adapter_type *type, const char *name, lm_err *err)
 {
     lm_adapter *a = lm_calloc(1, sizeof *a);
     *out = a;
     a->type = type;
     a->model = m;
+    a->name = lm_strdup(name);
     a->options = lm_calloc(1, type->options_size);
-    if (m->adapter) return lm_fail(err, LM_E_USAGE, "the model has an adapter already");
     LM_TRY(lm_fingerprint(&a->base, m, err));
-    m->adapter = a;
+    if (!attach_last(a, m)) return lm_fail(err, LM_E_USAGE, "%s: the model has %d adapters already", name, LM_MAX_ADAPTERS);
     LM_TRY(lm_params_init(&a->params, m->params.k, err));
     return lm_params_init(&a->state, m->params.k, err);
+}
+
+static void detach(lm_adapter *a)
+{
+    lm_adapter **at = &a->model->adapters;
+    while (*at && *at != a) at = &(*at)->next;
+    if (!*at) return;
+    lm_adapter_switch(a, false);
+    *at = a->next;
 }
 
 void lm_adapter_free(lm_adapter *a)
 {
     if (!a) return;
-    if (a->model->adapter == a) {
-        lm_adapter_switch(a, false);
-        a->model->adapter = NULL;
-    }
+    detach(a);
     for (int64_t i = 0; i < a->n_links; i++) {
         lm_link **at = &a->links[i]->site->links;
         while (*at && *at != a->links[i]) at = &(*at)->next;
@@ -129,14 +146,30 @@ void lm_adapter_free(lm_adapter *a)
     free(a->links);
     free(a->saved);
     free(a->options);
+    free(a->name);
     lm_params_free(&a->params);
     lm_params_free(&a->state);
     lm_json_free(a->config);
     free(a);
 }
 
-lm_status lm_adapter_finish(lm_adapter **out, lm_status status)
+static const lm_param *base_of(const lm_adapter *a, int64_t i) { return a->saved[i].base; }
+
+/* Two copies of one parameter cannot both be in its place. */
+static lm_status refuse_second_copies(const lm_adapter *a, lm_err *err)
 {
+    for (const lm_adapter *b = a->model->adapters; b != a; b = b->next)
+        for (int64_t i = 0; i < a->n_saved; i++)
+            for (int64_t j = 0; j < b->n_saved; j++)
+                if (base_of(a, i) == base_of(b, j))
+                    return lm_fail(err, LM_E_UNSUPPORTED, "%s: replaces %s, as %s does: only one of them can be in memory; merge one first", a->name,
+                                   base_of(a, i)->t.name, b->name);
+    return LM_OK;
+}
+
+lm_status lm_adapter_finish(lm_adapter **out, lm_status status, lm_err *err)
+{
+    if (status == LM_OK) status = refuse_second_copies(*out, err);
     if (status == LM_OK) {
         for (int64_t i = 0; i < (*out)->params.n; i++) (*out)->params.items[i]->trains = !(*out)->params.items[i]->frozen;
         lm_adapter_switch(*out, true);
@@ -149,7 +182,7 @@ lm_status lm_adapter_finish(lm_adapter **out, lm_status status)
 
 lm_status lm_adapter_new(lm_adapter **out, lm_model *m, const lm_adapter_type *type, const void *options, uint64_t seed, lm_err *err)
 {
-    lm_status status = lm_adapter_begin(out, m, type, err);
+    lm_status status = lm_adapter_begin(out, m, type, type->name, err);
     if (status == LM_OK) {
         memcpy((*out)->options, options, type->options_size);
         status = type->attach(*out, err);
@@ -157,7 +190,7 @@ lm_status lm_adapter_new(lm_adapter **out, lm_model *m, const lm_adapter_type *t
     if (status == LM_OK) status = fill_saved(*out, err);
     if (status == LM_OK) status = lm_params_initialise(&(*out)->params, seed, err);
     if (status == LM_OK && type->start) status = type->start(*out, seed, err);
-    return lm_adapter_finish(out, status);
+    return lm_adapter_finish(out, status, err);
 }
 
 void *lm_adapter_keep(lm_adapter *a, void *memory)

@@ -5,17 +5,21 @@
  * training loop call the hooks; NULL hooks are skipped.  Files are PEFT's.
  *
  * Invariants
- *  1. A model has at most one adapter; it is freed before the model.
+ *  1. A model has at most LM_MAX_ADAPTERS adapters, each freed before the model; one has a slot of its own as long
+ *     as it is attached.  nn/active.h says how they act together.
  *  2. Names in adapter->params are PEFT's without the "base_model.model." prefix (type->bare, or where they
  *     begin with "base_model.": whole).
  *  3. modules_to_save are trained copies: while the adapter is on, the model's tensors are aliases
- *     of the copies (data and gradient); switched off, they are the base's own again. */
+ *     of the copies (data and gradient); switched off, they are the base's own again.  No two adapters copy the
+ *     same parameter. */
 #ifndef LM_NN_ADAPTER_H
 #define LM_NN_ADAPTER_H
 
 #include "base/option.h"
 #include "nn/attention.h"
 #include "nn/model.h"
+
+enum { LM_MAX_ADAPTERS = 64 };                       /* of one model: a set of them is a word */
 
 typedef struct lm_adapter_type {
     const char *name, *peft_type, *source;
@@ -27,9 +31,8 @@ typedef struct lm_adapter_type {
     lm_status (*attach)(lm_adapter *a, lm_err *err);
     /* Initial values that a declaration cannot say.  NULL: as declared. */
     lm_status (*start)(lm_adapter *a, uint64_t seed, lm_err *err);
-    /* What virtual tokens carry, made once a pass: f->vectors of the hooks below. */
+    /* What virtual tokens carry, made once a pass: f->vectors[a->slot] of the hooks below. */
     lm_tensor *(*vectors)(lm_tape *t, lm_adapter *a);
-    lm_tensor *(*weight)(const lm_forward *f, const lm_link *link, lm_tensor *w);
     lm_tensor *(*input)(const lm_forward *f, const lm_link *link, lm_tensor *x);
     lm_tensor *(*output)(const lm_forward *f, const lm_link *link, lm_tensor *x, lm_tensor *y);
     lm_tensor *(*embed)(const lm_forward *f, lm_adapter *a, lm_tensor *x);
@@ -71,6 +74,9 @@ struct lm_adapter {
     const lm_adapter_type *type;
     void *options;                                   /* options_size bytes */
     lm_model *model;
+    lm_adapter *next;                                /* attached to the same model, later */
+    int slot;                                        /* 0 .. LM_MAX_ADAPTERS */
+    char *name;                                      /* what messages call it: its folder, or the method */
     const char *base;                                /* the model's fingerprint; NULL once merged */
     lm_params params;
     lm_params state;                                 /* what a method remembers between steps: in checkpoints, not in its files */
@@ -106,15 +112,11 @@ void lm_adapter_switch(lm_adapter *a, bool on);
 lm_status lm_adapter_merge(lm_adapter *a, lm_err *err);
 void lm_adapter_free(lm_adapter *a);                 /* detaches; takes NULL */
 
-/* The batch of f with n_virtual rows in front of every sequence; *kept [i32] are the rows of f's own
- * tokens in it.  NULL after a failure. */
-const lm_forward *lm_with_virtual(const lm_forward *f, int64_t n_virtual, lm_tensor **kept);
-
 /* ---- for nn/adapter_file.c ---- */
 
 /* An empty adapter of a type on the model, and the end of making it: freed when `status` is a failure, else on. */
-lm_status lm_adapter_begin(lm_adapter **out, lm_model *m, const lm_adapter_type *type, lm_err *err);
-lm_status lm_adapter_finish(lm_adapter **out, lm_status status);
+lm_status lm_adapter_begin(lm_adapter **out, lm_model *m, const lm_adapter_type *type, const char *name, lm_err *err);
+lm_status lm_adapter_finish(lm_adapter **out, lm_status status, lm_err *err);
 
 /* ---- for methods ---- */
 
@@ -141,6 +143,9 @@ bool lm_adapter_names(const lm_strings *suffixes, const lm_linear_site *site);
 
 /* A parameter's f32 data, in the arena; for initial values of the method's own. */
 lm_status lm_adapter_allocate(lm_adapter *a, lm_param *p, lm_err *err);
+
+/* x with the rows of a's virtual tokens replaced by theirs of a table. */
+lm_tensor *lm_put_vectors(const lm_forward *f, const lm_adapter *a, lm_tensor *x, lm_tensor *table);
 
 /* Every row of a table, in the activation type. */
 lm_tensor *lm_adapter_rows(lm_tape *t, lm_tensor *table);

@@ -157,7 +157,7 @@ static lm_status load(lm_adapter **out, lm_model *m, const char *folder, bool fo
     lm_json *config = lm_json_read(config_path, err);
     const lm_adapter_type *type = config ? type_of(config, err) : NULL;
     if (config && !type) lm_context(err, "%s", config_path);
-    lm_status status = type ? lm_adapter_begin(out, m, type, err) : err->code;
+    lm_status status = type ? lm_adapter_begin(out, m, type, folder, err) : err->code;
     if (*out) (*out)->config = config;
     else lm_json_free(config);
     if (status == LM_OK) status = lm_safetensors_open(&file, path, err);
@@ -171,8 +171,9 @@ static lm_status load(lm_adapter **out, lm_model *m, const char *folder, bool fo
 static lm_status load_finished(lm_adapter **out, lm_model *m, const char *folder, bool forced, lm_err *err)
 {
     lm_err local = { 0 };
+    if (!err) err = &local;
     *out = NULL;
-    return lm_adapter_finish(out, load(out, m, folder, forced, err ? err : &local));
+    return lm_adapter_finish(out, load(out, m, folder, forced, err), err);
 }
 
 lm_status lm_adapter_load(lm_adapter **out, lm_model *m, const char *folder, lm_err *err) { return load_finished(out, m, folder, false, err); }

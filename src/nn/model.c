@@ -5,7 +5,7 @@
 #include "base/str.h"
 #include "io/bitsandbytes.h"
 #include "io/save.h"
-#include "nn/adapter.h"
+#include "nn/active.h"
 #include "nn/quantised.h"
 
 #include <stdarg.h>
@@ -320,13 +320,15 @@ lm_status lm_model_save(const lm_model *m, const char *folder, lm_dtype dtype, i
 static lm_status check_batch(const lm_forward *f)
 {
     const lm_batch *b = f->batch;
-    for (int64_t i = 0; i < b->n_tokens; i++) {
+    for (int64_t i = 0; i < b->n_tokens; i++)
         if (b->ids[i] < 0 || b->ids[i] >= f->m->config.vocab_size)
             return lm_tape_fail(f->t, "token id %d at %lld: the model has %lld", b->ids[i], (long long)i,
                                 (long long)f->m->config.vocab_size);
-        if (b->positions[i] < 0 || b->positions[i] >= lm_model_context(f->m))
-            return lm_tape_fail(f->t, "position %d: the model's context has %lld", b->positions[i],
-                                (long long)lm_model_context(f->m));
+    for (int64_t s = 0; s < b->n_segments; s++) {
+        int64_t context = lm_model_context(f->m, b->off ? b->off[s] : 0);
+        for (int64_t i = b->segments[s].q0; i < b->segments[s].q0 + b->segments[s].nq; i++)
+            if (b->positions[i] < 0 || b->positions[i] >= context)
+                return lm_tape_fail(f->t, "position %d: the model's context has %lld", b->positions[i], (long long)context);
     }
     return LM_OK;
 }
@@ -334,11 +336,11 @@ static lm_status check_batch(const lm_forward *f)
 lm_tensor *lm_model_forward(const lm_forward *f)
 {
     if (f->t->err.code || (f->t->k->computes && check_batch(f) != LM_OK)) return &f->t->dead;
-    int64_t n_virtual = lm_model_virtual(f->m);
-    if (!n_virtual) return f->m->family->forward(f);
     lm_tensor *kept;
-    const lm_forward *with = lm_with_virtual(f, n_virtual, &kept);
-    return with ? lm_gather_rows(f->t, f->m->family->forward(with), kept) : &f->t->dead;
+    const lm_forward *with = lm_with_adapters(f, &kept);
+    if (!with) return &f->t->dead;
+    lm_tensor *hidden = f->m->family->forward(with);
+    return kept ? lm_gather_rows(f->t, hidden, kept) : hidden;
 }
 
 lm_tensor *lm_model_logits(const lm_forward *f, lm_tensor *hidden, lm_tensor *index)

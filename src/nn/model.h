@@ -14,6 +14,7 @@
 typedef struct lm_model lm_model;
 typedef struct lm_adapter lm_adapter;
 typedef struct lm_link lm_link;
+typedef struct lm_part lm_part;
 
 /* Sizes that every decoder family has; what only one family needs is in its own struct. */
 typedef struct lm_config {
@@ -52,7 +53,8 @@ typedef struct lm_batch {
     const int32_t *ids, *positions;      /* [n_tokens]; positions count from 0 in each sequence */
     const lm_segment *segments;          /* without a cache k0 = q0 and nk = nq */
     const int32_t *cache_rows;           /* [n_tokens] rows of the cache that receive k, v; NULL without a cache */
-    const int32_t *virtual_rows;         /* [n_tokens] which virtual token stands here, or -1; NULL: none (see virtual.c) */
+    const uint64_t *off;                 /* [n_segments] adapters that do not act on it, bits by slot; NULL: all that are on act */
+    const int32_t *const *virtual_rows;  /* by slot, [n_tokens]: which virtual token of the adapter stands here, or -1 (see virtual.c) */
 } lm_batch;
 
 /* What model code is handed. */
@@ -61,7 +63,10 @@ typedef struct lm_forward {
     lm_model *m;
     const lm_batch *batch;
     lm_kv *kv;                           /* NULL when training */
-    lm_tensor *vectors;                  /* of the virtual tokens, as the adapter's hook `vectors` made them, or NULL */
+    lm_tensor **vectors;                 /* by slot: what the adapters' hooks `vectors` made for this pass */
+    uint64_t active;                     /* adapters that act on every row, bits by slot ... */
+    const lm_part *parts;                /* ... or, when rows differ, the rows of each set of them: nn/active.h */
+    int64_t n_parts;
 } lm_forward;
 
 /* A model family: model/<name>.c. */
@@ -92,8 +97,7 @@ struct lm_model {
     lm_linear_site *table;               /* the embedding as a linear of one-hot rows; not one of sites */
     int64_t n_sites;
     lm_weights weights;                  /* the mapped files that parameters may point into */
-    lm_adapter *adapter;                 /* attached, or NULL */
-    bool adapter_off;                    /* see lm_adapter_switch */
+    lm_adapter *adapters;                /* attached ones, first to last, linked by `next` */
     const lm_quant_type *quant;          /* format of the linears' weights, or NULL: see nn/quantised.h */
     bool quant_stored;                   /* the folder has them in that format */
 };
@@ -121,12 +125,12 @@ lm_status lm_model_new_in(lm_model **out, lm_json *config, uint64_t seed, const 
 lm_status lm_model_save(const lm_model *m, const char *folder, lm_dtype dtype, int64_t max_shard, lm_err *err);
 void lm_model_free(lm_model *m);
 
-/* Virtual tokens that the attached adapter puts in front of every sequence (a cache holds them as well), and
- * how many tokens of its own a sequence can then have. */
-int64_t lm_model_virtual(const lm_model *m);
-int64_t lm_model_context(const lm_model *m);
+/* Virtual tokens that the adapters put in front of a sequence (a cache holds them as well), and how many tokens of
+ * its own it can then have, where those of `off` do not act. */
+int64_t lm_model_virtual(const lm_model *m, uint64_t off);
+int64_t lm_model_context(const lm_model *m, uint64_t off);
 
-/* Hidden states of a batch, with the attached adapter; checks ids and positions against the model.  f
+/* Hidden states of a batch, with the attached adapters; checks ids and positions against the model.  f
  * and what it points to must outlive the step (recomputation runs blocks again). */
 lm_tensor *lm_model_forward(const lm_forward *f);
 

@@ -7,6 +7,7 @@ static lm_status infer(lm_tape *t, lm_node *n)
     const lm_tensor *table = n->in[0], *ids = n->in[1];
     if (table->ndim != 2 || ids->ndim != 1 || ids->dtype != LM_I32)
         return lm_tape_fail(t, "a [V, C] table and [N] i32 ids expected");
+    if (table->needs_grad && !lm_is_contiguous(table)) return lm_tape_fail(t, "a table that learns is contiguous");
     n->out[0] = lm_tensor_new(t, t->compute, 2, (int64_t[]){ ids->dim[0], table->dim[1] });
     return t->err.code;
 }
@@ -16,7 +17,7 @@ static void forward(lm_tape *t, lm_node *n)
     const lm_tensor *table = n->in[0], *ids = n->in[1];
     t->k->embedding_fwd[t->compute](&(lm_k_embedding){
         .y = n->out[0]->data, .table = table->data, .ids = ids->data, .rows = ids->dim[0],
-        .cols = table->dim[1], .vocab = table->dim[0], .wt = table->dtype });
+        .cols = table->dim[1], .vocab = table->dim[0], .ld = lm_row_stride(table), .wt = table->dtype });
 }
 
 static void backward(lm_tape *t, lm_node *n)

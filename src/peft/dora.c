@@ -1,5 +1,7 @@
 #include "peft/dora.h"
 
+#include "nn/active.h"
+
 #include <math.h>
 #include <stdlib.h>
 
@@ -78,6 +80,11 @@ static void inverse_norms(const lm_kernels *k, float *y, const lm_link *l, float
 lm_tensor *lm_dora_output(const lm_forward *f, const lm_link *l, lm_tensor *z)
 {
     lm_tape *t = f->t;
+    for (const lm_link *before = l->site->links; before != l; before = before->next)
+        if (lm_acts(f, before->adapter)) {
+            lm_tape_fail(t, "%s: DoRA scales what it finds at %s, where %s is already: put it first", l->adapter->name, l->site->name, before->adapter->name);
+            return &t->dead;
+        }
     size_t mark = lm_scratch_mark(t);
     lm_tensor *inverse = lm_tensor_new(t, LM_F32, 1, &l->site->out);
     float *room = lm_scratch(t, room_for(l));

@@ -127,7 +127,8 @@ static lm_tensor *embed_link(const lm_forward *f, const lm_link *l, lm_tensor *x
 
 static lm_tensor *embed(const lm_forward *f, lm_adapter *a, lm_tensor *x)
 {
-    for (const lm_link *l = a->model->table->links; l; l = l->next) x = embed_link(f, l, x);
+    for (const lm_link *l = a->model->table->links; l; l = l->next)
+        if (l->adapter == a) x = embed_link(f, l, x);
     return x;
 }
 

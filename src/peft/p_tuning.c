@@ -47,8 +47,7 @@ static lm_tensor *vectors(lm_tape *t, lm_adapter *a)
 
 static lm_tensor *embed(const lm_forward *f, lm_adapter *a, lm_tensor *x)
 {
-    (void)a;
-    return lm_replace_rows(f->t, x, f->vectors, f->batch->virtual_rows);
+    return lm_put_vectors(f, a, x, f->vectors[a->slot]);
 }
 
 static lm_status read_config(lm_adapter *a, const lm_json *config, lm_err *err)

@@ -58,8 +58,8 @@ static lm_tensor *vectors(lm_tape *t, lm_adapter *a)
 static void kv(const lm_forward *f, lm_adapter *a, int64_t layer, lm_tensor **k, lm_tensor **v)
 {
     int64_t n = kv_dim(a);
-    *k = lm_replace_rows(f->t, *k, lm_columns(f->t, f->vectors, 2 * layer * n, n), f->batch->virtual_rows);
-    *v = lm_replace_rows(f->t, *v, lm_columns(f->t, f->vectors, (2 * layer + 1) * n, n), f->batch->virtual_rows);
+    *k = lm_put_vectors(f, a, *k, lm_columns(f->t, f->vectors[a->slot], 2 * layer * n, n));
+    *v = lm_put_vectors(f, a, *v, lm_columns(f->t, f->vectors[a->slot], (2 * layer + 1) * n, n));
 }
 
 static lm_status read_config(lm_adapter *a, const lm_json *config, lm_err *err)

@@ -69,7 +69,7 @@ static lm_status start(lm_adapter *a, uint64_t seed, lm_err *err)
 
 static lm_tensor *embed(const lm_forward *f, lm_adapter *a, lm_tensor *x)
 {
-    return lm_replace_rows(f->t, x, &a->params.items[0]->t, f->batch->virtual_rows);
+    return lm_put_vectors(f, a, x, &a->params.items[0]->t);
 }
 
 static lm_status read_config(lm_adapter *a, const lm_json *config, lm_err *err)

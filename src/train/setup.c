@@ -43,10 +43,10 @@ static lm_status open_optimizer(lm_trainer *t, lm_err *err)
 
 static lm_status choose_context(lm_trainer *t, lm_err *err)
 {
-    int64_t asked = t->c->o->context, most = lm_model_context(t->model);
+    int64_t asked = t->c->o->context, most = lm_model_context(t->model, 0);
     if (asked > most)
         return lm_fail(err, LM_E_USAGE, "--context %lld: the model has positions for %lld tokens%s", (long long)asked, (long long)most,
-                       lm_model_virtual(t->model) ? " behind the adapter's own" : "");
+                       lm_model_virtual(t->model, 0) ? " behind the adapter's own" : "");
     int64_t usual = t->c->objective->splits && most > TEXT_CONTEXT ? TEXT_CONTEXT : most;
     t->context = asked ? asked : usual;
     return LM_OK;

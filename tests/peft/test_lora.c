@@ -153,7 +153,7 @@ static void expect_refusal(const char *base, const char *folder, const char *tex
     golden_open(&g, base, "tests/golden/model/llama/expect.safetensors", "ref");
     assert_int_not_equal(lm_adapter_load(&a, g.m, folder, &g.err), LM_OK);
     assert_null(a);
-    assert_null(g.m->adapter);
+    assert_null(g.m->adapters);
     if (!strstr(g.err.message, text)) fail_msg("expected \"%s\" in \"%s\"", text, g.err.message);
     golden_close(&g);
 }

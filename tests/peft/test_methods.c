@@ -1,9 +1,8 @@
 /* Every adapter method of the registry, on every family, with small settings:
  * what a fresh one does to the model, its gradients against finite differences and with blocks recomputed,
  * switching off, saving and reading again, merging, and decoding with a cache. */
-#include "model/golden.h"
+#include "peft/fresh.h"
 
-#include "base/rng.h"
 #include "infer/session.h"
 
 static const char *const bases[] = { "tests/golden/model/llama", "tests/golden/model/gpt2" };
@@ -11,9 +10,6 @@ enum { N_BASES = sizeof bases / sizeof *bases };
 
 /* Methods that change the model from the start: their vectors begin at random. */
 static bool starts_as_base(const lm_adapter_type *type) { return !type->bare; }
-
-/* Tiny models have few positions and narrow matrices. */
-static const char *const settings[] = { "num-virtual-tokens", "3", "lora-r", "4", "init-r", "4", "target-r", "2", "vera-r", "6", "adapter-len", "3", NULL };
 
 typedef struct bench {
     golden g;
@@ -36,12 +32,8 @@ static void open_fresh(bench *b, const char *base, const lm_adapter_type *type, 
 {
     lm_err *err = &b->g.err;
     open_base(b, base, type);
-    b->values = calloc(1, type->options_size);
-    b->sets[0] = (lm_option_set){ NULL, type->options, b->values };
-    lm_options_defaults(b->sets);
-    for (const char *const *s = settings; *s; s += 2)
-        if (lm_option_find(b->sets, s[0]).option) assert_int_equal(lm_option_set_text(b->sets, s[0], s[1], "test", err), LM_OK);
-    if (projected) assert_int_equal(lm_option_set_text(b->sets, "prefix-projection", "true", "test", err), LM_OK);
+    const char *const network[] = { "prefix-projection", "true", NULL };
+    b->values = fresh_values(b->sets, type, projected ? network : NULL, err);
     if (lm_adapter_new(&b->a, b->g.m, type, b->values, 1, err) != LM_OK) fail_msg("%s: %s", type->name, err->message);
 }
 
@@ -53,16 +45,11 @@ static void close_bench(bench *b)
     golden_close(&b->g);
 }
 
-/* Away from the start, where half of what could be wrong is multiplied by zero. */
 static void stir(bench *b)
 {
-    lm_rng rng = { .seed = 4 };
     assert_int_equal(lm_params_prepare_training(&b->a->params, &b->g.err), LM_OK);
     lm_adapter_switch(b->a, true);
-    for (int64_t i = 0; i < b->a->params.n; i++) {
-        lm_tensor *t = &b->a->params.items[i]->t;
-        for (int64_t j = 0; j < lm_numel(t); j++) ((float *)t->data)[j] += 0.05f * (float)lm_rng_normal(&rng);
-    }
+    fresh_stir(b->a, 4);
 }
 
 /* Logits of both sequences; the caller frees. */
