@@ -19,7 +19,8 @@
 #include <unistd.h>
 
 typedef struct chat_options {
-    const char *model, *load_in, *adapter, *system, *template;
+    const char *model, *load_in, *system, *template;
+    lm_strings adapter;
     int64_t max_new_tokens, context;
     int dtype;
     bool forget, force;
@@ -27,7 +28,7 @@ typedef struct chat_options {
 
 static const lm_option options[] = {
     LM_OPTION(STRING, chat_options, model, "model", .metavar = "FOLDER", .help = "the model; may also stand first"),
-    LM_OPTION(STRING, chat_options, adapter, "adapter", .metavar = "FOLDER", .help = "a PEFT adapter over it"),
+    LM_OPTION_ADAPTER(chat_options),
     LM_OPTION(STRING, chat_options, system, "system", .help = "what the model is told first"),
     LM_OPTION(STRING, chat_options, template, "chat-template", .metavar = "FILE", .help = "a template to use instead of the model's"),
     LM_OPTION(INT, chat_options, max_new_tokens, "max-new-tokens", .letter = 'n', .fallback = "1024", .min = 1,
@@ -235,9 +236,9 @@ static lm_status work(chat *c, const lm_call *call, const char *model, lm_err *e
     LM_TRY(lm_generation_read(&c->defaults, model, err));
     c->m.load_in = o->load_in;
     c->m.any_base = o->force;
-    LM_TRY(lm_open(&c->m, call, model, o->adapter, o->dtype, err));
+    LM_TRY(lm_open(&c->m, call, model, &o->adapter, o->dtype, err));
     LM_TRY(lm_open_tokenizer(&c->m, err));
-    LM_TRY(lm_turns_open(&c->turns, &c->m, o->adapter, o->template, &c->defaults, err));
+    LM_TRY(lm_turns_open(&c->turns, &c->m, o->template, &c->defaults, err));
     const lm_session_options how = { .context = o->context, .compute = c->m.compute, .eos = c->turns.ends,
                                      .n_eos = c->turns.n_ends };
     LM_TRY(lm_session_new(&c->session, c->m.model, &c->m.kernels, c->m.tokenizer, &how, err));

@@ -11,15 +11,15 @@
 #include <unistd.h>
 
 typedef struct eval_options {
-    const char *model, *load_in, *adapter;
-    lm_strings data;
+    const char *model, *load_in;
+    lm_strings adapter, data;
     int dtype;
     bool force, json;
 } eval_options;
 
 static const lm_option options[] = {
     LM_OPTION(STRING, eval_options, model, "model", .metavar = "FOLDER", .help = "the model; may also stand after the task"),
-    LM_OPTION(STRING, eval_options, adapter, "adapter", .metavar = "FOLDER", .help = "a PEFT adapter over it"),
+    LM_OPTION_ADAPTER(eval_options),
     LM_OPTION(LIST, eval_options, data, "data", .metavar = "FILE", .required = true,
               .help = "text, JSONL, CSV or TSV, also packed; folders; - reads standard input"),
     LM_OPTION_LOAD_IN(eval_options),
@@ -78,7 +78,7 @@ static lm_status measure(lm_opened *m, const lm_call *call, const char *model, l
     const chosen *c = call->own;
     m->load_in = o->load_in;
     m->any_base = o->force;
-    LM_TRY(lm_open(m, call, model, o->adapter, o->dtype, err));
+    LM_TRY(lm_open(m, call, model, &o->adapter, o->dtype, err));
     LM_TRY(lm_open_tokenizer(m, err));
     lm_progress line = lm_progress_start(isatty(STDERR_FILENO) && !call->common.quiet ? stderr : NULL, 10);
     lm_interrupt_watch();

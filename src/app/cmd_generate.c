@@ -14,19 +14,19 @@
 #include <string.h>
 
 typedef struct generate_options {
-    const char *model, *load_in, *adapter, *prompt, *prompt_file, *system, *template;
+    const char *model, *load_in, *prompt, *prompt_file, *system, *template;
     int64_t max_new_tokens, samples, context;
-    lm_strings stop;
+    lm_strings adapter, stop;
     int dtype;
     bool chat, bos, special, echo, ignore_eos, slide, force, json;
 } generate_options;
 
 static const lm_option options[] = {
     LM_OPTION(STRING, generate_options, model, "model", .metavar = "FOLDER", .help = "the model; may also stand first"),
-    LM_OPTION(STRING, generate_options, adapter, "adapter", .metavar = "FOLDER", .help = "a PEFT adapter over it"),
+    LM_OPTION_ADAPTER(generate_options),
     LM_OPTION(STRING, generate_options, prompt, "prompt", .letter = 'p', .help = "the text to continue"),
     LM_OPTION(STRING, generate_options, prompt_file, "prompt-file", .metavar = "FILE",
-              .help = "a prompt on each line, or JSONL with \"prompt\" or \"messages\"; - reads standard input"),
+              .help = "a prompt on each line, or JSONL with \"prompt\" or \"messages\", and \"adapter\"; - reads standard input"),
     LM_OPTION(FLAG, generate_options, chat, "chat", .help = "the prompt is what a user says: apply the chat template"),
     LM_OPTION(STRING, generate_options, system, "system", .help = "with --chat, what the model is told first"),
     LM_OPTION(STRING, generate_options, template, "chat-template", .metavar = "FILE", .help = "a template to use instead of the model's"),
@@ -70,7 +70,7 @@ typedef struct generate {
 static lm_status open_turns(generate *g, lm_err *err)
 {
     const generate_options *o = g->o;
-    if (o->chat) LM_TRY(lm_turns_open(&g->turns, &g->m, o->adapter, o->template, &g->defaults, err));
+    if (o->chat) LM_TRY(lm_turns_open(&g->turns, &g->m, o->template, &g->defaults, err));
     const char *end = o->chat ? lm_turns_stop(&g->turns) : NULL;
     g->stop.items = lm_calloc((size_t)o->stop.n + 1, sizeof *g->stop.items);
     for (int i = 0; i < o->stop.n; i++) g->stop.items[g->stop.n++] = o->stop.items[i];
@@ -82,7 +82,7 @@ static lm_status read_prompts(generate *g, lm_err *err)
 {
     const generate_options *o = g->o;
     lm_prompt_form form = { .tokenizer = g->m.tokenizer, .bos = o->bos, .special = o->special,
-                            .turns = o->chat ? &g->turns : NULL, .system = o->system };
+                            .turns = o->chat ? &g->turns : NULL, .system = o->system, .adapters = &g->m.adapters };
     if (o->prompt_file) return lm_prompts_read(&g->prompts, o->prompt_file, &form, err);
     return lm_prompts_add(&g->prompts, o->prompt, strlen(o->prompt), &form, err);
 }
@@ -91,12 +91,23 @@ static lm_status read_prompts(generate *g, lm_err *err)
 static int64_t choose_rows(const generate *g)
 {
     const lm_config *c = &g->m.model->config;
-    int64_t context = g->o->context > 0 ? g->o->context : lm_model_context(g->m.model, 0), rows = 0;
+    int64_t context = g->o->context > 0 ? g->o->context : g->m.model->config.max_positions, rows = 0;
     int64_t bytes = 2 * c->n_layers * c->n_kv_heads * c->head_dim * (int64_t)lm_dtype_size(g->m.compute);
     int64_t most = ((int64_t)2 << 30) / bytes;
     if (most < context) most = context;
     for (int64_t i = 0; i < g->prompts.n && rows < most; i++) rows += g->o->samples * context;
     return rows < most ? rows : most;
+}
+
+/* An adapter with a name acts only where it is asked for. */
+static void warn_of_idle(const generate *g)
+{
+    for (int i = 0; i < g->m.adapters.n; i++) {
+        const lm_opened_adapter *a = &g->m.adapters.items[i];
+        bool used = !a->name;
+        for (int64_t j = 0; j < g->prompts.n && !used; j++) used = !(g->prompts.items[j].off >> a->a->slot & 1);
+        if (!used) lm_log(LM_LOG_WARN, "no prompt asks for the adapter %s: rows of --prompt-file do, with \"adapter\": \"%s\"", a->name, a->name);
+    }
 }
 
 /* A single continuation appears as it is made. */
@@ -119,7 +130,7 @@ static lm_status add_sequences(generate *g, lm_err *err)
         lm_request request = {
             .prompt = prompt->ids.data, .n_prompt = (int64_t)prompt->ids.len, .sampling = *g->sampling,
             .stream = (uint64_t)i, .max_new_tokens = o->max_new_tokens, .stop = &g->stop,
-            .ignore_eos = o->ignore_eos, .slide = o->slide, .on_text = stream_text, .context = g,
+            .ignore_eos = o->ignore_eos, .slide = o->slide, .on_text = stream_text, .context = g, .off = prompt->off,
         };
         if (lm_session_add(g->session, &g->sequences[i], &request, err) == LM_OK) continue;
         return g->prompts.n > 1 ? lm_context(err, "prompt %lld", (long long)(i / o->samples + 1)) : err->code;
@@ -179,10 +190,11 @@ static lm_status work(generate *g, const lm_call *call, const char *model, lm_er
     LM_TRY(lm_generation_read(&g->defaults, model, err));
     g->m.load_in = o->load_in;
     g->m.any_base = o->force;
-    LM_TRY(lm_open(&g->m, call, model, o->adapter, o->dtype, err));
+    LM_TRY(lm_open(&g->m, call, model, &o->adapter, o->dtype, err));
     LM_TRY(lm_open_tokenizer(&g->m, err));
     LM_TRY(open_turns(g, err));
     LM_TRY(read_prompts(g, err));
+    warn_of_idle(g);
     const lm_session_options how = { .context = o->context, .rows = choose_rows(g), .compute = g->m.compute,
                                      .eos = o->chat ? g->turns.ends : g->defaults.eos,
                                      .n_eos = o->chat ? g->turns.n_ends : g->defaults.n_eos };
@@ -226,9 +238,11 @@ const lm_command lm_command_generate = {
     .usage = "MODEL --prompt TEXT [options]",
     .example = "malmoi generate MODEL --prompt \"Once upon a time\" --max-new-tokens 100\n"
                "malmoi generate MODEL --chat --prompt \"Why is the sky blue?\"\n"
-               "malmoi generate MODEL --prompt-file prompts.txt --greedy --json",
+               "malmoi generate MODEL --prompt-file prompts.txt --greedy --json\n"
+               "malmoi generate MODEL --adapter law=LAW,poem=POEM --prompt-file rows.jsonl",
     .notes = "Sampling settings that are not given come from the model's generation_config.json where it has them.\n"
-             "The same seed gives the same text, alone or among other prompts.",
+             "The same seed gives the same text, alone or among other prompts, and with the adapters that a prompt asks\n"
+             "for (\"adapter\": \"law\", or a list) the text that they give alone.",
     .options = options,
     .values_size = sizeof(generate_options),
     .prepare = lm_call_sampling,

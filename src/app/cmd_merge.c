@@ -84,7 +84,7 @@ static lm_status merge_checked(lm_opened *m, double *most, lm_err *err)
     float *before = NULL, *after = NULL;
     double size = 0;
     lm_status status = probe(&before, m, err);
-    if (status == LM_OK) status = lm_adapter_merge(m->adapter, err);
+    if (status == LM_OK) status = lm_adapter_merge(m->adapters.items[0].a, err);
     if (status == LM_OK) status = probe(&after, m, err);
     if (status == LM_OK) *most = difference(before, after, PROBE * m->model->config.vocab_size, &size);
     if (status == LM_OK && !(*most <= 1e-3 * fmax(size, 1))) {
@@ -149,7 +149,8 @@ static lm_status merge(lm_opened *m, const lm_call *call, const paths *p, lm_err
     const merge_options *o = call->values;
     m->load_in = o->load_in;
     m->any_base = o->force;
-    LM_TRY(lm_open(m, call, p->model, p->adapter, LM_DTYPE_F32, err));
+    char *adapter = (char *)(uintptr_t)p->adapter;
+    LM_TRY(lm_open(m, call, p->model, &(lm_strings){ &adapter, 1 }, LM_DTYPE_F32, err));
     lm_dtype stored = m->model->embedding->dtype;           /* merging makes f32 of what it changes */
     double most = 0;
     LM_TRY(merge_checked(m, &most, err));
@@ -157,7 +158,7 @@ static lm_status merge(lm_opened *m, const lm_call *call, const paths *p, lm_err
     if (m->model->quant) LM_TRY(quantise_again(m, &cost, err));
     LM_TRY(write_folder(o, p, m->model, stored, err));
     if (o->json) {
-        lm_json *doc = json_pack("{s:s, s:s, s:f}", "out", p->out, "method", m->adapter->type->name, "max_difference", most);
+        lm_json *doc = json_pack("{s:s, s:s, s:f}", "out", p->out, "method", m->adapters.items[0].a->type->name, "max_difference", most);
         if (cost.matrices) json_object_set_new(doc, "requantised", json_pack("{s:s, s:I, s:f, s:f}", "format", m->model->quant->name,
                                "matrices", (json_int_t)cost.matrices, "weight", cost.weight, "logit", cost.logit));
         lm_print_json(doc);

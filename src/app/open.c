@@ -39,12 +39,12 @@ static void stop_reading(lm_opened *o)
 
 /* ---- opening ---- */
 
-lm_status lm_open(lm_opened *o, const lm_call *call, const char *model, const char *adapter, lm_dtype_choice dtype, lm_err *err)
+lm_status lm_open(lm_opened *o, const lm_call *call, const char *model, const lm_strings *adapters, lm_dtype_choice dtype, lm_err *err)
 {
     LM_TRY(lm_call_kernels(call, &o->kernels, err));
     LM_TRY(lm_model_load_in(&o->model, model, o->load_in, &o->kernels, err));
     start_reading(o);
-    if (adapter) LM_TRY((o->any_base ? lm_adapter_load_forced : lm_adapter_load)(&o->adapter, o->model, adapter, err));
+    if (adapters) LM_TRY(lm_adapters_open(&o->adapters, o->model, adapters, o->any_base, err));
     lm_dtype automatic = lm_compute_auto(o->model, &o->kernels);
     o->compute = dtype == LM_DTYPE_AUTO ? automatic : dtype == LM_DTYPE_F32 ? LM_F32 : LM_BF16;
     return LM_OK;
@@ -62,7 +62,7 @@ lm_status lm_open_tokenizer(lm_opened *o, lm_err *err)
 void lm_close(lm_opened *o)
 {
     stop_reading(o);
-    lm_adapter_free(o->adapter);
+    lm_adapters_close(&o->adapters);
     lm_model_free(o->model);
     lm_tokenizer_free(o->tokenizer);
     *o = (lm_opened){ 0 };

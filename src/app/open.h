@@ -3,8 +3,8 @@
 #ifndef LM_APP_OPEN_H
 #define LM_APP_OPEN_H
 
+#include "app/adapters.h"
 #include "app/command.h"
-#include "nn/adapter.h"
 #include "token/tokenizer.h"
 
 #include <pthread.h>
@@ -14,7 +14,7 @@
 typedef struct lm_opened {
     lm_kernels kernels;
     lm_model *model;
-    lm_adapter *adapter;                 /* attached, or NULL */
+    lm_adapters adapters;                /* attached */
     lm_tokenizer *tokenizer;             /* NULL until asked for */
     lm_dtype compute;
     const char *load_in;                 /* --load-in, set before opening; NULL: as the folder has it */
@@ -37,9 +37,9 @@ typedef struct lm_opened {
 typedef enum lm_dtype_choice { LM_DTYPE_AUTO, LM_DTYPE_F32, LM_DTYPE_BF16 } lm_dtype_choice;
 extern const char *const lm_dtype_choices[];
 
-/* Opens a model's folder, and with `adapter` != NULL a PEFT folder over it.  The caller zeroes *o first
+/* Opens a model's folder, and the adapters that --adapter gives over it (NULL: none).  The caller zeroes *o first
  * and closes it also after a failure. */
-lm_status lm_open(lm_opened *o, const lm_call *call, const char *model, const char *adapter, lm_dtype_choice dtype, lm_err *err);
+lm_status lm_open(lm_opened *o, const lm_call *call, const char *model, const lm_strings *adapters, lm_dtype_choice dtype, lm_err *err);
 
 /* Opens its tokenizer.  LM_E_MISMATCH when that has more ids than the model. */
 lm_status lm_open_tokenizer(lm_opened *o, lm_err *err);

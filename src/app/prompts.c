@@ -32,6 +32,7 @@ lm_status lm_prompts_add(lm_prompts *p, const char *text, size_t n, const lm_pro
     size_t valid = lm_utf8_valid(text, n);
     if (valid < n) return lm_fail(err, LM_E_FORMAT, "the prompt is not UTF-8 at byte %zu", valid);
     lm_prompt *item = append(p, text, n);
+    LM_TRY(lm_adapters_off(&item->off, form->adapters, NULL, err));
     if (form->turns) return encode_turn(&item->ids, text, n, form, err);
     unsigned flags = (form->bos ? LM_ENCODE_BOS : 0) | (form->special ? LM_ENCODE_ALLOW_SPECIAL : 0);
     return lm_encode(form->tokenizer, &item->ids, text, n, flags, err);
@@ -59,6 +60,10 @@ static lm_status add_object(lm_prompts *p, const lm_str *line, const char *name,
     } else {
         status = lm_json_need_str(row, "prompt", name, &text, err);
         if (status == LM_OK) status = lm_prompts_add(p, text, strlen(text), form, err);
+    }
+    if (status == LM_OK) {
+        status = lm_adapters_off(&p->items[p->n - 1].off, form->adapters, lm_json_get(row, "adapter"), err);
+        if (status != LM_OK) lm_context(err, "%s", name);
     }
     lm_json_free(row);
     return status;

@@ -1,15 +1,12 @@
 #include "app/turns.h"
 
-#include "base/file.h"
-
 #include <stdlib.h>
 
-lm_status lm_turns_open(lm_turns *t, const lm_opened *m, const char *adapter, const char *file,
-                        const lm_generation *defaults, lm_err *err)
+lm_status lm_turns_open(lm_turns *t, const lm_opened *m, const char *file, const lm_generation *defaults, lm_err *err)
 {
-    char *trained = adapter ? lm_path_join(adapter, "chat_template.jinja") : NULL;
-    if (!file && trained && lm_file_exists(trained)) file = trained;
-    lm_status status = lm_chat_template_load(&t->template, m->model->path, m->tokenizer, file, err);
+    char *trained = NULL;
+    if (!file) LM_TRY(lm_adapters_template(&trained, &m->adapters, err));
+    lm_status status = lm_chat_template_load(&t->template, m->model->path, m->tokenizer, file ? file : trained, err);
     free(trained);
     if (status != LM_OK) return status;
     t->encoder = lm_encoder_new(m->tokenizer);

@@ -13,10 +13,9 @@ typedef struct lm_turns {
     int n_ends;
 } lm_turns;
 
-/* The template in `file`, or (NULL) the one that the adapter's folder holds, or the model's, or the plain
+/* The template in `file`, or (NULL) the one that the adapters were trained on, or the model's, or the plain
  * one.  The caller zeroes *t first and closes it also after a failure. */
-lm_status lm_turns_open(lm_turns *t, const lm_opened *m, const char *adapter, const char *file,
-                        const lm_generation *defaults, lm_err *err);
+lm_status lm_turns_open(lm_turns *t, const lm_opened *m, const char *file, const lm_generation *defaults, lm_err *err);
 void lm_turns_close(lm_turns *t);
 
 /* Appends the ids of the messages and of what asks for an answer. */

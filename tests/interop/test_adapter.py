@@ -1,4 +1,5 @@
 """Adapters in both directions: PEFT's are read here, malmoi's are read by PEFT, and a merge is a merge."""
+import json
 import shutil
 
 import pytest
@@ -216,3 +217,37 @@ def test_an_adapter_of_the_embedding(malmoi, folders, training, held_out, docume
            "--steps", 4, "--lr", 1e-2, "--dtype", "f32", "--out", tmp_path / "ours")
     assert loss_here(malmoi, base, held_out, "--adapter", tmp_path / "ours") == pytest.approx(
         reference.folder_loss(base, documents, tmp_path / "ours"), **LOSS)
+
+
+# ---- several at once ----
+
+def test_stacked_adapters_are_those_of_peft(malmoi, base, held_out, documents, tmp_path):
+    first = peft_adapter(base, tmp_path / "first")
+    second = peft_adapter(base, tmp_path / "second", r=3, lora_alpha=-5, target_modules=TARGETS[family_of(base)][:1])
+    model, tokenizer = material.open_model(base)
+    model = PeftModel.from_pretrained(model, first, "first")
+    model.load_adapter(second, "second")
+    model.base_model.set_adapter(["first", "second"])
+    with torch.no_grad():
+        expected = reference.loss(model.eval(), [reference.scored(tokenizer, d) for d in documents]).item()
+    assert abs(expected - reference.folder_loss(base, documents, first)) > 1e-3
+    assert loss_here(malmoi, base, held_out, "--adapter", first, "--adapter", second) == pytest.approx(expected, **LOSS)
+
+
+def test_each_prompt_has_the_adapters_that_it_asks_for(malmoi, base, trained, tmp_path):
+    """Rows of one batch say what each says alone."""
+    other = method_of_peft(base, "prefix", tmp_path / "prefix")
+    asked = [None, "law", "poem", ["law", "poem"], "poem", None, "law"]
+    rows = [{"prompt": material.sentences(1, seed=i)[0]} | ({"adapter": a} if a else {}) for i, a in enumerate(asked)]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows))
+    how = ["--greedy", "-n", 12, "--dtype", "f32", "--ignore-eos", "--json"]
+    together = malmoi("generate", base, "--adapter", f"law={trained}", "--adapter", f"poem={other}", "--prompt-file", path, *how).out
+    folders = {"law": trained, "poem": other}
+    for row, line in zip(rows, together.splitlines(), strict=True):
+        names = row.get("adapter") or []
+        alone = [x for n in ([names] if isinstance(names, str) else names) for x in ("--adapter", folders[n])]
+        assert json.loads(line) == malmoi("generate", base, *alone, "--prompt", row["prompt"], *how).json
+    path.write_text('{"prompt": "a", "adapter": "low"}\n')
+    said = malmoi("generate", base, "--adapter", f"law={trained}", "--prompt-file", path, fails=True).err
+    assert 'rows.jsonl:1: adapter: found "low", --adapter has law' in said
