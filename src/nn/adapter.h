@@ -97,6 +97,9 @@ const lm_adapter_type *lm_adapter_type_find(const char *name);     /* NULL: no s
 lm_status lm_adapter_new(lm_adapter **out, lm_model *m, const lm_adapter_type *type, const void *options,
                          uint64_t seed, lm_err *err);
 
+/* Where the base's fingerprint stands in the metadata of adapter_model.safetensors. */
+extern const char lm_adapter_base_key[];
+
 /* Reads a PEFT folder, attaches it and switches it on.  Refuses tensors that do not fit the model, and an
  * adapter whose folder says that it belongs to another base; lm_adapter_load_forced warns of that instead. */
 lm_status lm_adapter_load(lm_adapter **out, lm_model *m, const char *folder, lm_err *err);

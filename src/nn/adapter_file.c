@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char base_key[] = "malmoi.base";        /* metadata of adapter_model.safetensors */
+const char lm_adapter_base_key[] = "malmoi.base";
 
 static const char *prefix_of(const lm_adapter *a) { return a->type->bare ? "" : "base_model.model."; }
 
@@ -32,7 +32,7 @@ static lm_status save_tensors(const lm_adapter *a, const lm_params *params, cons
         entries[i] = (lm_save_entry){ .name = names[i], .dtype = LM_F32, .ndim = t->ndim, .dim = t->dim,
                                       .data = t->data, .data_dtype = t->dtype };
     }
-    json_t *metadata = json_pack("{s:s, s:s*}", "format", "pt", base_key, a->params.k->computes ? a->base : NULL);
+    json_t *metadata = json_pack("{s:s, s:s*}", "format", "pt", lm_adapter_base_key, a->params.k->computes ? a->base : NULL);
     char *path = lm_path_join(folder, "adapter_model.safetensors");
     lm_status status = lm_save_file(&(lm_save){ .entries = entries, .n = n, .metadata = metadata }, path, err);
     free(path);
@@ -131,7 +131,7 @@ static lm_status read_tensors(lm_adapter *a, const lm_safetensors *file, lm_err 
 /* A folder without a fingerprint is PEFT's own, and taken on trust. */
 static lm_status check_base(const lm_adapter *a, const lm_safetensors *file, bool forced, lm_err *err)
 {
-    const char *mark = lm_safetensors_meta(file, base_key), *base = "another base", *here = a->model->path ? a->model->path : "in memory";
+    const char *mark = lm_safetensors_meta(file, lm_adapter_base_key), *base = "another base", *here = a->model->path ? a->model->path : "in memory";
     if (!mark || !a->params.k->computes || !strcmp(mark, a->base)) return LM_OK;
     lm_json_opt_str(a->config, "base_model_name_or_path", NULL, &base, NULL);
     if (!forced)

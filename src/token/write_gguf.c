@@ -1,74 +1,26 @@
-/* A GGUF file that holds a vocabulary and no tensors (gguf_vocab.c reads it): "GGUF", u32 version 3, u64 tensors,
- * u64 entries; an entry is a key, a u32 type and the value; all little-endian.
+/* A GGUF file that holds a vocabulary and no tensors; gguf_vocab.c reads it.
  *
  * llama.cpp knows how a text is cut by a name ("pre"), so that byte-level BPE is written only where its expression
  * has one; a "llama" vocabulary is neither normalised nor squeezed there, and so is not written from one that is.
  * A "bert" vocabulary always stands between [CLS] and [SEP], and its words begin with U+2581 where BERT's go on
  * with "##". */
-#include "base/file.h"
-#include "io/gguf.h"
+#include "io/gguf_write.h"
 #include "token/pattern.h"
 #include "token/writer.h"
 
 #include <string.h>
 
-typedef struct gguf {
-    lm_str body;
-    uint64_t n;                      /* entries */
-} gguf;
-
-/* ---- entries --------------------------------------------------------------------------------- */
-
-static void put_number(lm_str *out, uint64_t value, int bytes)
+static void put_id(lm_gguf_writer *g, const char *key, int32_t id)
 {
-    for (int i = 0; i < bytes; i++) lm_str_putc(out, (char)(value >> 8 * i));
-}
-
-static void put_text(lm_str *out, lm_span text)
-{
-    put_number(out, text.len, 8);
-    lm_str_append(out, text.data, text.len);
-}
-
-static void put_key(gguf *g, const char *key, lm_gguf_type type)
-{
-    put_text(&g->body, lm_span_of(key, strlen(key)));
-    put_number(&g->body, type, 4);
-    g->n++;
-}
-
-static void put_list(gguf *g, const char *key, lm_gguf_type item, size_t n)
-{
-    put_key(g, key, LM_GGUF_ARRAY);
-    put_number(&g->body, item, 4);
-    put_number(&g->body, n, 8);
-}
-
-static void put_string(gguf *g, const char *key, const char *text)
-{
-    put_key(g, key, LM_GGUF_STRING);
-    put_text(&g->body, lm_span_of(text, strlen(text)));
-}
-
-static void put_flag(gguf *g, const char *key, bool value)
-{
-    put_key(g, key, LM_GGUF_BOOL);
-    put_number(&g->body, value, 1);
-}
-
-static void put_id(gguf *g, const char *key, int32_t id)
-{
-    if (id < 0) return;
-    put_key(g, key, LM_GGUF_U32);
-    put_number(&g->body, (uint32_t)id, 4);
+    if (id >= 0) lm_gguf_put_u32(g, key, (uint32_t)id);
 }
 
 /* ---- what every kind has ---------------------------------------------------------------------------- */
 
-static void put_kind(gguf *g, const char *kind)
+static void put_kind(lm_gguf_writer *g, const char *kind)
 {
-    put_string(g, "general.architecture", "llama");
-    put_string(g, "tokenizer.ggml.model", kind);
+    lm_gguf_put_string(g, "general.architecture", "llama");
+    lm_gguf_put_string(g, "tokenizer.ggml.model", kind);
 }
 
 /* One token, or none, stands on each side of a text, and it is the one that BOS or EOS names. */
@@ -78,7 +30,7 @@ static lm_status check_side(const lm_ids *side, int32_t id, const char *name, lm
     return lm_fail(err, LM_E_UNSUPPORTED, "GGUF: what stands %s a text: expected the %s token or nothing", *name == 'B' ? "before" : "after", name);
 }
 
-static lm_status put_specials(gguf *g, const lm_tokenizer *tk, lm_err *err)
+static lm_status put_specials(lm_gguf_writer *g, const lm_tokenizer *tk, lm_err *err)
 {
     LM_TRY(check_side(&tk->before, tk->bos, "BOS", err));
     LM_TRY(check_side(&tk->after, tk->eos, "EOS", err));
@@ -86,9 +38,9 @@ static lm_status put_specials(gguf *g, const lm_tokenizer *tk, lm_err *err)
     put_id(g, "tokenizer.ggml.eos_token_id", tk->eos);
     put_id(g, "tokenizer.ggml.unknown_token_id", tk->unk);
     put_id(g, "tokenizer.ggml.padding_token_id", tk->pad);
-    put_flag(g, "tokenizer.ggml.add_bos_token", tk->before.len);
-    put_flag(g, "tokenizer.ggml.add_eos_token", tk->after.len);
-    if (tk->chat_template) put_string(g, "tokenizer.chat_template", tk->chat_template);
+    lm_gguf_put_flag(g, "tokenizer.ggml.add_bos_token", tk->before.len);
+    lm_gguf_put_flag(g, "tokenizer.ggml.add_eos_token", tk->after.len);
+    if (tk->chat_template) lm_gguf_put_string(g, "tokenizer.chat_template", tk->chat_template);
     return LM_OK;
 }
 
@@ -100,12 +52,12 @@ static lm_status check_added(const lm_tokenizer *tk, lm_err *err)
     return LM_OK;
 }
 
-static void put_types(gguf *g, const lm_tokenizer *tk)
+static void put_types(lm_gguf_writer *g, const lm_tokenizer *tk)
 {
-    put_list(g, "tokenizer.ggml.token_type", LM_GGUF_I32, (size_t)tk->vocab.n);
+    lm_gguf_put_list(g, "tokenizer.ggml.token_type", LM_GGUF_I32, (size_t)tk->vocab.n);
     for (int32_t id = 0; id < tk->vocab.n; id++) {
         const lm_added_token *added = lm_added_of(tk, id);
-        put_number(&g->body, !added ? LM_PIECE_NORMAL : added->special ? LM_PIECE_CONTROL : LM_PIECE_USER, 4);
+        lm_gguf_put_number(g, !added ? LM_PIECE_NORMAL : added->special ? LM_PIECE_CONTROL : LM_PIECE_USER, 4);
     }
 }
 
@@ -129,29 +81,29 @@ static const char *pre_of(const lm_tokenizer *tk)
     return NULL;
 }
 
-static void put_merges(gguf *g, const lm_json *merges)
+static void put_merges(lm_gguf_writer *g, const lm_json *merges)
 {
     lm_str line = {0};
-    put_list(g, "tokenizer.ggml.merges", LM_GGUF_STRING, json_array_size(merges));
+    lm_gguf_put_list(g, "tokenizer.ggml.merges", LM_GGUF_STRING, json_array_size(merges));
     for (size_t i = 0; i < json_array_size(merges); i++) {
         const lm_json *pair = json_array_get(merges, i);
         lm_str_clear(&line);
         lm_str_printf(&line, "%s %s", json_string_value(json_array_get(pair, 0)), json_string_value(json_array_get(pair, 1)));
-        put_text(&g->body, lm_span_of(line.data, line.len));
+        lm_gguf_put_text(g, lm_span_of(line.data, line.len));
     }
     lm_str_free(&line);
 }
 
-static lm_status put_byte_level(gguf *g, const lm_tokenizer *tk, lm_err *err)
+static lm_status put_byte_level(lm_gguf_writer *g, const lm_tokenizer *tk, lm_err *err)
 {
     const char *pre = pre_of(tk);
     if (!pre) return lm_fail(err, LM_E_UNSUPPORTED, "GGUF: llama.cpp has no name for how this tokenizer normalises and cuts texts");
     put_kind(g, "gpt2");
-    put_string(g, "tokenizer.ggml.pre", pre);
-    put_list(g, "tokenizer.ggml.tokens", LM_GGUF_STRING, (size_t)tk->vocab.n);
+    lm_gguf_put_string(g, "tokenizer.ggml.pre", pre);
+    lm_gguf_put_list(g, "tokenizer.ggml.tokens", LM_GGUF_STRING, (size_t)tk->vocab.n);
     for (int32_t id = 0; id < tk->vocab.n; id++) {
         if (!tk->vocab.texts[id].data) return lm_fail(err, LM_E_UNSUPPORTED, "GGUF: no token has the id %d", id);
-        put_text(&g->body, tk->vocab.texts[id]);
+        lm_gguf_put_text(g, tk->vocab.texts[id]);
     }
     put_types(g, tk);
     lm_json *merges = lm_tokenizer_merges(tk);
@@ -162,21 +114,21 @@ static lm_status put_byte_level(gguf *g, const lm_tokenizer *tk, lm_err *err)
 
 /* ---- SentencePiece ------------------------------------------------------------------------------------------- */
 
-static void put_pieces(gguf *g, const lm_sentence_model *m)
+static void put_pieces(lm_gguf_writer *g, const lm_sentence_model *m)
 {
-    put_list(g, "tokenizer.ggml.tokens", LM_GGUF_STRING, (size_t)m->n);
-    for (int i = 0; i < m->n; i++) put_text(&g->body, m->pieces[i].text);
-    put_list(g, "tokenizer.ggml.scores", LM_GGUF_F32, (size_t)m->n);
+    lm_gguf_put_list(g, "tokenizer.ggml.tokens", LM_GGUF_STRING, (size_t)m->n);
+    for (int i = 0; i < m->n; i++) lm_gguf_put_text(g, m->pieces[i].text);
+    lm_gguf_put_list(g, "tokenizer.ggml.scores", LM_GGUF_F32, (size_t)m->n);
     for (int i = 0; i < m->n; i++) {
         uint32_t bits;
         memcpy(&bits, &m->pieces[i].score, sizeof bits);
-        put_number(&g->body, bits, 4);
+        lm_gguf_put_number(g, bits, 4);
     }
-    put_list(g, "tokenizer.ggml.token_type", LM_GGUF_I32, (size_t)m->n);
-    for (int i = 0; i < m->n; i++) put_number(&g->body, m->pieces[i].type, 4);
+    lm_gguf_put_list(g, "tokenizer.ggml.token_type", LM_GGUF_I32, (size_t)m->n);
+    for (int i = 0; i < m->n; i++) lm_gguf_put_number(g, m->pieces[i].type, 4);
 }
 
-static lm_status put_sentencepiece(gguf *g, const lm_sentence_model *m, lm_str *note, lm_err *err)
+static lm_status put_sentencepiece(lm_gguf_writer *g, const lm_sentence_model *m, lm_str *note, lm_err *err)
 {
     if (m->bpe && (m->charsmap.len || m->squeeze))
         return lm_fail(err, LM_E_UNSUPPORTED, "GGUF: llama.cpp neither normalises nor squeezes spaces before BPE of SentencePiece, this tokenizer does (train with --normalizer none --keep-spaces)");
@@ -185,13 +137,13 @@ static lm_status put_sentencepiece(gguf *g, const lm_sentence_model *m, lm_str *
     if (!m->bpe && m->byte_fallback) lm_str_puts(note, "llama.cpp has no bytes in a Unigram vocabulary: a character that is no piece is unknown there; ");
     if (m->prefix) lm_str_puts(note, "a GGUF vocabulary marks the beginning of a text behind special tokens too: ids there may differ");
     put_kind(g, m->bpe ? "llama" : "t5");
-    put_string(g, "tokenizer.ggml.pre", "default");
+    lm_gguf_put_string(g, "tokenizer.ggml.pre", "default");
     put_pieces(g, m);
-    put_flag(g, "tokenizer.ggml.add_space_prefix", m->prefix);
-    put_flag(g, "tokenizer.ggml.remove_extra_whitespaces", m->squeeze);
+    lm_gguf_put_flag(g, "tokenizer.ggml.add_space_prefix", m->prefix);
+    lm_gguf_put_flag(g, "tokenizer.ggml.remove_extra_whitespaces", m->squeeze);
     if (m->charsmap.len) {
-        put_list(g, "tokenizer.ggml.precompiled_charsmap", LM_GGUF_U8, m->charsmap.len);
-        lm_str_append(&g->body, m->charsmap.data, m->charsmap.len);
+        lm_gguf_put_list(g, "tokenizer.ggml.precompiled_charsmap", LM_GGUF_U8, m->charsmap.len);
+        lm_gguf_put_bytes(g, m->charsmap.data, m->charsmap.len);
     }
     return LM_OK;
 }
@@ -212,11 +164,11 @@ static lm_status check_bert(const lm_tokenizer *tk, const lm_json *normal, const
 }
 
 /* Pieces as llama.cpp has them: the mark of a word's beginning instead of that of its continuation. */
-static lm_status put_bert_tokens(gguf *g, const lm_tokenizer *tk, lm_err *err)
+static lm_status put_bert_tokens(lm_gguf_writer *g, const lm_tokenizer *tk, lm_err *err)
 {
     lm_str text = {0};
     lm_status status = LM_OK;
-    put_list(g, "tokenizer.ggml.tokens", LM_GGUF_STRING, (size_t)tk->vocab.n);
+    lm_gguf_put_list(g, "tokenizer.ggml.tokens", LM_GGUF_STRING, (size_t)tk->vocab.n);
     for (int32_t id = 0; id < tk->vocab.n && !status; id++) {
         lm_span t = tk->vocab.texts[id];
         if (!t.data) status = lm_fail(err, LM_E_UNSUPPORTED, "GGUF: no token has the id %d", id);
@@ -224,13 +176,13 @@ static lm_status put_bert_tokens(gguf *g, const lm_tokenizer *tk, lm_err *err)
         lm_str_clear(&text);
         if (!inside && !special) lm_str_puts(&text, "\xE2\x96\x81");
         if (t.len) lm_str_append(&text, t.data + 2 * inside, t.len - 2 * inside);
-        put_text(&g->body, lm_span_of(text.data, text.len));
+        lm_gguf_put_text(g, lm_span_of(text.data, text.len));
     }
     lm_str_free(&text);
     return status;
 }
 
-static lm_status put_wordpiece(gguf *g, const lm_tokenizer *tk, lm_err *err)
+static lm_status put_wordpiece(lm_gguf_writer *g, const lm_tokenizer *tk, lm_err *err)
 {
     lm_json *normal = lm_document_steps(tk, "normalizer"), *pre = lm_document_steps(tk, "pre_tokenizer");
     lm_status status = check_bert(tk, normal, pre, err);
@@ -239,11 +191,11 @@ static lm_status put_wordpiece(gguf *g, const lm_tokenizer *tk, lm_err *err)
     json_decref(normal), json_decref(pre);
     LM_TRY(status);
     put_kind(g, "bert");
-    put_string(g, "tokenizer.ggml.pre", "default");
+    lm_gguf_put_string(g, "tokenizer.ggml.pre", "default");
     LM_TRY(put_bert_tokens(g, tk, err));
     put_types(g, tk);
-    put_flag(g, "tokenizer.ggml.normalizer.lowercase", lower);
-    put_flag(g, "tokenizer.ggml.normalizer.strip_accents", strip);
+    lm_gguf_put_flag(g, "tokenizer.ggml.normalizer.lowercase", lower);
+    lm_gguf_put_flag(g, "tokenizer.ggml.normalizer.strip_accents", strip);
     put_id(g, "tokenizer.ggml.bos_token_id", tk->before.data[0]);
     put_id(g, "tokenizer.ggml.cls_token_id", tk->before.data[0]);
     put_id(g, "tokenizer.ggml.seperator_token_id", tk->after.data[0]);     /* so it is spelt there */
@@ -255,7 +207,7 @@ static lm_status put_wordpiece(gguf *g, const lm_tokenizer *tk, lm_err *err)
 
 /* ---- all ------------------------------------------------------------------------------------------------------ */
 
-static lm_status put_vocabulary(gguf *g, const lm_tokenizer *tk, lm_str *note, lm_err *err)
+static lm_status put_vocabulary(lm_gguf_writer *g, const lm_tokenizer *tk, lm_str *note, lm_err *err)
 {
     LM_TRY(check_added(tk, err));
     if (lm_step_is(lm_json_get(tk->document.json, "model"), "WordPiece")) return put_wordpiece(g, tk, err);
@@ -269,16 +221,11 @@ static lm_status put_vocabulary(gguf *g, const lm_tokenizer *tk, lm_str *note, l
 
 static lm_status write_gguf(const lm_tokenizer *tk, const char *path, lm_str *note, lm_err *err)
 {
-    gguf g = {0};
-    lm_str file = {0};
+    lm_gguf_writer g = {0};
     lm_status status = put_vocabulary(&g, tk, note, err);
-    lm_str_puts(&file, "GGUF");
-    put_number(&file, 3, 4);
-    put_number(&file, 0, 8);
-    put_number(&file, g.n, 8);
-    if (!status) lm_str_append(&file, g.body.data, g.body.len);
-    if (!status) status = lm_file_write(path, file.data, file.len, err);
-    lm_str_free(&g.body), lm_str_free(&file);
+    if (!status) status = put_specials(&g, tk, err);
+    if (!status) status = lm_gguf_write(&g, path, err);
+    lm_gguf_writer_free(&g);
     return status;
 }
 
