@@ -61,14 +61,29 @@ static bool show_progress(void *context, double share)
     return !lm_interrupted();
 }
 
+/* A number or a text; lists are for machines. */
+static void print_value(const char *key, const lm_json *value)
+{
+    if (json_is_real(value)) printf("%-14s %.6g\n", key, json_real_value(value));
+    else if (json_is_integer(value)) printf("%-14s %lld\n", key, (long long)json_integer_value(value));
+    else if (json_is_string(value)) printf("%-14s %s\n", key, json_string_value(value));
+}
+
+/* An object of objects (a label's measures) gives each a line of its own. */
 static void print_plain(const lm_json *result)
 {
-    const char *key;
-    json_t *value;
+    const char *key, *part, *name;
+    json_t *value, *group, *number;
     json_object_foreach((json_t *)(uintptr_t)result, key, value) {
-        if (json_is_real(value)) printf("%-14s %.6g\n", key, json_real_value(value));
-        else if (json_is_integer(value)) printf("%-14s %lld\n", key, (long long)json_integer_value(value));
-        else if (json_is_string(value)) printf("%-14s %s\n", key, json_string_value(value));
+        print_value(key, value);
+        json_object_foreach(value, part, group) {
+            printf("  %-12s", part);
+            json_object_foreach(group, name, number) {
+                if (json_is_real(number)) printf("  %s %.4f", name, json_real_value(number));
+                else printf("  %s %lld", name, (long long)json_integer_value(number));
+            }
+            putchar('\n');
+        }
     }
 }
 

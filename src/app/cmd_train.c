@@ -30,6 +30,7 @@ static void tell_result(const lm_trainer *t, bool json)
                                  "tokens", (json_int_t)at->tokens, "supervised_tokens", (json_int_t)at->supervised,
                                  "seconds", at->seconds, "peak_bytes", (json_int_t)lm_memory_peak(),
                                  "rows", (json_int_t)t->corpus.data.n, "truncated_rows", (json_int_t)t->corpus.blocks.n_truncated);
+        if (t->corpus.data.n_skipped) json_object_set_new(doc, "skipped_rows", json_integer((json_int_t)t->corpus.data.n_skipped));
         if (t->val.n) json_object_set_new(doc, "best_val_loss", json_real(at->best));
         lm_print_json(doc);
         return;
@@ -37,8 +38,10 @@ static void tell_result(const lm_trainer *t, bool json)
     char time[24], tokens[24];
     printf("%s: %lld steps, %s tokens, %s\n", o->out, (long long)at->step, lm_format_count(tokens, (double)at->tokens),
            lm_format_seconds(time, at->seconds));
-    if (t->adapter) printf("try: malmoi generate %s --adapter %s --prompt \"...\"\n", o->model, o->out);
-    else printf("try: malmoi generate %s --prompt \"...\"\n", o->out);
+    const lm_objective *objective = t->c->objective;
+    printf("try: malmoi %s %s", objective->use ? objective->use : "generate", t->adapter ? o->model : o->out);
+    if (t->adapter) printf(" --adapter %s", o->out);
+    printf(" --%s \"...\"\n", objective->use_option ? objective->use_option : "prompt");
 }
 
 static lm_status train(lm_training *training, lm_err *err)

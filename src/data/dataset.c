@@ -43,7 +43,7 @@ static void render_rows(int64_t begin, int64_t end, void *context)
     for (int64_t w = begin; w < end; w++) {
         worker *me = &r->workers[w];
         for (int64_t i = w; i < r->n && me->failed < 0; i += r->n_workers) {
-            r->examples[i].n = 0;
+            r->examples[i].n = 0, r->examples[i].lost = 0, r->examples[i].skipped = false;
             lm_ids_clear(&me->ids);
             if (r->renderer->render(r->renderer->context, &r->examples[i], &r->rows[i], me->encoder, &me->ids, &me->err) != LM_OK)
                 me->failed = i;
@@ -74,6 +74,10 @@ static int32_t path_index(lm_dataset *d, const char *path)
 
 static void append(lm_dataset *d, const lm_example *e, const lm_row *row)
 {
+    if (e->skipped) {
+        d->n_skipped++;
+        return;
+    }
     size_t tokens = (size_t)d->n_tokens + e->n, documents = (size_t)d->n + 2;
     if (tokens > d->token_cap) {
         d->token_cap = tokens + tokens / 2 + 1024;
@@ -86,6 +90,8 @@ static void append(lm_dataset *d, const lm_example *e, const lm_row *row)
     if (e->n) memcpy(d->tokens + d->n_tokens, e->tokens, e->n * sizeof *e->tokens);
     d->documents[d->n++] = (lm_document){ .begin = d->n_tokens, .line = row->line, .path = path_index(d, row->path) };
     d->n_tokens += (int64_t)e->n;
+    d->n_truncated += e->lost > 0;
+    d->lost += e->lost;
     d->documents[d->n] = (lm_document){ .begin = d->n_tokens };
     for (size_t i = 1; i < e->n; i++) d->n_supervised += e->tokens[i] >> 31;     /* nothing predicts the first */
 }

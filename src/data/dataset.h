@@ -17,6 +17,8 @@ static inline int32_t lm_token_value(lm_token token) { return (int32_t)(token & 
 typedef struct lm_example {
     lm_token *tokens;
     size_t n, cap;
+    int64_t lost;                        /* tokens of its row that were cut off */
+    bool skipped;                        /* the row is left out and counted */
 } lm_example;
 void lm_example_put(lm_example *e, const int32_t *ids, size_t n, bool supervised);
 
@@ -40,6 +42,7 @@ typedef struct lm_dataset {
     char **paths;
     int64_t n, n_tokens, n_bytes;        /* n_bytes: of text that was read */
     int64_t n_supervised;
+    int64_t n_skipped, n_truncated, lost;    /* rows left out, rows cut and tokens lost as they were rendered */
     size_t token_cap, document_cap;
     int n_paths;
 } lm_dataset;

@@ -132,7 +132,7 @@ static void best_fit(lm_blocks *b, int64_t context)
 
 lm_status lm_blocks_make(lm_blocks *b, const lm_dataset *d, const lm_pack_options *options, lm_err *err)
 {
-    *b = (lm_blocks){0};
+    *b = (lm_blocks){ .n_truncated = d->n_truncated, .lost = d->lost };
     LM_ASSERT(options->context > 0 && options->context < INT32_MAX);
     if (d->n >= INT32_MAX) return lm_fail(err, LM_E_UNSUPPORTED, "more than %d documents", INT32_MAX - 1);
     size_t cap = 0;

@@ -2,6 +2,7 @@
 #include "infer/session.h"
 
 #include "nn/adapter.h"
+#include "nn/head.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -73,8 +74,9 @@ static void allocate_batch(lm_session *s, int64_t step_tokens)
 lm_status lm_session_new(lm_session **out, lm_model *m, const lm_kernels *k, const lm_tokenizer *tk,
                          const lm_session_options *options, lm_err *err)
 {
-    lm_session *s = lm_calloc(1, sizeof *s);
     *out = NULL;
+    LM_TRY(lm_model_need_lm_head(m, err));
+    lm_session *s = lm_calloc(1, sizeof *s);
     s->m = m;
     s->tk = tk;
     s->context = options->context;

@@ -6,6 +6,7 @@
  * Its linears are stored [in, out] (Conv1D).  The dropout rates of the config are not applied, in
  * training either; scale_attn_by_inverse_layer_idx and scale_attn_weights are honoured. */
 #include "nn/attention.h"
+#include "nn/head.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -64,7 +65,6 @@ static lm_tensor *vector(lm_model *m, lm_init init, const char *where, const cha
 
 static lm_status declare(lm_model *m, lm_err *err)
 {
-    (void)err;
     gpt2 *own = m->own;
     const lm_config *c = &m->config;
     int64_t C = c->hidden_size, F = c->intermediate_size;
@@ -89,10 +89,7 @@ static lm_status declare(lm_model *m, lm_err *err)
     }
     own->norm = vector(m, LM_INIT_ONE, "transformer", "ln_f.weight");
     own->norm_bias = vector(m, LM_INIT_ZERO, "transformer", "ln_f.bias");
-    m->head = m->embedding;
-    if (!c->tie_embeddings)
-        m->head = &lm_param_declare(&m->params, LM_INIT_NORMAL, c->init_range, 2, tokens, "lm_head.weight")->t;
-    return LM_OK;
+    return lm_declare_head(m, err);
 }
 
 typedef struct block_call {

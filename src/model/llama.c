@@ -7,6 +7,7 @@
  * Covers LLaMA 1, 2, 3.x, Mistral (sliding window) and Qwen2 (biases on q, k, v; window on the
  * upper layers).  Attention dropout of the config is not applied, in training either. */
 #include "nn/attention.h"
+#include "nn/head.h"
 #include "nn/rope.h"
 
 #include <string.h>
@@ -91,7 +92,6 @@ static lm_status configure(lm_model *m, const lm_json *config, lm_err *err)
 
 static lm_status declare(lm_model *m, lm_err *err)
 {
-    (void)err;
     llama *own = m->own;
     const lm_config *c = &m->config;
     int64_t C = c->hidden_size, F = c->intermediate_size, Q = c->n_heads * c->head_dim, KV = c->n_kv_heads * c->head_dim;
@@ -111,10 +111,7 @@ static lm_status declare(lm_model *m, lm_err *err)
         l->down = lm_declare_linear(m, F, C, own->mlp_bias, false, "model.layers.%d.mlp.down_proj", n);
     }
     own->norm = &lm_param_declare(&m->params, LM_INIT_ONE, 0, 1, &C, "model.norm.weight")->t;
-    m->head = m->embedding;
-    if (!c->tie_embeddings)
-        m->head = &lm_param_declare(&m->params, LM_INIT_NORMAL, c->init_range, 2, table, "lm_head.weight")->t;
-    return LM_OK;
+    return lm_declare_head(m, err);
 }
 
 /* ---- forward ---- */

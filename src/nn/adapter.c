@@ -34,6 +34,14 @@ lm_tensor *lm_adapter_rows(lm_tape *t, lm_tensor *table)
 
 /* ---- modules_to_save ---- */
 
+void lm_adapter_copy_param(lm_adapter *a, lm_param *p, const char *name)
+{
+    a->saved = lm_realloc(a->saved, (size_t)(a->n_saved + 1) * sizeof *a->saved);
+    lm_param *copy = lm_param_declare(&a->params, p->init, p->range, p->t.ndim, p->t.dim, "%s", name);
+    copy->decays = p->decays;
+    a->saved[a->n_saved++] = (lm_saved_module){ .base = p, .copy = copy, .original = p->t };
+}
+
 int64_t lm_adapter_copy_params(lm_adapter *a, bool (*wanted)(const lm_param *p, const void *context), const void *context)
 {
     const lm_params *base = &a->model->params;
@@ -41,10 +49,7 @@ int64_t lm_adapter_copy_params(lm_adapter *a, bool (*wanted)(const lm_param *p, 
     for (int64_t i = 0; i < base->n; i++) {
         lm_param *p = base->items[i];
         if (!p->t.data || lm_param_find(&a->params, p->t.name) || !wanted(p, context)) continue;
-        a->saved = lm_realloc(a->saved, (size_t)(a->n_saved + 1) * sizeof *a->saved);
-        lm_param *copy = lm_param_declare(&a->params, p->init, p->range, p->t.ndim, p->t.dim, "%s", p->t.name);
-        copy->decays = p->decays;
-        a->saved[a->n_saved++] = (lm_saved_module){ .base = p, .copy = copy, .original = p->t };
+        lm_adapter_copy_param(a, p, p->t.name);
     }
     return a->n_saved - before;
 }
@@ -61,7 +66,7 @@ static bool is_of_module(const lm_param *p, const void *suffix)
 lm_status lm_adapter_save_modules(lm_adapter *a, const lm_strings *modules, lm_err *err)
 {
     for (int j = 0; j < modules->n; j++)
-        if (!lm_adapter_copy_params(a, is_of_module, modules->items[j]))
+        if (!(a->model->score && lm_adapter_head_is(modules->items[j])) && !lm_adapter_copy_params(a, is_of_module, modules->items[j]))
             return lm_fail(err, LM_E_USAGE, "modules to save: \"%s\" names no module of this %s model", modules->items[j],
                            a->model->config.model_type);
     return LM_OK;
@@ -187,6 +192,7 @@ lm_status lm_adapter_new(lm_adapter **out, lm_model *m, const lm_adapter_type *t
         memcpy((*out)->options, options, type->options_size);
         status = type->attach(*out, err);
     }
+    if (status == LM_OK && m->score) lm_adapter_head_attach(*out);
     if (status == LM_OK) status = fill_saved(*out, err);
     if (status == LM_OK) status = lm_params_initialise(&(*out)->params, seed, err);
     if (status == LM_OK && type->start) status = type->start(*out, seed, err);

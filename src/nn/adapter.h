@@ -121,6 +121,18 @@ void lm_adapter_free(lm_adapter *a);                 /* detaches; takes NULL */
 lm_status lm_adapter_begin(lm_adapter **out, lm_model *m, const lm_adapter_type *type, const char *name, lm_err *err);
 lm_status lm_adapter_finish(lm_adapter **out, lm_status status, lm_err *err);
 
+/* ---- a head that classifies, trained with the adapter (adapter_head.c) ---- */
+
+bool lm_adapter_classifies(const lm_adapter *a);
+bool lm_adapter_head_is(const char *module);         /* PEFT's names of such a head: the adapter has it anyway */
+
+/* Gives the adapter a copy of the model's score. */
+void lm_adapter_head_attach(lm_adapter *a);
+
+/* Whether the file has a score; then the model gets a head for as many labels, unless it has one. */
+lm_status lm_adapter_head_read(lm_adapter *a, const lm_safetensors *file, bool *has, lm_err *err);
+void lm_adapter_head_write(const lm_adapter *a, lm_json *config, lm_json *metadata);
+
 /* ---- for methods ---- */
 
 /* A link at a site, last in its list. */
@@ -134,6 +146,9 @@ void *lm_adapter_keep(lm_adapter *a, void *memory);
  * that names no site is LM_E_USAGE with the nearest names. */
 lm_status lm_adapter_targets(lm_adapter *a, const lm_strings *targets,
                              void (*visit)(lm_adapter *a, lm_linear_site *site), lm_err *err);
+
+/* A trained copy of one of the base's parameters, called `name`. */
+void lm_adapter_copy_param(lm_adapter *a, lm_param *p, const char *name);
 
 /* Makes trained copies of the base's parameters that are wanted; returns how many there are now more. */
 int64_t lm_adapter_copy_params(lm_adapter *a, bool (*wanted)(const lm_param *p, const void *context), const void *context);

@@ -21,7 +21,7 @@ static char *file_name(const lm_adapter *a, const char *name)
     return lm_str_take(&text);
 }
 
-static lm_status save_tensors(const lm_adapter *a, const lm_params *params, const char *folder, lm_err *err)
+static lm_status save_tensors(const lm_adapter *a, const lm_params *params, const lm_json *metadata, const char *folder, lm_err *err)
 {
     int64_t n = params->n;
     lm_save_entry *entries = lm_calloc((size_t)n + 1, sizeof *entries);
@@ -32,23 +32,35 @@ static lm_status save_tensors(const lm_adapter *a, const lm_params *params, cons
         entries[i] = (lm_save_entry){ .name = names[i], .dtype = LM_F32, .ndim = t->ndim, .dim = t->dim,
                                       .data = t->data, .data_dtype = t->dtype };
     }
-    json_t *metadata = json_pack("{s:s, s:s*}", "format", "pt", lm_adapter_base_key, a->params.k->computes ? a->base : NULL);
     char *path = lm_path_join(folder, "adapter_model.safetensors");
     lm_status status = lm_save_file(&(lm_save){ .entries = entries, .n = n, .metadata = metadata }, path, err);
     free(path);
-    lm_json_free(metadata);
     for (int64_t i = 0; i < n; i++) free(names[i]);
     free(names);
     free(entries);
     return status;
 }
 
-static lm_status save_kept(lm_adapter *a, const char *folder, lm_err *err)
+/* Trained copies are kept as they are, whatever the method makes of its own parameters. */
+static lm_status keep_saved(const lm_adapter *a, lm_params *kept, lm_err *err)
+{
+    for (int64_t i = 0; i < a->n_saved; i++) {
+        const lm_tensor *from = &a->saved[i].copy->t;
+        if (lm_param_find(kept, from->name)) continue;
+        lm_tensor *to = &lm_param_declare(kept, LM_INIT_ZERO, 0, from->ndim, from->dim, "%s", from->name)->t;
+        LM_TRY(lm_params_initialise(kept, 0, err));
+        kept->k->copy(to->data, from->data, (int64_t)lm_nbytes(from));
+    }
+    return LM_OK;
+}
+
+static lm_status save_kept(lm_adapter *a, const lm_json *metadata, const char *folder, lm_err *err)
 {
     lm_params kept;
     LM_TRY(lm_params_init(&kept, a->params.k, err));
     lm_status status = a->type->kept(a, &kept, err);
-    if (status == LM_OK) status = save_tensors(a, &kept, folder, err);
+    if (status == LM_OK) status = keep_saved(a, &kept, err);
+    if (status == LM_OK) status = save_tensors(a, &kept, metadata, folder, err);
     lm_params_free(&kept);
     return status;
 }
@@ -56,16 +68,19 @@ static lm_status save_kept(lm_adapter *a, const char *folder, lm_err *err)
 lm_status lm_adapter_save(lm_adapter *a, const char *folder, lm_err *err)
 {
     LM_TRY(lm_make_dirs(folder, err));
-    LM_TRY(a->type->kept ? save_kept(a, folder, err) : save_tensors(a, &a->params, folder, err));
+    json_t *metadata = json_pack("{s:s, s:s*}", "format", "pt", lm_adapter_base_key, a->params.k->computes ? a->base : NULL);
     json_t *config = json_object();
     json_object_set_new(config, "peft_type", json_string(a->type->peft_type));
     json_object_set_new(config, "task_type", json_string("CAUSAL_LM"));
     json_object_set_new(config, "base_model_name_or_path", a->model->path ? json_string(a->model->path) : json_null());
     json_object_set_new(config, "inference_mode", json_true());
     a->type->write_config(a, config);
+    if (lm_adapter_classifies(a)) lm_adapter_head_write(a, config, metadata);
+    lm_status status = a->type->kept ? save_kept(a, metadata, folder, err) : save_tensors(a, &a->params, metadata, folder, err);
     char *path = lm_path_join(folder, "adapter_config.json");
-    lm_status status = lm_json_write(config, path, err);
+    if (status == LM_OK) status = lm_json_write(config, path, err);
     free(path);
+    lm_json_free(metadata);
     lm_json_free(config);
     return status;
 }
@@ -141,12 +156,16 @@ static lm_status check_base(const lm_adapter *a, const lm_safetensors *file, boo
     return LM_OK;
 }
 
-/* The base is looked at first: what else does not fit another one says less. */
+/* The base is looked at first: what else does not fit another one says less.  A head that classifies must
+ * stand before anything is attached to the model. */
 static lm_status fill(lm_adapter *a, const lm_safetensors *file, const char *config_path, bool forced, lm_err *err)
 {
+    bool classifies;
     LM_TRY(check_base(a, file, forced, err));
+    LM_TRY(lm_adapter_head_read(a, file, &classifies, err));
     lm_status status = a->type->read_config(a, a->config, err);
     if (status == LM_OK) status = a->type->attach(a, err);
+    if (status == LM_OK && classifies) lm_adapter_head_attach(a);
     return status == LM_OK ? read_tensors(a, file, err) : lm_context(err, "%s", config_path);
 }
 

@@ -51,13 +51,14 @@ static lm_status put_template(lm_str *out, const lm_model *m, lm_err *err)
     return LM_OK;
 }
 
+/* A head that classifies is left out: an adapter brings its own. */
 lm_status lm_fingerprint(const char **out, lm_model *m, lm_err *err)
 {
     if (!m->fingerprint) {
         uint64_t hash = 0;
         lm_str text = { 0 };
         for (int64_t i = 0; i < m->params.n; i++)
-            if (m->params.items[i]->t.data) hash = hash_tensor(m, &m->params.items[i]->t, hash);
+            if (m->params.items[i]->t.data && &m->params.items[i]->t != m->score) hash = hash_tensor(m, &m->params.items[i]->t, hash);
         lm_str_printf(&text, "weights %016" PRIx64 ", %" PRId64 " ids", hash, m->config.vocab_size);
         lm_status status = put_template(&text, m, err);
         if (status != LM_OK) {

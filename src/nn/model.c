@@ -6,6 +6,7 @@
 #include "io/bitsandbytes.h"
 #include "io/save.h"
 #include "nn/active.h"
+#include "nn/head.h"
 #include "nn/quantised.h"
 
 #include <stdarg.h>
@@ -134,6 +135,7 @@ void lm_model_free(lm_model *m)
     free(m->own);
     free(m->path);
     free(m->fingerprint);
+    lm_labels_free(&m->labels);
     lm_params_free(&m->params);
     lm_weights_close(&m->weights);
     lm_json_free(m->config_json);
@@ -290,7 +292,7 @@ lm_status lm_model_save(const lm_model *m, const char *folder, lm_dtype dtype, i
     bool doubled = false;
     for (int64_t i = 0; i < m->params.n; i++) {
         const lm_tensor *t = &m->params.items[i]->t;
-        if (!t->data) continue;
+        if (!t->data || !lm_model_uses(m, m->params.items[i])) continue;
         if (t->quant) {
             lm_bnb_write(&parts[i], t, dtype);
             for (int j = 0; j < parts[i].n; j++) entries[n++] = parts[i].entry[j];
@@ -346,5 +348,5 @@ lm_tensor *lm_model_forward(const lm_forward *f)
 lm_tensor *lm_model_logits(const lm_forward *f, lm_tensor *hidden, lm_tensor *index)
 {
     if (index) hidden = lm_gather_rows(f->t, hidden, index);
-    return lm_linear_with(f->t, hidden, f->m->head, NULL, &(lm_linear_options){ .f32 = true });
+    return lm_linear_with(f->t, hidden, lm_model_lm_head(f), NULL, &(lm_linear_options){ .f32 = true });
 }

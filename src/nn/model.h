@@ -6,6 +6,7 @@
 #define LM_NN_MODEL_H
 
 #include "base/json.h"
+#include "base/option.h"
 #include "io/safetensors.h"
 #include "nn/param.h"
 #include "ops/ops.h"
@@ -92,7 +93,9 @@ struct lm_model {
     char *fingerprint;                   /* see nn/fingerprint.h; NULL until asked for */
     void *own;
     lm_params params;
-    lm_tensor *embedding, *head;         /* head is the embedding when tied; [V, C] */
+    lm_tensor *embedding, *head;         /* head is the embedding when tied; [V, C]; NULL: no LM head (nn/head.h) */
+    lm_tensor *score;                    /* head that classifies [labels, C], or NULL */
+    lm_strings labels;                   /* what its scores stand for */
     lm_linear_site **sites;              /* every linear, for adapters */
     lm_linear_site *table;               /* the embedding as a linear of one-hot rows; not one of sites */
     int64_t n_sites;

@@ -1,5 +1,7 @@
 #include "train/objective.h"
 
+#include "nn/head.h"
+
 #include <string.h>
 
 const lm_objective *lm_objective_find(const char *name)
@@ -14,8 +16,19 @@ void lm_task_end(const lm_task *task, lm_ids *ids)
     if (task->eos >= 0 && (!ids->len || ids->data[ids->len - 1] != task->eos)) lm_ids_push(ids, task->eos);
 }
 
+lm_status lm_task_fit(const lm_task *task, lm_example *out, lm_ids *ids, lm_err *err)
+{
+    if ((int64_t)ids->len <= task->context) return LM_OK;
+    if (!task->truncate)
+        return lm_fail(err, LM_E_FORMAT, "%zu tokens, more than the context of %lld: give --truncate to cut them off, or a larger --context",
+                       ids->len, (long long)task->context);
+    out->lost = (int64_t)ids->len - task->context;
+    ids->len = (size_t)task->context;
+    return LM_OK;
+}
+
 lm_tensor *lm_next_token_loss(const lm_forward *f, const lm_microbatch *m)
 {
     lm_tensor *hidden = lm_model_forward(f);
-    return lm_cross_entropy(f->t, hidden, f->m->head, m->targets, &(lm_cross_entropy_options){ .weights = m->weights });
+    return lm_cross_entropy(f->t, hidden, lm_model_lm_head(f), m->targets, &(lm_cross_entropy_options){ .weights = m->weights });
 }

@@ -11,6 +11,7 @@
 #include "nn/model.h"
 
 typedef struct lm_objective lm_objective;
+typedef struct lm_train_options lm_train_options;
 
 /* An objective at work in a run. */
 typedef struct lm_task {
@@ -19,16 +20,21 @@ typedef struct lm_task {
     const lm_model *model;
     const lm_tokenizer *tokenizer;
     int32_t eos;                             /* the id that ends a text, or -1 */
+    int64_t context;                         /* tokens of a block at most */
+    bool truncate;                           /* what is longer may be cut off */
     void *own;                               /* made by prepare */
 } lm_task;
 
 struct lm_objective {
     const char *name, *source, *help;
+    const char *use, *use_option;            /* the command that runs the result, and its option; NULL: generate, prompt */
     const lm_option *options;                /* over options_size bytes; NULL for none */
     size_t options_size;
     bool packs;                              /* several documents share a block unless --no-pack */
     bool splits;                             /* a document longer than the context becomes several blocks */
 
+    /* Gives the model, just opened and still without adapter, the head that is learnt with.  NULL: the LM head. */
+    lm_status (*head)(lm_task *task, lm_model *model, const lm_train_options *o, lm_err *err);
     lm_status (*prepare)(lm_task *task, lm_err *err);                   /* NULL: nothing to prepare */
     void (*release)(lm_task *task);
 
@@ -44,6 +50,11 @@ struct lm_objective {
 
     /* A scalar, the micro-batch's part of the step's loss: sum of weights[i] * loss[i].  f->batch is m's. */
     lm_tensor *(*loss)(const lm_task *task, const lm_forward *f, const lm_microbatch *m);
+
+    /* In a measurement in place of loss, and afterwards what it has counted: an object of numbers, which is
+     * then forgotten.  NULL: the loss is all. */
+    lm_tensor *(*measure)(const lm_task *task, const lm_forward *f, const lm_microbatch *m);
+    lm_json *(*measured)(const lm_task *task);
 };
 
 extern const lm_objective *const lm_objective_registry[];
@@ -51,6 +62,10 @@ const lm_objective *lm_objective_find(const char *name);                /* NULL 
 
 /* The text of a row as ids, after whatever the tokenizer puts before a text, and the end-of-text token. */
 void lm_task_end(const lm_task *task, lm_ids *ids);                     /* appends eos unless it stands there */
+
+/* For objectives whose lesson stands behind the text: cuts ids to the context and notes how many are lost in
+ * out; LM_E_FORMAT where cutting was not allowed. */
+lm_status lm_task_fit(const lm_task *task, lm_example *out, lm_ids *ids, lm_err *err);
 
 /* Mean next-token cross-entropy of a model's hidden states: what clm and sft share. */
 lm_tensor *lm_next_token_loss(const lm_forward *f, const lm_microbatch *m);

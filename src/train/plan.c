@@ -66,7 +66,8 @@ static lm_status pass(lm_trainer *t, lm_batcher *b, int64_t at, bool trains, lm_
     lm_tape_reset(&t->tape);
     t->tape.recording = t->tape.training = trains;
     t->forward.batch = &m->batch;
-    lm_tensor *loss = t->task.objective->loss(&t->task, &t->forward, m);
+    const lm_objective *o = t->task.objective;
+    lm_tensor *loss = (o->measure && !trains ? o->measure : o->loss)(&t->task, &t->forward, m);
     if (trains) lm_backward(&t->tape, loss);
     return t->tape.err.code ? lm_fail(err, t->tape.err.code, "%s", t->tape.err.message) : LM_OK;
 }

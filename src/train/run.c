@@ -297,14 +297,29 @@ lm_status lm_run_step(lm_run *r, const lm_step_report *s, lm_err *err)
                                           "tokens_per_second", speed, "seconds", s->seconds, "peak_bytes", (json_int_t)peak), err);
 }
 
-lm_status lm_run_measured(lm_run *r, double loss, double seconds, lm_err *err)
+/* ", accuracy 0.8312, macro_f1 0.8270" */
+static char *numbers_of(const lm_json *counted)
+{
+    lm_str text = {0};
+    const char *key;
+    lm_json *value;
+    lm_str_puts(&text, "");
+    json_object_foreach((json_t *)(uintptr_t)counted, key, value) lm_str_printf(&text, ", %s %.4f", key, json_number_value(value));
+    return lm_str_take(&text);
+}
+
+lm_status lm_run_measured(lm_run *r, double loss, const lm_json *counted, double seconds, lm_err *err)
 {
     const lm_trainer *t = r->t;
+    char *numbers = numbers_of(counted);
     lm_progress_clear(&r->progress);
-    lm_log(LM_LOG_INFO, "step %lld: validation loss %.4f, best %.4f", (long long)t->at.step, loss, t->at.best);
+    lm_log(LM_LOG_INFO, "step %lld: validation loss %.4f, best %.4f%s", (long long)t->at.step, loss, t->at.best, numbers);
+    free(numbers);
     if (!isfinite(loss)) return lm_fail(err, LM_E_NUMERIC, "step %lld: the validation loss is not finite", (long long)t->at.step);
-    return lm_jsonl_put(r->log, json_pack("{s:I, s:f, s:f, s:f}", "step", (json_int_t)t->at.step, "val_loss", loss,
-                                          "best_val_loss", t->at.best, "seconds", seconds), err);
+    lm_json *line = json_pack("{s:I, s:f, s:f, s:f}", "step", (json_int_t)t->at.step, "val_loss", loss, "best_val_loss", t->at.best,
+                              "seconds", seconds);
+    json_object_update(line, (json_t *)(uintptr_t)counted);
+    return lm_jsonl_put(r->log, line, err);
 }
 
 /* ---- entering and leaving ---- */

@@ -27,7 +27,7 @@ void lm_run_close(lm_run *r);
 
 /* What happened, for the log and the progress line. */
 lm_status lm_run_step(lm_run *r, const lm_step_report *report, lm_err *err);
-lm_status lm_run_measured(lm_run *r, double loss, double seconds, lm_err *err);
+lm_status lm_run_measured(lm_run *r, double loss, const lm_json *counted, double seconds, lm_err *err);     /* counted: more numbers, or NULL */
 
 lm_status lm_run_save(lm_run *r, lm_err *err);           /* a checkpoint of this step, unless it stands */
 

@@ -2,6 +2,7 @@
 #include "train/trainer.h"
 
 #include "base/log.h"
+#include "nn/head.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -26,8 +27,21 @@ static lm_status open_model(lm_trainer *t, lm_err *err)
     if (ids > rows)
         return lm_fail(err, LM_E_MISMATCH, "%s: the tokenizer has %lld ids, the model only %lld", c->o->model,
                        (long long)ids, (long long)rows);
+    return LM_OK;
+}
+
+/* The head that is learnt with, and what trains. */
+static lm_status open_trained(lm_trainer *t, lm_err *err)
+{
+    const lm_train_config *c = t->c;
+    int32_t eos = lm_eos_id(t->tokenizer);
+    if (eos < 0 && t->model->config.n_eos) eos = (int32_t)t->model->config.eos_id[0];
+    t->task = (lm_task){ .objective = c->objective, .options = c->objective_options, .model = t->model,
+                         .tokenizer = t->tokenizer, .eos = eos, .truncate = c->o->truncate };
+    LM_TRY(c->objective->head ? c->objective->head(&t->task, t->model, c->o, err) : lm_model_need_lm_head(t->model, err));
     if (c->adapter) return lm_adapter_new(&t->adapter, t->model, c->adapter, c->adapter_options, (uint64_t)c->o->seed, err);
-    for (int64_t i = 0; i < t->model->params.n; i++) t->model->params.items[i]->trains = true;
+    lm_params *ps = &t->model->params;
+    for (int64_t i = 0; i < ps->n; i++) ps->items[i]->trains = lm_model_uses(t->model, ps->items[i]);
     return LM_OK;
 }
 
@@ -48,7 +62,7 @@ static lm_status choose_context(lm_trainer *t, lm_err *err)
         return lm_fail(err, LM_E_USAGE, "--context %lld: the model has positions for %lld tokens%s", (long long)asked, (long long)most,
                        lm_model_virtual(t->model, 0) ? " behind the adapter's own" : "");
     int64_t usual = t->c->objective->splits && most > TEXT_CONTEXT ? TEXT_CONTEXT : most;
-    t->context = asked ? asked : usual;
+    t->context = t->task.context = asked ? asked : usual;
     return LM_OK;
 }
 
@@ -74,6 +88,7 @@ static lm_status read_corpus(lm_trainer *t, lm_corpus *corpus, const lm_strings 
     if (corpus->blocks.n_truncated)
         lm_log(LM_LOG_WARN, "%s: %lld of %lld rows are longer than %lld tokens and were cut, %lld tokens lost", paths->items[0],
                (long long)corpus->blocks.n_truncated, (long long)corpus->data.n, (long long)t->context, (long long)corpus->blocks.lost);
+    if (corpus->data.n_skipped) lm_log(LM_LOG_WARN, "%s: %lld rows have no text and are left out", paths->items[0], (long long)corpus->data.n_skipped);
     return LM_OK;
 }
 
@@ -144,11 +159,8 @@ static lm_status open_tape(lm_trainer *t, lm_err *err)
 static lm_status open_all(lm_trainer *t, lm_err *err)
 {
     LM_TRY(open_model(t, err));
+    LM_TRY(open_trained(t, err));
     LM_TRY(choose_context(t, err));
-    int32_t eos = lm_eos_id(t->tokenizer);
-    if (eos < 0 && t->model->config.n_eos) eos = (int32_t)t->model->config.eos_id[0];
-    t->task = (lm_task){ .objective = t->c->objective, .options = t->c->objective_options, .model = t->model,
-                         .tokenizer = t->tokenizer, .eos = eos };
     if (t->task.objective->prepare) LM_TRY(t->task.objective->prepare(&t->task, err));
     LM_TRY(open_data(t, err));
     LM_TRY(open_optimizer(t, err));

@@ -39,9 +39,10 @@ static lm_status not_finite(const lm_trainer *t, const char *what, double value,
 /* The loss of a micro-batch as a scalar on the tape, the adapter's penalty with the first one of a step. */
 static lm_tensor *loss_of(lm_trainer *t, const lm_microbatch *m, bool first)
 {
+    const lm_objective *o = t->task.objective;
     lm_tape_reset(&t->tape);
     t->forward.batch = &m->batch;
-    lm_tensor *loss = t->task.objective->loss(&t->task, &t->forward, m);
+    lm_tensor *loss = (o->measure && !t->tape.recording ? o->measure : o->loss)(&t->task, &t->forward, m);
     lm_tensor *penalty = first && t->adapter && t->adapter->type->penalty ? t->adapter->type->penalty(&t->tape, t->adapter) : NULL;
     return penalty ? lm_add(&t->tape, loss, penalty) : loss;
 }
@@ -91,8 +92,9 @@ lm_status lm_trainer_step(lm_trainer *t, lm_step_report *r, lm_err *err)
 
 /* ---- measuring ---- */
 
-lm_status lm_trainer_measure(lm_trainer *t, double *loss, lm_err *err)
+lm_status lm_trainer_measure(lm_trainer *t, double *loss, lm_json **counted, lm_err *err)
 {
+    *counted = NULL;
     int64_t size = t->c->o->batch_size, targets = lm_batcher_targets(&t->val_batches, 0, t->val.n);
     *loss = 0;
     t->tape.recording = t->tape.training = false;
@@ -102,6 +104,7 @@ lm_status lm_trainer_measure(lm_trainer *t, double *loss, lm_err *err)
         *loss += lm_scalar(&t->tape, loss_of(t, m, false));
         if (t->tape.err.code) return lm_fail(err, t->tape.err.code, "%s", t->tape.err.message);
     }
+    if (t->task.objective->measured) *counted = t->task.objective->measured(&t->task);
     return LM_OK;
 }
 
@@ -120,12 +123,15 @@ static bool out_of_patience(const lm_trainer *t)
 static lm_status measure(lm_trainer *t, lm_run *run, lm_err *err)
 {
     double start = lm_now(), loss;
-    LM_TRY(lm_trainer_measure(t, &loss, err));
+    lm_json *counted;
+    LM_TRY(lm_trainer_measure(t, &loss, &counted, err));
     bool better = loss < t->at.best;
     t->at.since_best = better ? 0 : t->at.since_best + 1;
     if (better) t->at.best = loss;
-    if (better && t->c->o->patience) LM_TRY(lm_run_save_best(run, err));
-    return lm_run_measured(run, loss, lm_now() - start, err);
+    lm_status status = better && t->c->o->patience ? lm_run_save_best(run, err) : LM_OK;
+    if (status == LM_OK) status = lm_run_measured(run, loss, counted, lm_now() - start, err);
+    lm_json_free(counted);
+    return status;
 }
 
 static lm_status stopped(const lm_trainer *t, lm_run *run, lm_err *err)

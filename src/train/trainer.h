@@ -75,8 +75,9 @@ typedef struct lm_step_report {
 /* LM_E_NUMERIC when the loss or a gradient is not finite: nothing is updated then. */
 lm_status lm_trainer_step(lm_trainer *t, lm_step_report *report, lm_err *err);
 
-/* Mean loss over the validation blocks. */
-lm_status lm_trainer_measure(lm_trainer *t, double *loss, lm_err *err);
+/* Mean loss over the validation blocks, and what else the objective counts: an object that the caller
+ * frees, or NULL. */
+lm_status lm_trainer_measure(lm_trainer *t, double *loss, lm_json **counted, lm_err *err);
 
 /* The whole run, from the last checkpoint when resuming, to the result in --out.  LM_E_INTERRUPT after
  * the user asked to stop; a checkpoint stands then. */

@@ -8,7 +8,7 @@ static int setup(void **state)
 {
     if (test_folder_make(state)) return -1;
     lm_str text = {0};
-    for (int i = 0; i < 40; i++) lm_str_printf(&text, "{\"text\": \"%.*s number %d\"}\n", 3 + i % 19, "a row of some length", i * i);
+    for (int i = 0; i < 40; i++) lm_str_printf(&text, "{\"text\": \"%.*s number %d\", \"label\": %d}\n", 3 + i % 19, "a row of some length", i * i, i % 3);
     model = tiny_model("model");
     rows = tiny_file("rows.jsonl", text.data);
     out = test_path("out");
@@ -30,17 +30,21 @@ static size_t part(const lm_plan *p, const char *name)
     return 0;
 }
 
-static void planned_is_taken(const char *arguments)
+static void planned_is_taken(const char *objective, const char *arguments)
 {
     tiny_run r;
     lm_plan p;
     lm_step_report report;
     double loss;
-    tiny_open(&r, "clm", model, rows, out, arguments);
+    lm_json *counted;
+    tiny_open(&r, objective, model, rows, out, arguments);
     if (lm_plan_make(&p, &r.config, &r.err) != LM_OK) fail_msg("%s", r.err.message);
     while (r.t.at.step < r.t.schedule.steps)
         if (lm_trainer_step(&r.t, &report, &r.err) != LM_OK) fail_msg("%s", r.err.message);
-    if (r.t.val.n) assert_int_equal(lm_trainer_measure(&r.t, &loss, &r.err), LM_OK);
+    if (r.t.val.n) {
+        assert_int_equal(lm_trainer_measure(&r.t, &loss, &counted, &r.err), LM_OK);
+        lm_json_free(counted);
+    }
 
     assert_int_equal(part(&p, "activations"), r.t.tape.step.peak);
     assert_int_equal(part(&p, "backward"), r.t.tape.grads.peak);
@@ -61,21 +65,28 @@ static void planned_is_taken(const char *arguments)
 static void full_training(void **state)
 {
     (void)state;
-    planned_is_taken("--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype f32");
-    planned_is_taken("--epochs 1 --batch-size 2 --no-shuffle --dtype f32 --val-split 0.2 --accumulate 2");
-    planned_is_taken("--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype f32 --checkpointing");
+    planned_is_taken("clm", "--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype f32");
+    planned_is_taken("clm", "--epochs 1 --batch-size 2 --no-shuffle --dtype f32 --val-split 0.2 --accumulate 2");
+    planned_is_taken("clm", "--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype f32 --checkpointing");
+}
+
+static void classification(void **state)
+{
+    (void)state;
+    planned_is_taken("classify", "--epochs 1 --batch-size 4 --no-shuffle --dtype f32 --val-split 0.2");
+    planned_is_taken("classify", "--epochs 1 --batch-size 4 --pack --no-shuffle --dtype bf16 --adapter lora --lora-r 4");
 }
 
 static void lora_training(void **state)
 {
     (void)state;
-    planned_is_taken("--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype f32 --adapter lora --lora-r 4 --lora-dropout 0.1");
-    planned_is_taken("--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype bf16 --adapter lora --lora-r 4 --modules-to-save lm_head");
-    planned_is_taken("--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype f32 --adapter lora --lora-r 4 --load-in nf4");
-    planned_is_taken("--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype f32 --adapter lora --lora-r 4 --load-in int8 --checkpointing");
-    planned_is_taken("--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype f32 --adapter lora --lora-r 4 --load-in bf16");
-    planned_is_taken("--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype bf16 --adapter lora --lora-r 4 --use-dora");
-    planned_is_taken("--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype f32 --adapter lora --lora-r 4 --target-modules embed_tokens");
+    planned_is_taken("clm", "--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype f32 --adapter lora --lora-r 4 --lora-dropout 0.1");
+    planned_is_taken("clm", "--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype bf16 --adapter lora --lora-r 4 --modules-to-save lm_head");
+    planned_is_taken("clm", "--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype f32 --adapter lora --lora-r 4 --load-in nf4");
+    planned_is_taken("clm", "--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype f32 --adapter lora --lora-r 4 --load-in int8 --checkpointing");
+    planned_is_taken("clm", "--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype f32 --adapter lora --lora-r 4 --load-in bf16");
+    planned_is_taken("clm", "--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype bf16 --adapter lora --lora-r 4 --use-dora");
+    planned_is_taken("clm", "--epochs 1 --batch-size 4 --no-pack --no-shuffle --dtype f32 --adapter lora --lora-r 4 --target-modules embed_tokens");
 }
 
 static void base_stays_in_the_file(void **state)
@@ -96,7 +107,7 @@ static void base_stays_in_the_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(full_training), cmocka_unit_test(lora_training), cmocka_unit_test(base_stays_in_the_file),
+        cmocka_unit_test(full_training), cmocka_unit_test(classification), cmocka_unit_test(lora_training), cmocka_unit_test(base_stays_in_the_file),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -15,7 +15,7 @@ static int setup(void **state)
 {
     if (test_folder_make(state)) return -1;
     lm_str text = {0};
-    for (int i = 0; i < 20; i++) lm_str_printf(&text, "{\"text\": \"%.*s number %d\"}\n", 3 + i, "a row of some length", i * i);
+    for (int i = 0; i < 20; i++) lm_str_printf(&text, "{\"text\": \"%.*s number %d\", \"label\": %d}\n", 3 + i, "a row of some length", i * i, i % 3);
     model = tiny_model("model");
     rows = tiny_file("rows.jsonl", text.data);
     lm_str_free(&text);
@@ -58,14 +58,14 @@ static int lines(const char *folder, const char *with)
 }
 
 /* Runs to the end, being asked to stop after every step that `stop` divides; returns how often it stopped. */
-static int run_in_pieces(const char *out, const char *arguments)
+static int run_in_pieces(const char *objective, const char *out, const char *arguments)
 {
     int stops = 0;
     for (lm_status status = LM_E_INTERRUPT; status == LM_E_INTERRUPT; stops++) {
         tiny_run r;
         lm_interrupt_clear();
         raise(SIGINT);                                   /* one step is finished, then it stops */
-        status = tiny_train(&r, "clm", model, rows, out, arguments);
+        status = tiny_train(&r, objective, model, rows, out, arguments);
         if (status != LM_OK) tiny_expect(&r, LM_E_INTERRUPT, "--resume goes on");
         tiny_close(&r);
     }
@@ -73,15 +73,15 @@ static int run_in_pieces(const char *out, const char *arguments)
     return stops - 1;
 }
 
-static void pieces_equal_the_whole(const char *arguments, const char *weights)
+static void pieces_equal_the_whole(const char *objective, const char *arguments, const char *weights)
 {
     char *whole = test_path("whole"), *pieces = test_path("pieces");
     lm_str resumed = {0};
     tiny_run r;
     lm_str_printf(&resumed, "%s --resume", arguments);
-    if (tiny_train(&r, "clm", model, rows, whole, arguments) != LM_OK) fail_msg("%s", r.err.message);
+    if (tiny_train(&r, objective, model, rows, whole, arguments) != LM_OK) fail_msg("%s", r.err.message);
     tiny_close(&r);
-    assert_int_equal(run_in_pieces(pieces, resumed.data), 11);
+    assert_int_equal(run_in_pieces(objective, pieces, resumed.data), 11);
     same_file(whole, pieces, weights);
     assert_int_equal(lines(whole, "\"loss\""), 12);
     assert_int_equal(lines(pieces, "\"loss\""), 12);
@@ -95,11 +95,13 @@ static void pieces_equal_the_whole(const char *arguments, const char *weights)
 static void a_run_in_pieces_ends_in_the_same_bits(void **state)
 {
     (void)state;
-    pieces_equal_the_whole(PLAIN "--val-split 0.2 --eval-every 5", "model.safetensors");
-    pieces_equal_the_whole(PLAIN "--adapter lora --lora-r 2 --lora-dropout 0.3 --accumulate 2", "adapter_model.safetensors");
-    pieces_equal_the_whole(PLAIN "--adapter lora --lora-r 2 --load-in nf4", "adapter_model.safetensors");
-    pieces_equal_the_whole(PLAIN "--adapter lora --lora-r 2 --use-dora --lora-plus-ratio 4", "adapter_model.safetensors");
-    pieces_equal_the_whole(PLAIN "--adapter lora --lora-r 2 --target-modules q_proj,embed_tokens", "adapter_model.safetensors");
+    pieces_equal_the_whole("clm", PLAIN "--val-split 0.2 --eval-every 5", "model.safetensors");
+    pieces_equal_the_whole("clm", PLAIN "--adapter lora --lora-r 2 --lora-dropout 0.3 --accumulate 2", "adapter_model.safetensors");
+    pieces_equal_the_whole("clm", PLAIN "--adapter lora --lora-r 2 --load-in nf4", "adapter_model.safetensors");
+    pieces_equal_the_whole("clm", PLAIN "--adapter lora --lora-r 2 --use-dora --lora-plus-ratio 4", "adapter_model.safetensors");
+    pieces_equal_the_whole("clm", PLAIN "--adapter lora --lora-r 2 --target-modules q_proj,embed_tokens", "adapter_model.safetensors");
+    pieces_equal_the_whole("classify", PLAIN "--val-split 0.2 --eval-every 5", "model.safetensors");
+    pieces_equal_the_whole("classify", PLAIN "--adapter prefix --prefix-projection", "adapter_model.safetensors");
 }
 
 static void every_method_resumes_to_the_same_bits(void **state)
@@ -109,9 +111,9 @@ static void every_method_resumes_to_the_same_bits(void **state)
         if (!strcmp((*type)->name, "bitfit")) continue;      /* this model has no biases */
         char arguments[200];
         snprintf(arguments, sizeof arguments, PLAIN "--adapter %s", (*type)->name);
-        pieces_equal_the_whole(arguments, "adapter_model.safetensors");
+        pieces_equal_the_whole("clm", arguments, "adapter_model.safetensors");
     }
-    pieces_equal_the_whole(PLAIN "--adapter prefix --prefix-projection", "adapter_model.safetensors");
+    pieces_equal_the_whole("clm", PLAIN "--adapter prefix --prefix-projection", "adapter_model.safetensors");
 }
 
 /* What a process logged after its last checkpoint before it was killed is done again and logged once. */
@@ -278,10 +280,12 @@ static void patience_ends_a_run_and_keeps_the_best(void **state)
     tiny_expect(&r, LM_OK, NULL);
     int64_t steps = r.t.at.step;
     double loss, best_loss = r.t.at.best;
+    lm_json *counted;
     assert_true(steps < 400);
     assert_int_equal(r.t.at.since_best, 2);
-    assert_int_equal(lm_trainer_measure(&r.t, &loss, &r.err), LM_OK);
+    assert_int_equal(lm_trainer_measure(&r.t, &loss, &counted, &r.err), LM_OK);
     assert_true(loss == best_loss);
+    assert_null(counted);                                /* clm has its loss only */
     assert_int_equal(lines(out, "\"val_loss\""), steps);
     tiny_close(&r);
     free(out);

@@ -1,0 +1,32 @@
+/* Labelled texts: rows with a text and one label of a few. */
+#ifndef LM_DATA_LABELLED_H
+#define LM_DATA_LABELLED_H
+
+#include "data/source.h"
+
+/* Where a row has them; NULL: the first of the usual names that is there ("text", "document", "sentence",
+ * "review", "content"; "label", "labels", "class", "category", "sentiment"). */
+typedef struct lm_labelled_fields {
+    const char *text, *label;
+} lm_labelled_fields;
+
+/* LM_E_FORMAT tells what the row has instead. */
+lm_status lm_labelled_text(const lm_row *row, const lm_labelled_fields *fields, lm_span *out, lm_err *err);
+
+/* The label's name: a string, or an integer or a truth value as it is written.  Appended to out. */
+lm_status lm_labelled_label(const lm_row *row, const lm_labelled_fields *fields, lm_str *out, lm_err *err);
+
+/* Whether a text has nothing but white space of ASCII. */
+bool lm_is_blank(lm_span text);
+
+/* The number of a label, or -1.  An integer that is no name counts as the number itself, provided that no
+ * name is an integer: data says 0 and 1, the model negative and positive. */
+int64_t lm_label_find(const lm_strings *names, const char *label);
+lm_status lm_label_unknown(const lm_strings *names, const char *label, lm_err *err);      /* LM_E_FORMAT */
+
+/* The different labels of all rows, integers by their size and others by their bytes; the caller frees with
+ * lm_row_fields_free.  LM_E_FORMAT when there are fewer than two or suspiciously many. */
+lm_status lm_labels_scan(lm_strings *out, const lm_strings *paths, const lm_source_options *how,
+                         const lm_labelled_fields *fields, lm_err *err);
+
+#endif
