@@ -11,15 +11,17 @@
 #include <string.h>
 
 typedef struct classify_options {
-    const char *model, *load_in, *adapter, *text, *file, *field;
+    const char *model, *load_in, *text, *file, *field;
+    lm_strings adapter;
     int64_t context;
     int dtype;
-    bool truncate, json;
+    bool truncate, force, json;
 } classify_options;
 
 static const lm_option options[] = {
     LM_OPTION(STRING, classify_options, model, "model", .metavar = "FOLDER", .help = "the model; may also stand as the first argument"),
-    LM_OPTION(STRING, classify_options, adapter, "adapter", .metavar = "FOLDER", .help = "a PEFT adapter over it"),
+    LM_OPTION(LIST, classify_options, adapter, "adapter", .metavar = "FOLDER,..", .help = "PEFT adapters over it"),
+    LM_OPTION_ANY_BASE(classify_options),
     LM_OPTION(STRING, classify_options, text, "text", .metavar = "TEXT", .help = "the text to label"),
     LM_OPTION(STRING, classify_options, file, "file", .metavar = "FILE", .help = "a text on each line, or an object with --field; - reads standard input"),
     LM_OPTION(STRING, classify_options, field, "field", .fallback = "text", .metavar = "NAME", .help = "where an object has its text"),
@@ -100,7 +102,8 @@ static lm_status label_all(work *w, const lm_call *call, const char *model, lm_e
 {
     const classify_options *o = w->o;
     w->m.load_in = o->load_in;
-    LM_TRY(lm_open(&w->m, call, model, o->adapter, o->dtype, err));
+    w->m.any_base = o->force;
+    LM_TRY(lm_open(&w->m, call, model, &o->adapter, o->dtype, err));
     LM_TRY(lm_open_tokenizer(&w->m, err));
     const lm_classifier_options how = { .context = o->context, .batch_tokens = 4096, .truncate = o->truncate, .compute = w->m.compute,
                                         .scored = scored, .to = w };

@@ -22,7 +22,7 @@ struct lm_classifier {
 lm_status lm_classifier_new(lm_classifier **out, lm_model *m, const lm_kernels *k, const lm_tokenizer *tk,
                             const lm_classifier_options *options, lm_err *err)
 {
-    int64_t most = lm_model_context(m);
+    int64_t most = lm_model_context(m, 0);
     *out = NULL;
     LM_TRY(lm_model_need_score(m, err));
     if (options->context > most)
