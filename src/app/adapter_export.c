@@ -126,10 +126,12 @@ static lm_status put_module(lm_gguf_writer *w, const lm_model *m, const lm_lora_
 
 static lm_status check_module(const lm_model *m, const lm_lora_module *l, lm_err *err)
 {
-    const lm_linear_site *site = l->embedding ? m->table : NULL;
+    const lm_linear_site *site = l->embedding ? m->table : !strcmp(l->name, "lm_head") ? m->output : NULL;
     for (int64_t i = 0; i < m->n_sites && !site; i++)
         if (!strcmp(m->sites[i]->name, l->name)) site = m->sites[i];
     if (!site) return lm_fail(err, LM_E_MISMATCH, "%s: this %s model has no such module", l->name, m->config.model_type);
+    if (site == m->output && m->head == m->embedding)
+        return lm_fail(err, LM_E_UNSUPPORTED, "%s: it is the embedding as well, and llama.cpp's files then have no head to change", l->name);
     if (site->in == l->in && site->out == l->out) return LM_OK;
     return lm_fail(err, LM_E_MISMATCH, "%s: the adapter's is [%lld, %lld], the model's [%lld, %lld]", l->name, (long long)l->out, (long long)l->in,
                    (long long)site->out, (long long)site->in);

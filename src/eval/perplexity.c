@@ -15,7 +15,6 @@
 #include "eval/eval.h"
 
 #include "data/source.h"
-#include "nn/head.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -83,7 +82,7 @@ static lm_status flush(measure *p, lm_err *err)
                              .segments = p->segments };
     lm_forward f = { .t = t, .m = p->e->model, .batch = &batch };
     const lm_cross_entropy_options how = { .nll = p->nll };
-    lm_cross_entropy(t, lm_model_forward(&f), lm_model_lm_head(&f), p->targets, &how);
+    lm_model_loss(&f, lm_model_forward(&f), p->targets, &how);
     if (t->err.code) return lm_fail(err, t->err.code, "%s", t->err.message);
     for (int64_t i = 0; i < p->n; i++) {
         if (!isfinite(p->nll[i])) {

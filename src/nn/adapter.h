@@ -27,6 +27,7 @@ typedef struct lm_adapter_type {
     size_t options_size;
     bool bare;                                       /* tensors in files have no "base_model.model." in front */
     bool embeds;                                     /* the embedding (model->table) can be a target */
+    bool (*heads)(const lm_adapter *a);              /* whether the head (model->output) can be one; NULL: no */
     /* Declares parameters (a->params) and links (lm_adapter_link, lm_adapter_save_modules). */
     lm_status (*attach)(lm_adapter *a, lm_err *err);
     /* Initial values that a declaration cannot say.  NULL: as declared. */
@@ -35,6 +36,8 @@ typedef struct lm_adapter_type {
     lm_tensor *(*vectors)(lm_tape *t, lm_adapter *a);
     lm_tensor *(*input)(const lm_forward *f, const lm_link *link, lm_tensor *x);
     lm_tensor *(*output)(const lm_forward *f, const lm_link *link, lm_tensor *x, lm_tensor *y);
+    /* At the head instead of `output`: what is added to the logits of x. */
+    lm_low_rank (*narrow)(const lm_forward *f, const lm_link *link, lm_tensor *x);
     lm_tensor *(*embed)(const lm_forward *f, lm_adapter *a, lm_tensor *x);
     void (*kv)(const lm_forward *f, lm_adapter *a, int64_t layer, lm_tensor **k, lm_tensor **v);
     /* y [N, C]: what attention gives for the rotated queries q [N, heads * D], projected. */

@@ -101,7 +101,7 @@ static lm_status check_repeated(const lm_adapter *a, const lm_stored *s, const c
 {
     lm_str own = { 0 };
     lm_str_printf(&own, "%.*s.weight", (int)module, name);
-    const lm_param *p = lm_param_find(&a->model->params, own.data);
+    const lm_param *p = lm_param_find(&a->model->params, a->model->head && !strcmp(own.data, "lm_head.weight") ? a->model->head->name : own.data);
     lm_str_free(&own);
     if (!p || !p->t.data) return lm_fail(err, LM_E_MISMATCH, "%s: tensor %s: this model has no such module", s->path, s->name);
     LM_TRY(lm_stored_need_shape(s, p->t.ndim, p->t.dim, err));

@@ -88,12 +88,11 @@ static lm_status check_sizes(const lm_config *c, lm_err *err)
     return LM_OK;
 }
 
-static lm_linear_site *table_site(const lm_model *m)
+/* A site that no family declares: the part of a weight's name before ".weight". */
+static lm_linear_site *site_of(const char *weight, lm_tensor *w, int64_t in, int64_t out, bool transposed)
 {
     lm_linear_site *s = lm_calloc(1, sizeof *s);
-    char *name = lm_strdup(m->embedding->name);
-    name[strlen(name) - strlen(".weight")] = '\0';
-    *s = (lm_linear_site){ .name = name, .w = m->embedding, .in = m->embedding->dim[0], .out = m->embedding->dim[1], .transposed = true };
+    *s = (lm_linear_site){ .name = lm_strndup(weight, strlen(weight) - strlen(".weight")), .w = w, .in = in, .out = out, .transposed = transposed };
     return s;
 }
 
@@ -122,7 +121,9 @@ static lm_status declare(lm_model **out, lm_json *config, const lm_kernels *k, l
     LM_TRY(m->family->configure(m, config, err));
     LM_TRY(check_sizes(&m->config, err));
     LM_TRY(m->family->declare(m, err));
-    m->table = table_site(m);
+    int64_t ids = m->embedding->dim[0], width = m->embedding->dim[1];
+    m->table = site_of(m->embedding->name, m->embedding, ids, width, true);
+    if (m->head) m->output = site_of("lm_head.weight", m->head, width, ids, false);
     return LM_OK;
 }
 
@@ -131,6 +132,7 @@ void lm_model_free(lm_model *m)
     if (!m) return;
     for (int64_t i = 0; i < m->n_sites; i++) free_site(m->sites[i]);
     free_site(m->table);
+    free_site(m->output);
     free(m->sites);
     free(m->own);
     free(m->path);
@@ -343,10 +345,4 @@ lm_tensor *lm_model_forward(const lm_forward *f)
     if (!with) return &f->t->dead;
     lm_tensor *hidden = f->m->family->forward(with);
     return kept ? lm_gather_rows(f->t, hidden, kept) : hidden;
-}
-
-lm_tensor *lm_model_logits(const lm_forward *f, lm_tensor *hidden, lm_tensor *index)
-{
-    if (index) hidden = lm_gather_rows(f->t, hidden, index);
-    return lm_linear_with(f->t, hidden, lm_model_lm_head(f), NULL, &(lm_linear_options){ .f32 = true });
 }

@@ -98,6 +98,7 @@ struct lm_model {
     lm_strings labels;                   /* what its scores stand for */
     lm_linear_site **sites;              /* every linear, for adapters */
     lm_linear_site *table;               /* the embedding as a linear of one-hot rows; not one of sites */
+    lm_linear_site *output;              /* the LM head, "lm_head" also where it is the embedding; not one of sites; NULL: none */
     int64_t n_sites;
     lm_weights weights;                  /* the mapped files that parameters may point into */
     lm_adapter *adapters;                /* attached ones, first to last, linked by `next` */
@@ -139,6 +140,9 @@ lm_tensor *lm_model_forward(const lm_forward *f);
 
 /* Logits [n, V] in f32 of the rows `index` [n] (i32; NULL: all) of hidden states. */
 lm_tensor *lm_model_logits(const lm_forward *f, lm_tensor *hidden, lm_tensor *index);
+
+/* Cross-entropy of the logits of all rows against targets: see lm_cross_entropy. */
+lm_tensor *lm_model_loss(const lm_forward *f, lm_tensor *hidden, const int32_t *targets, const lm_cross_entropy_options *options);
 
 /* ---- for families ---- */
 

@@ -48,7 +48,7 @@ static lm_status no_site(const lm_model *m, const char *target, lm_err *err)
     }
     lm_status status;
     if (!strcmp(target, "lm_head"))
-        status = lm_fail(err, LM_E_UNSUPPORTED, "target module \"lm_head\": the head cannot be a target; --modules-to-save lm_head trains it whole");
+        status = lm_fail(err, LM_E_UNSUPPORTED, "target module \"lm_head\": with these settings the head cannot be a target; --modules-to-save lm_head trains it whole");
     else
         status = lm_fail(err, LM_E_USAGE, "target module \"%s\" matches no linear of this %s model%s%s%s; it has %s", target,
             m->config.model_type, nearest ? ", did you mean \"" : "", nearest ? nearest : "", nearest ? "\"" : "", names.data);
@@ -57,9 +57,14 @@ static lm_status no_site(const lm_model *m, const char *target, lm_err *err)
     return status;
 }
 
-/* The linears, and the embedding behind them where the method can change it. */
-static int64_t n_targets(const lm_adapter *a) { return a->model->n_sites + a->type->embeds; }
-static lm_linear_site *target_at(const lm_adapter *a, int64_t i) { return i < a->model->n_sites ? a->model->sites[i] : a->model->table; }
+/* The linears, and behind them the embedding and the head where the method can change them. */
+static int64_t n_targets(const lm_adapter *a) { return a->model->n_sites + 2; }
+static lm_linear_site *target_at(const lm_adapter *a, int64_t i)
+{
+    if (i < a->model->n_sites) return a->model->sites[i];
+    if (i == a->model->n_sites) return a->type->embeds ? a->model->table : NULL;
+    return a->type->heads && a->type->heads(a) ? a->model->output : NULL;
+}
 
 /* As in PEFT, the expression has to match the whole name. */
 static lm_status visit_pattern(lm_adapter *a, const char *expression, void (*visit)(lm_adapter *, lm_linear_site *), lm_err *err)
@@ -70,6 +75,7 @@ static lm_status visit_pattern(lm_adapter *a, const char *expression, void (*vis
     for (int64_t i = 0; i < n_targets(a) && status == LM_OK; i++) {
         lm_linear_site *s = target_at(a, i);
         bool hit;
+        if (!s) continue;
         status = lm_name_matches(&hit, pattern, s->name, err);
         if (!hit || status != LM_OK) continue;
         visit(a, s);
@@ -87,7 +93,8 @@ lm_status lm_adapter_targets(lm_adapter *a, const lm_strings *targets, void (*vi
     bool *used = lm_calloc((size_t)targets->n + 1, sizeof *used);
     for (int64_t i = 0; i < n_targets(a); i++) {
         lm_linear_site *s = target_at(a, i);
-        bool hit = all && s != m->table;
+        if (!s) continue;
+        bool hit = all && i < m->n_sites;
         for (int j = 0; j < targets->n && !all; j++)
             if (lm_has_suffix(s->name, targets->items[j])) used[j] = hit = true;
         if (hit) visit(a, s);

@@ -114,6 +114,6 @@ lm_tensor *lm_linear(lm_tape *t, lm_tensor *x, lm_tensor *w, lm_tensor *bias)
 
 lm_tensor *lm_linear_add_(lm_tape *t, lm_tensor *y, lm_tensor *x, lm_tensor *w, float alpha, bool transposed)
 {
-    attr a = { .o = { .alpha = alpha, .transposed = transposed }, .in_place = true };
+    attr a = { .o = { .alpha = alpha, .transposed = transposed, .f32 = y->dtype == LM_F32 }, .in_place = true };
     return lm_apply(t, &lm_op_linear, &a, sizeof a, 4, (lm_tensor *[]){ x, w, NULL, y })->out[0];
 }

@@ -63,13 +63,22 @@ lm_tensor *lm_orthogonality(lm_tape *t, lm_tensor *p, bool columns);            
 /* lm_columns is x[:, begin : begin + n] without a copy.  Views of one tensor must not overlap, and a
  * tensor that has views is not used itself. */
 
+/* A term scale * h up^T of low rank that is added to logits: h [N, r], up [V, r]. */
+typedef struct lm_low_rank {
+    lm_tensor *h, *up;
+    float scale;
+} lm_low_rank;
+enum { LM_MAX_TERMS = 2 };
+
 typedef struct lm_cross_entropy_options {
     const float *weights;          /* [N] host, or NULL for 1 / (number of targets) */
     float *nll;                    /* [N] host, receives each row's loss, unweighted; may be NULL */
     int64_t chunk;                 /* rows of logits in memory at once; 0: up to 96 MiB of them */
     bool transposed;
+    const lm_low_rank *terms;      /* added to the logits; read before the call returns */
+    int n_terms;                   /* at most LM_MAX_TERMS */
 } lm_cross_entropy_options;
-/* Weighted cross-entropy of x [N, C] w[V, C]^T against targets [N] (host i32; < 0: none), a scalar.
+/* Weighted cross-entropy of x [N, C] w[V, C]^T (and what `terms` add) against targets [N] (host i32; < 0: none), a scalar.
  * Logits exist chunk by chunk only, and their gradient is taken at once, so the result must enter
  * the loss with factor 1: as the root of lm_backward, or through lm_add. */
 lm_tensor *lm_cross_entropy(lm_tape *t, lm_tensor *x, lm_tensor *w, const int32_t *targets,

@@ -9,8 +9,9 @@
  * al. 2024, "LoRA+: Efficient low rank adaptation of large models", section 4) learns B faster than A by a
  * ratio.  DoRA: dora.h.
  *
- * Left out, and refused when a file asks for it: the LM head as a target, DoRA of the embedding, trained
- * biases, and what came later than these (keys in refuse_unsupported). */
+ * The LM head can be a target; where it is the embedding as well, only the head changes, and cannot be merged.
+ *
+ * Left out, and refused when a file asks for it: DoRA of the embedding and the head, trained biases, and what came later than these (keys in refuse_unsupported). */
 #include "peft/dora.h"
 #include "peft/low_rank.h"
 #include "peft/select.h"
@@ -46,6 +47,7 @@ static const lm_option options[] = {
     { 0 },
 };
 
+static bool can_head(const lm_adapter *a) { return !((const lora_options *)a->options)->dora; }
 static bool is_table(const lm_link *l) { return l->site == l->adapter->model->table; }
 static int64_t rank_of(const lm_link *l) { return l->param[A]->t.dim[0]; }
 
@@ -113,6 +115,13 @@ static lm_tensor *output(const lm_forward *f, const lm_link *l, lm_tensor *x, lm
     return o->dora ? lm_dora_output(f, l, y) : y;
 }
 
+static lm_low_rank narrow(const lm_forward *f, const lm_link *l, lm_tensor *x)
+{
+    const lora_options *o = l->adapter->options;
+    lm_tensor *h = lm_linear(f->t, lm_dropout(f->t, x, (float)o->dropout), &l->param[A]->t, NULL);
+    return (lm_low_rank){ h, &l->param[B]->t, l->scale };
+}
+
 /* x + scale * B A[:, ids]: columns of A are gathered number by number, from A as a table of one column. */
 static lm_tensor *embed_link(const lm_forward *f, const lm_link *l, lm_tensor *x)
 {
@@ -134,9 +143,10 @@ static lm_tensor *embed(const lm_forward *f, lm_adapter *a, lm_tensor *x)
 
 static lm_status merge(const lm_link *l, lm_err *err)
 {
-    if (is_table(l) && l->adapter->model->config.tie_embeddings)
-        return lm_fail(err, LM_E_UNSUPPORTED, "%s is the head as well, which the adapter does not change: it cannot be merged; "
-                       "keep the adapter beside the model", l->site->name);
+    const lm_model *m = l->adapter->model;
+    if (m->head == m->embedding && (is_table(l) || l->site == m->output))
+        return lm_fail(err, LM_E_UNSUPPORTED, "%s is the %s as well, which the adapter does not change: it cannot be merged; "
+                       "keep the adapter beside the model", l->site->name, is_table(l) ? "head" : "embedding");
     float *gain = ((const lora_options *)l->adapter->options)->dora ? lm_dora_gains(l) : NULL;
     lm_low_rank_add(l->adapter->params.k, l->site, l->param[B]->t.data, l->param[A]->t.data, l->site->in, rank_of(l), l->scale);
     if (gain) lm_dora_merge(l, gain);
@@ -199,7 +209,7 @@ static void write_config(const lm_adapter *a, lm_json *config)
 
 const lm_adapter_type lm_adapter_type_lora = {
     .name = "lora", .peft_type = "LORA", .source = "Hu et al. 2021, section 4.1; Kalajdzievski 2023 (rsLoRA); Hayou et al. 2024 (LoRA+); Liu et al. 2024 (DoRA)",
-    .embeds = true,
+    .embeds = true, .heads = can_head,
     .options = options, .options_size = sizeof(lora_options),
-    .attach = attach, .start = start, .output = output, .embed = embed, .merge = merge, .read_config = read_config, .write_config = write_config,
+    .attach = attach, .start = start, .output = output, .narrow = narrow, .embed = embed, .merge = merge, .read_config = read_config, .write_config = write_config,
 };

@@ -1,7 +1,5 @@
 #include "train/objective.h"
 
-#include "nn/head.h"
-
 #include <string.h>
 
 const lm_objective *lm_objective_find(const char *name)
@@ -30,5 +28,5 @@ lm_status lm_task_fit(const lm_task *task, lm_example *out, lm_ids *ids, lm_err 
 lm_tensor *lm_next_token_loss(const lm_forward *f, const lm_microbatch *m)
 {
     lm_tensor *hidden = lm_model_forward(f);
-    return lm_cross_entropy(f->t, hidden, lm_model_lm_head(f), m->targets, &(lm_cross_entropy_options){ .weights = m->weights });
+    return lm_model_loss(f, hidden, m->targets, &(lm_cross_entropy_options){ .weights = m->weights });
 }

@@ -140,7 +140,7 @@ def permuted(weight, heads):
 def test_a_lora_file_of_llama_cpp(malmoi, base, tmp_path, options):
     family = family_of(base)
     table = {"llama": "embed_tokens", "gpt2": "wte"}[family]
-    adapter = peft_adapter(base, tmp_path / "a", target_modules=TARGETS[family] + (["k_proj"] if family == "llama" else []) + [table], **options)
+    adapter = peft_adapter(base, tmp_path / "a", target_modules=TARGETS[family] + (["k_proj", "lm_head"] if family == "llama" else []) + [table], **options)
     malmoi("adapter", "export", adapter, "--to", "gguf", "--out", tmp_path / "a.gguf")
     read = gguf.GGUFReader(tmp_path / "a.gguf")
     field = lambda key: read.get_field(key).contents()
@@ -174,3 +174,6 @@ def test_exporting_what_llama_cpp_cannot_have_is_refused(malmoi, base, tmp_path)
     adapter = peft_adapter(base, tmp_path / "saved", modules_to_save=["norm" if family_of(base) == "llama" else "ln_f"])
     said = malmoi("adapter", "export", adapter, "--out", tmp_path / "x.gguf", fails=True).err
     assert "no part of a pair of LoRA" in said and len(said.strip().splitlines()) == 1
+    if family_of(base) == "gpt2":                        # tied
+        adapter = peft_adapter(base, tmp_path / "head", target_modules=["lm_head"])
+        assert "it is the embedding as well" in malmoi("adapter", "export", adapter, "--out", tmp_path / "x.gguf", fails=True).err

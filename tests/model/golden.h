@@ -100,7 +100,7 @@ static inline float golden_gradients(golden *g)
 {
     g->t.recording = true;
     lm_tensor *h = lm_model_forward(&g->f);
-    lm_tensor *loss = lm_cross_entropy(&g->t, h, g->m->head, g->targets, &(lm_cross_entropy_options){ .chunk = 5 });
+    lm_tensor *loss = lm_model_loss(&g->f, h, g->targets, &(lm_cross_entropy_options){ .chunk = 5 });
     float value = lm_scalar(&g->t, loss);
     if (lm_backward(&g->t, loss) != LM_OK) fail_msg("%s", g->t.err.message);
     lm_tape_reset(&g->t);

@@ -141,13 +141,13 @@ static void test_the_commands(void **state)
     lm_str line = { 0 };
     char *folder = test_path("both"), *file = test_path("a.gguf");
     expect("adapter list tests/golden/lora", 0, "tests/golden/lora/llama_rslora    lora", NULL);
-    expect("adapter show " LORA, 0, "base_model.model.model.layers.0.mlp.down_proj.lora_A.weight", NULL);
+    expect("adapter show " LORA, 0, "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight", NULL);
     expect("adapter diff " LORA " tests/golden/lora/llama_rslora", 0, "use_rslora: false -> true", NULL);
     lm_str_printf(&line, "adapter combine " LORA " " LORA " --weights=1,-0.5 --method ties_svd --out %s", folder);
     expect(line.data, 0, "2 adapters combined by ties_svd", NULL);
     lm_str_clear(&line);
     lm_str_printf(&line, "adapter diff " LORA " %s", folder);
-    expect(line.data, 0, "base_model.model.model.layers.1.mlp.down_proj.lora_B.weight", NULL);
+    expect(line.data, 0, "base_model.model.model.layers.1.self_attn.q_proj.lora_B.weight", NULL);
     lm_str_clear(&line);
     lm_str_printf(&line, "adapter export " LORA " --out %s", file);
     expect(line.data, 0, "for llama.cpp's --lora", NULL);

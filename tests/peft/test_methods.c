@@ -28,12 +28,11 @@ static void open_base(bench *b, const char *base, const lm_adapter_type *type)
     b->where = type->name;
 }
 
-static void open_fresh(bench *b, const char *base, const lm_adapter_type *type, bool projected)
+static void open_fresh(bench *b, const char *base, const lm_adapter_type *type, const char *const *more)
 {
     lm_err *err = &b->g.err;
     open_base(b, base, type);
-    const char *const network[] = { "prefix-projection", "true", NULL };
-    b->values = fresh_values(b->sets, type, projected ? network : NULL, err);
+    b->values = fresh_values(b->sets, type, more, err);
     if (lm_adapter_new(&b->a, b->g.m, type, b->values, 1, err) != LM_OK) fail_msg("%s: %s", type->name, err->message);
 }
 
@@ -77,20 +76,29 @@ static double distance(const float *x, const float *y, int64_t n)
 /* LLaMA has no biases to train. */
 static bool refuses(const lm_adapter_type *type, const char *base) { return !strcmp(type->name, "bitfit") && strstr(base, "llama"); }
 
+/* And methods with settings of their own: a prefix that a network makes, LoRA of the head. */
+static const struct { const char *method, *more[3]; } variants[] = {
+    { "prefix", { "prefix-projection", "true", NULL } },
+    { "lora", { "target-modules", "lm_head,v_proj", NULL } },
+};
+
 static void each(void (*check)(bench *b, const char *base, const lm_adapter_type *type))
 {
     for (const lm_adapter_type *const *type = lm_adapter_type_registry; *type; type++)
         for (int i = 0; i < N_BASES; i++) {
             bench b;
             if (refuses(*type, bases[i])) continue;
-            open_fresh(&b, bases[i], *type, false);
+            open_fresh(&b, bases[i], *type, NULL);
             check(&b, bases[i], *type);
             close_bench(&b);
         }
-    bench b;                                             /* and the one that is made by a network */
-    open_fresh(&b, bases[0], lm_adapter_type_find("prefix"), true);
-    check(&b, bases[0], lm_adapter_type_find("prefix"));
-    close_bench(&b);
+    for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
+        bench b;
+        const lm_adapter_type *type = lm_adapter_type_find(variants[i].method);
+        open_fresh(&b, bases[0], type, variants[i].more);
+        check(&b, bases[0], type);
+        close_bench(&b);
+    }
 }
 
 static void check_start(bench *b, const char *base, const lm_adapter_type *type)
@@ -121,7 +129,7 @@ static double loss_of(bench *b)
     double sum = 0;
     int n = 0;
     b->g.t.recording = false;
-    lm_cross_entropy(&b->g.t, lm_model_forward(&b->g.f), b->g.m->head, b->g.targets, &(lm_cross_entropy_options){ .nll = nll });
+    lm_model_loss(&b->g.f, lm_model_forward(&b->g.f), b->g.targets, &(lm_cross_entropy_options){ .nll = nll });
     for (int64_t i = 0; i < b->g.batch.n_tokens; i++)
         if (b->g.targets[i] >= 0) sum += nll[i], n++;
     lm_tape_reset(&b->g.t);

@@ -98,6 +98,7 @@ static void join_all(crowd *c)
         if (c->a[c->n - 1]->n_saved) drop_last(c);
     }
     assert_int_equal(join(c, "lora", (const char *const[]){ "target-modules", strstr(c->g.m->config.model_type, "gpt2") ? "wte,c_fc" : "embed_tokens,up_proj", NULL }), LM_OK);
+    assert_int_equal(join(c, "lora", (const char *const[]){ "target-modules", "lm_head", NULL }), LM_OK);
 }
 
 /* Each adapter on a sequence of its own, none on one, neighbours together on the others; 1e-4: products of
