@@ -160,6 +160,7 @@ static void note_byte_level(lm_tokenizer *tk)
         if (!strcmp(kind->name, "ByteLevel")) tk->spell_at = i + 1;
     }
     tk->keeps_bytes = tk->spell_at >= 0;
+    tk->repairs_bytes = json_object_get(tk->document.json, "exact") != NULL;
     tk->byte_level = tk->spell_at == tk->pretokenisers.n && tk->spell_at > 0;
     for (int i = 0; i < tk->normalisers.n; i++) {
         const lm_normaliser *kind = tk->normalisers.items[i].kind;

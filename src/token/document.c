@@ -215,6 +215,7 @@ static lm_json *surroundings(const lm_sentencepiece *s, const char *user)
         if (!special && s->symbols) json_object_set_new(token, "exact", json_string(user));
         json_array_append_new(added, token);
     }
+    json_object_set_new(document, "exact", json_string("sentencepiece"));     /* how bytes that are not UTF-8 are read */
     json_object_set_new(document, "normalizer", normaliser(s));
     json_object_set_new(document, "decoder", decoder(s));
     char *bos = piece_name(s, s->add_bos ? s->bos : -1), *eos = piece_name(s, s->add_eos ? s->eos : -1);

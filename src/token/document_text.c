@@ -118,6 +118,7 @@ void lm_token_document_text(lm_str *out, const lm_token_document *d)
         return;
     }
     lm_json *copy = json_deep_copy(d->json), *model = json_object_get(copy, "model");
+    json_object_del(copy, "exact");
     json_object_del(model, "exact");
     drop_private(json_object_get(copy, "normalizer"));
     drop_private(json_object_get(copy, "added_tokens"));

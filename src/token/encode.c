@@ -289,7 +289,7 @@ static lm_status encode_text(lm_encoder *e, lm_span text, lm_place place, bool s
     e->alone = false;
     if (!e->tk->keeps_bytes && lm_utf8_valid(text.data, text.len) < text.len) {
         lm_str_clear(&e->repaired);
-        e->out->replaced += lm_unicode_repair(&e->repaired, text);
+        e->out->replaced += lm_unicode_repair(&e->repaired, text, e->tk->repairs_bytes);
         text = lm_span_of(e->repaired.data, e->repaired.len);
     }
     size_t at = 0;

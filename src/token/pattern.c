@@ -111,7 +111,7 @@ void lm_pattern_free(lm_pattern *pattern)
 /* PCRE2 wants valid UTF-8: each offending byte becomes U+FFFD, and `origin` leads back. */
 static void repair(lm_matcher *m)
 {
-    lm_unicode_repair(&m->repaired, m->text);
+    lm_unicode_repair(&m->repaired, m->text, true);
     m->origin = lm_malloc((m->repaired.len + 1) * sizeof *m->origin);
     size_t from = 0;
     for (size_t to = 0; to < m->repaired.len;) {

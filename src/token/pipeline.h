@@ -207,6 +207,7 @@ struct lm_tokenizer {
     bool byte_level;                 /* the model sees bytes, not their spelled form */
     int spell_at;                    /* pre-tokenisers from this index on see spelled text; -1: none */
     bool keeps_bytes;                /* invalid UTF-8 reaches the model as it is */
+    bool repairs_bytes;              /* else each byte of it is a U+FFFD of its own: SentencePiece's way ("exact") */
     bool cuts[256];                  /* the text divides in front of this byte, in the right company */
     bool token_ends[256];            /* the last bytes of added tokens */
     bool specials_late;              /* a special token is sought after normalisation */

@@ -8,8 +8,8 @@
  * ids.  A file that asks for a step which is not implemented is refused by that step's name.
  *
  * A loaded tokenizer is read-only: any number of threads may encode and decode with it at once.
- * Text is UTF-8.  Where it is not, byte-level tokenizers keep the bytes; the others see U+FFFD for
- * each offending byte and count it in lm_ids.replaced. */
+ * Text is UTF-8.  Where it is not, byte-level tokenizers keep the bytes; the others see U+FFFD as their
+ * libraries do (lm_unicode_repair) and count the bytes in lm_ids.replaced. */
 #ifndef LM_TOKEN_TOKENIZER_H
 #define LM_TOKEN_TOKENIZER_H
 

@@ -137,16 +137,27 @@ void lm_unicode_lower(lm_str *out, lm_span text)
     }
 }
 
-size_t lm_unicode_repair(lm_str *out, lm_span text)
+/* How many of the bytes at p, which are no character, begin one together; a byte that begins none is one. */
+static size_t broken_length(const char *p, size_t n)
+{
+    unsigned char lead = (unsigned char)p[0], second = n > 1 ? (unsigned char)p[1] : 0;
+    size_t whole = lead >= 0xC2 && lead < 0xE0 ? 2 : lead >= 0xE0 && lead < 0xF0 ? 3 : lead >= 0xF0 && lead < 0xF5 ? 4 : 1, i = 1;
+    bool begins = second >= (lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80) && second <= (lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF);
+    while (begins && i < whole && i < n && ((unsigned char)p[i] & 0xC0) == 0x80) i++;
+    return i;
+}
+
+size_t lm_unicode_repair(lm_str *out, lm_span text, bool each_byte)
 {
     size_t replaced = 0;
     while (text.len) {
         size_t valid = lm_utf8_valid(text.data, text.len);
         lm_str_append(out, text.data, valid);
         if (valid == text.len) break;
+        size_t broken = each_byte ? 1 : broken_length(text.data + valid, text.len - valid);
         lm_str_put_rune(out, LM_REPLACEMENT);
-        replaced++;
-        text = lm_span_of(text.data + valid + 1, text.len - valid - 1);
+        replaced += broken;
+        text = lm_span_of(text.data + valid + broken, text.len - valid - broken);
     }
     return replaced;
 }

@@ -109,7 +109,9 @@ uint32_t lm_rune_lower(uint32_t rune);
 /* Appends the lower case of text, one character at a time. */
 void lm_unicode_lower(lm_str *out, lm_span text);
 
-/* Appends text with U+FFFD for each byte that is no part of a UTF-8 character; returns how many. */
-size_t lm_unicode_repair(lm_str *out, lm_span text);
+/* Appends text with U+FFFD for what is not UTF-8, and returns how many bytes that was: one for each byte, as
+ * SentencePiece reads, or one for the bytes that begin the same character, as Unicode recommends (chapter 3.9)
+ * and most libraries decode. */
+size_t lm_unicode_repair(lm_str *out, lm_span text, bool each_byte);
 
 #endif

@@ -104,6 +104,9 @@ static void invalid_utf8(void **state)
     lm_tokenizer *characters = load("characters.json", "{\"model\":{\"type\":\"BPE\",\"unk_token\":\"?\",\"vocab\":{\"a\":0,\"?\":1,\"\xEF\xBF\xBD\":2},\"merges\":[]}}");
     expect(characters, "a\xFF\xC3", 3, "0 2 2", 2);
     expect(characters, "a\xED\xA0\x80" "a", 5, "0 2 2 2 0", 3);              /* a surrogate: three bytes, none a character */
+    expect(characters, "a\xE4\xB8" "a", 4, "0 2 0", 2);                   /* what begins one character is one */
+    expect(characters, "\xF0\x9F\x98\xE1\x80", 5, "2 2", 5);
+    expect(characters, "\xE0\x80\xF4\x90\xC0\x80\xF8\x88", 8, "2 2 2 2 2 2 2 2", 8);   /* too long, beyond Unicode: nothing begins there */
     expect(characters, "a\0b", 3, "0 1 1", 0);
     lm_tokenizer_free(characters);
 
