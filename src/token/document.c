@@ -157,6 +157,30 @@ static lm_json *replace_node(const char *kind, const char *pattern, const char *
     return must(json_pack("{s:s, s:{s:s}, s:s}", "type", "Replace", "pattern", kind, pattern, "content", content));
 }
 
+int lm_piece_byte(lm_span text)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    if (text.len != 6 || memcmp(text.data, "<0x", 3) || text.data[5] != '>') return -1;
+    const char *high = memchr(digits, text.data[3], 16), *low = memchr(digits, text.data[4], 16);
+    return high && low ? (int)(high - digits) * 16 + (int)(low - digits) : -1;
+}
+
+lm_status lm_pieces_check_bytes(const lm_piece *pieces, int n, const char *path, lm_err *err)
+{
+    bool found[256] = {0};
+    int count = 0;
+    for (int i = 0; i < n; i++) {
+        if (pieces[i].type != LM_PIECE_BYTE) continue;
+        int byte = lm_piece_byte(pieces[i].text);
+        if (byte < 0) return lm_fail(err, LM_E_FORMAT, "%s: byte piece %d: expected <0x00> to <0xFF>, found %.*s", path, i, (int)pieces[i].text.len, pieces[i].text.data);
+        count += !found[byte];
+        found[byte] = true;
+    }
+    for (int byte = 0; byte < 256 && count; byte++)
+        if (!found[byte]) return lm_fail(err, LM_E_FORMAT, "%s: expected a piece for each byte, or for none: <0x%02X> is missing", path, (unsigned)byte);
+    return LM_OK;
+}
+
 /* The user-defined symbols, which the character map leaves alone. */
 static lm_json *symbols(const lm_sentencepiece *s)
 {

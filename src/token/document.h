@@ -19,6 +19,12 @@ typedef struct lm_piece {
     lm_piece_type type;
 } lm_piece;
 
+/* The byte that a text like "<0x0A>" names, or -1. */
+int lm_piece_byte(lm_span text);
+
+/* Pieces of the type of bytes name one each, and there are all 256 or none: LM_E_FORMAT else. */
+lm_status lm_pieces_check_bytes(const lm_piece *pieces, int n, const char *path, lm_err *err);
+
 /* All functions give a new document, or node, that the caller owns. */
 
 /* A document with the fields that every one has; members are set to null. */

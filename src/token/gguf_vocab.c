@@ -8,6 +8,7 @@
 #include "token/pattern.h"
 #include "token/pipeline.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,10 +37,12 @@ static lm_status read_pieces(vocabulary *v, lm_err *err)
     for (uint64_t i = 0; i < n && !status; i++) {
         if (!texts[i].len || lm_utf8_valid(texts[i].data, texts[i].len) < texts[i].len || memchr(texts[i].data, 0, texts[i].len))
             status = lm_fail(err, LM_E_FORMAT, "%s: token %llu: expected a text in UTF-8", v->path, (unsigned long long)i);
+        else if (scores && !isfinite(scores[i])) status = lm_fail(err, LM_E_FORMAT, "%s: token %llu: its score is %f", v->path, (unsigned long long)i, (double)scores[i]);
         int32_t type = types ? types[i] : LM_PIECE_NORMAL;
         v->pieces[i] = (lm_piece){ texts[i], scores ? scores[i] : 0, type >= 1 && type <= 6 ? (lm_piece_type)type : LM_PIECE_NORMAL };
         v->n = (int)i + 1;
     }
+    if (!status) status = lm_pieces_check_bytes(v->pieces, v->n, v->path, err);
     free(texts), free(types), free(scores);
     return status;
 }

@@ -10,6 +10,7 @@
 #include "token/pipeline.h"
 
 #include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,6 +42,10 @@ static lm_status read_pieces(lm_piece **pieces, int *n, lm_str *texts, const uin
         size_t length = size - at >= 8 ? u32_at(p + at + 4) : 0;
         if (size - at < 8 || length > size - at - 8 || *n >= LM_MAX_TOKENS) {
             status = lm_fail(err, LM_E_FORMAT, "%s: token %d at byte %zu: expected a score, a length and that many bytes, %zu bytes remain", path, *n, at, size - at);
+            break;
+        }
+        if (!isfinite(f32_at(p + at))) {
+            status = lm_fail(err, LM_E_FORMAT, "%s: token %d at byte %zu: its score is %f", path, *n, at, (double)f32_at(p + at));
             break;
         }
         if ((size_t)*n == cap) {

@@ -14,6 +14,7 @@
 #include "token/document.h"
 #include "token/pipeline.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -160,6 +161,7 @@ static lm_status check(const model *m, const char *path, lm_err *err)
     if (m->whitespace_as_suffix) return lm_fail(err, LM_E_UNSUPPORTED, "%s: treat_whitespace_as_suffix is not supported", path);
     if (!m->escape_whitespaces) return lm_fail(err, LM_E_UNSUPPORTED, "%s: escape_whitespaces = false is not supported", path);
     if (m->unk_id < 0 || m->unk_id >= m->n) return lm_fail(err, LM_E_FORMAT, "%s: unk_id %lld, there are %d pieces", path, (long long)m->unk_id, m->n);
+    int bytes = 0;
     for (int i = 0; i < m->n; i++) {
         lm_span text = m->pieces[i].text;
         if (m->pieces[i].type == LM_PIECE_UNUSED) return lm_fail(err, LM_E_UNSUPPORTED, "%s: piece %d: unused pieces are not supported", path, i);
@@ -168,8 +170,13 @@ static lm_status check(const model *m, const char *path, lm_err *err)
             return lm_fail(err, LM_E_UNSUPPORTED, "%s: piece %d: user-defined pieces with white space are not supported", path, i);
         if (!text.len || lm_utf8_valid(text.data, text.len) < text.len || memchr(text.data, 0, text.len))
             return lm_fail(err, LM_E_FORMAT, "%s: piece %d: expected a text in UTF-8", path, i);
+        if (!isfinite(m->pieces[i].score)) return lm_fail(err, LM_E_FORMAT, "%s: piece %d: its score is %f", path, i, (double)m->pieces[i].score);
+        if (m->pieces[i].type == LM_PIECE_BYTE && !m->byte_fallback)
+            return lm_fail(err, LM_E_FORMAT, "%s: piece %d is a byte, though byte_fallback is off", path, i);
+        bytes += m->pieces[i].type == LM_PIECE_BYTE;
     }
-    return LM_OK;
+    if (m->byte_fallback && !bytes) return lm_fail(err, LM_E_FORMAT, "%s: byte_fallback is on, but no piece is a byte", path);
+    return lm_pieces_check_bytes(m->pieces, m->n, path, err);
 }
 
 static lm_status read_sentencepiece(lm_json **document, lm_json **config, const char *path, lm_err *err)

@@ -8,7 +8,6 @@
 #include "token/document.h"
 #include "token/writer.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,19 +91,12 @@ static lm_status read_pipeline(model *m, const lm_tokenizer *tk, lm_err *err)
 
 /* ---- pieces --------------------------------------------------------------------------------------------- */
 
-static bool is_byte_piece(lm_span text)
-{
-    unsigned byte;
-    char name[8];
-    return text.len == 6 && sscanf(text.data, "<0x%2X>", &byte) == 1 && snprintf(name, sizeof name, "<0x%02X>", byte) == 6 && !memcmp(name, text.data, 6);
-}
-
 static lm_piece_type type_of(const model *m, const lm_tokenizer *tk, int32_t id)
 {
     const lm_added_token *added = lm_added_of(tk, id);
     if (id == tk->unk) return LM_PIECE_UNKNOWN;
     if (added) return added->special ? LM_PIECE_CONTROL : LM_PIECE_USER;
-    return m->byte_fallback && is_byte_piece(tk->vocab.texts[id]) ? LM_PIECE_BYTE : LM_PIECE_NORMAL;
+    return m->byte_fallback && lm_piece_byte(tk->vocab.texts[id]) >= 0 ? LM_PIECE_BYTE : LM_PIECE_NORMAL;
 }
 
 static lm_status make_pieces(model *m, const lm_tokenizer *tk, lm_err *err)

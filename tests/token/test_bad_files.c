@@ -51,6 +51,10 @@ static void refusals(void **state)
         { "gap.tiktoken", "YQ== 0\nYg== 2\n", "rank 1", "" },
         { "bytes.tiktoken", "YQ== 0\nYg== 1\n", "byte 0x00", "no token" },
         { "rank.tiktoken", "YQ== 0\nYg== -1\n", "line 2", "expected base64 and a rank" },
+        { "byte.model", "\x0A\x09\x0A\x05<unk>\x18\x02\x0A\x0B\x0A\x07<0x1FF>\x18\x06\x12\x03\x98\x02\x01", "byte piece 1", "<0x1FF>" },
+        { "one_byte.model", "\x0A\x09\x0A\x05<unk>\x18\x02\x0A\x0A\x0A\x06<0x01>\x18\x06\x12\x03\x98\x02\x01", "for each byte", "<0x00> is missing" },
+        { "byte_off.model", "\x0A\x09\x0A\x05<unk>\x18\x02\x0A\x0A\x0A\x06<0x01>\x18\x06", "piece 1 is a byte", "" },
+        { "no_bytes.model", "\x0A\x09\x0A\x05<unk>\x18\x02\x12\x03\x98\x02\x01", "no piece is a byte", "" },
         { "same.tiktoken", "YQ== 0\nYQ== 1\n", "has the ids 0 and 1", "" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
