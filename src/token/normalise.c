@@ -62,6 +62,30 @@ static lm_status strip_accents(const void *state, lm_str *out, lm_span text, lm_
     return LM_OK;
 }
 
+/* What SentencePiece's rules for translation drop, and what they make a space. */
+static bool nmt_drops(uint32_t rune) { return (rune >= 1 && rune <= 8) || rune == 0xB || (rune >= 0xE && rune <= 0x1F) || rune == 0x7F || rune == 0x8F || rune == 0x9F; }
+
+static bool nmt_is_space(uint32_t rune)
+{
+    static const uint32_t spaces[] = { 0x9, 0xA, 0xC, 0xD, 0x1680, 0x200B, 0x200C, 0x200D, 0x200E, 0x200F, 0x2028, 0x2029, 0x2581, 0xFEFF, 0xFFFD };
+    for (size_t i = 0; i < sizeof spaces / sizeof *spaces; i++)
+        if (rune == spaces[i]) return true;
+    return false;
+}
+
+static lm_status nmt(const void *state, lm_str *out, lm_span text, lm_place place, lm_err *err)
+{
+    (void)state, (void)place, (void)err;
+    for (size_t i = 0; i < text.len;) {
+        uint32_t rune;
+        size_t length = (size_t)lm_rune_at(text.data + i, text.len - i, &rune);
+        if (nmt_is_space(rune)) lm_str_putc(out, ' ');
+        else if (!nmt_drops(rune)) lm_str_append(out, text.data + i, length);
+        i += length;
+    }
+    return LM_OK;
+}
+
 /* White characters stay, and nothing composes with one or across it. */
 static bool cut_stays(const void *state, lm_cut *cut)
 {
@@ -75,6 +99,7 @@ const lm_normaliser lm_normaliser_nfkc = { .name = "NFKC", .apply = nfkc, .cut =
 const lm_normaliser lm_normaliser_nfkd = { .name = "NFKD", .apply = nfkd, .cut = cut_stays, .quick = true };
 const lm_normaliser lm_normaliser_lowercase = { .name = "Lowercase", .apply = lowercase, .cut = cut_stays };
 const lm_normaliser lm_normaliser_strip_accents = { .name = "StripAccents", .apply = strip_accents, .cut = cut_stays };
+const lm_normaliser lm_normaliser_nmt = { .name = "Nmt", .apply = nmt };
 const lm_normaliser lm_normaliser_byte_level = { .name = "ByteLevel", .apply = byte_level };
 
 /* ---- Prepend: a text before any that is not empty ---------------------------------------- */

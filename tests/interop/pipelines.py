@@ -267,6 +267,12 @@ def deberta_v3():
     return unigram(["[PAD]", "[CLS]", "[SEP]", "<unk>"], normal, pre_tokenizers.Metaspace("▁", "always"), "[CLS]", "[SEP]")
 
 
+def sentencepiece_unigram():
+    """As the library's own SentencePieceUnigramTokenizer."""
+    normal = sequence(normalizers, normalizers.Nmt(), normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " "))
+    return unigram(["<pad>", "<unk>"], normal, pre_tokenizers.Metaspace("▁", "always"), "", "")
+
+
 def word_level():
     tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
     tokenizer.normalizer = sequence(normalizers, normalizers.NFD(), normalizers.Lowercase(), normalizers.StripAccents())
@@ -276,7 +282,8 @@ def word_level():
 
 PIPELINES = {make.__name__: make for make in [
     gpt2, gpt_neox, llama3, qwen2, gpt4, gpt4o, tekken, deepseek_v3, deepseek_coder, bloom, falcon, starcoder, command_r, roberta, clip, gemma, llama2,
-    mistral_v3, bert_uncased, bert_cased, bert_korean, t5, xlm_roberta, albert, deberta_v3, word_level]}
+    mistral_v3, bert_uncased, bert_cased, bert_korean, t5, xlm_roberta, albert, deberta_v3, sentencepiece_unigram,
+    word_level]}
 
 
 @functools.cache

@@ -123,6 +123,16 @@ static void invalid_utf8(void **state)
     lm_tokenizer_free(words);
 }
 
+/* Nmt makes spaces of tab, zero-width space and byte order mark, and drops what else is no text. */
+static void control_characters(void **state)
+{
+    (void)state;
+    lm_tokenizer *tk = load("nmt.json", "{\"normalizer\":{\"type\":\"Nmt\"},\"model\":{\"type\":\"BPE\",\"unk_token\":\"?\",\"vocab\":{\"a\":0,\"?\":1,\" \":2},\"merges\":[]}}");
+    static const char text[] = "a\001\ta\xE2\x80\x8B\x7F\v\xC2\x9F" "a\xEF\xBB\xBF\xC2\x85";
+    expect(tk, text, sizeof text - 1, "0 2 0 2 0 2 1", 0);
+    lm_tokenizer_free(tk);
+}
+
 /* An expression that explodes ends at the match limit with an error that says where. */
 static void exploding_expression(void **state)
 {
@@ -157,6 +167,7 @@ static void long_line(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(refusals), cmocka_unit_test(invalid_utf8), cmocka_unit_test(exploding_expression), cmocka_unit_test(long_line) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(refusals), cmocka_unit_test(invalid_utf8), cmocka_unit_test(control_characters),
+                                        cmocka_unit_test(exploding_expression), cmocka_unit_test(long_line) };
     return cmocka_run_group_tests_name("bad_files", tests, test_folder_make, test_folder_remove);
 }
