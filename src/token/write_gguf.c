@@ -182,7 +182,7 @@ static lm_status put_bert_tokens(lm_gguf_writer *g, const lm_tokenizer *tk, lm_e
     return status;
 }
 
-static lm_status put_wordpiece(lm_gguf_writer *g, const lm_tokenizer *tk, lm_err *err)
+static lm_status put_wordpiece(lm_gguf_writer *g, const lm_tokenizer *tk, lm_str *note, lm_err *err)
 {
     lm_json *normal = lm_document_steps(tk, "normalizer"), *pre = lm_document_steps(tk, "pre_tokenizer");
     lm_status status = check_bert(tk, normal, pre, err);
@@ -190,6 +190,7 @@ static lm_status put_wordpiece(lm_gguf_writer *g, const lm_tokenizer *tk, lm_err
     bool strip = lm_step_flag(json_array_get(normal, 0), "strip_accents", lower);
     json_decref(normal), json_decref(pre);
     LM_TRY(status);
+    if (strip) lm_str_puts(note, "where accents are stripped, llama.cpp keeps the first letter of a Hangul syllable: ids of Korean texts differ there");
     put_kind(g, "bert");
     lm_gguf_put_string(g, "tokenizer.ggml.pre", "default");
     LM_TRY(put_bert_tokens(g, tk, err));
@@ -210,7 +211,7 @@ static lm_status put_wordpiece(lm_gguf_writer *g, const lm_tokenizer *tk, lm_err
 static lm_status put_vocabulary(lm_gguf_writer *g, const lm_tokenizer *tk, lm_str *note, lm_err *err)
 {
     LM_TRY(check_added(tk, err));
-    if (lm_step_is(lm_json_get(tk->document.json, "model"), "WordPiece")) return put_wordpiece(g, tk, err);
+    if (lm_step_is(lm_json_get(tk->document.json, "model"), "WordPiece")) return put_wordpiece(g, tk, note, err);
     lm_sentence_model m = {0};
     lm_status status = tk->byte_level ? put_byte_level(g, tk, err) : lm_sentence_model_make(&m, tk, err);
     if (!status && !tk->byte_level) status = put_sentencepiece(g, &m, note, err);
