@@ -19,7 +19,7 @@ static const lm_opened_adapter *find(const lm_adapters *s, const char *name)
     return NULL;
 }
 
-static lm_status open_one(lm_adapters *s, lm_model *m, const char *given, bool any_base, lm_err *err)
+static lm_status open_one(lm_adapters *s, lm_model *m, const char *given, lm_foreign foreign, lm_err *err)
 {
     size_t n = name_length(given);
     char *name = n ? lm_strndup(given, n) : NULL;
@@ -27,17 +27,17 @@ static lm_status open_one(lm_adapters *s, lm_model *m, const char *given, bool a
     lm_opened_adapter *o = &s->items[s->n++];
     *o = (lm_opened_adapter){ .name = name, .folder = lm_strdup(given + (n ? n + 1 : 0)) };
     if (twice) return lm_fail(err, LM_E_USAGE, "--adapter: the name %s is given twice", name);
-    LM_TRY((any_base ? lm_adapter_load_forced : lm_adapter_load)(&o->a, m, o->folder, err));
+    LM_TRY(lm_adapter_load_on(&o->a, m, o->folder, foreign, err));
     if (name && o->a->n_saved)
         return lm_fail(err, LM_E_UNSUPPORTED, "--adapter %s: it replaces weights of the model (%s), which cannot be chosen for each prompt; "
                        "give it without a name, or merge it", given, o->a->saved[0].copy->t.name);
     return LM_OK;
 }
 
-lm_status lm_adapters_open(lm_adapters *s, lm_model *m, const lm_strings *given, bool any_base, lm_err *err)
+lm_status lm_adapters_open(lm_adapters *s, lm_model *m, const lm_strings *given, lm_foreign foreign, lm_err *err)
 {
     s->items = lm_calloc((size_t)given->n + 1, sizeof *s->items);
-    for (int i = 0; i < given->n; i++) LM_TRY(open_one(s, m, given->items[i], any_base, err));
+    for (int i = 0; i < given->n; i++) LM_TRY(open_one(s, m, given->items[i], foreign, err));
     return LM_OK;
 }
 

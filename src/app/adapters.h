@@ -21,9 +21,9 @@ typedef struct lm_adapters {
     LM_OPTION(LIST, type, adapter, "adapter", .metavar = "FOLDER,..", \
               .help = "PEFT adapters over it, acting together; NAME=FOLDER: on prompts that ask for NAME alone")
 
-/* Opens and attaches them; any_base: see lm_adapter_load_forced.  The caller zeroes *s, and closes it before the
+/* Opens and attaches them; foreign: see lm_adapter_load_on.  The caller zeroes *s, and closes it before the
  * model also after a failure. */
-lm_status lm_adapters_open(lm_adapters *s, lm_model *m, const lm_strings *given, bool any_base, lm_err *err);
+lm_status lm_adapters_open(lm_adapters *s, lm_model *m, const lm_strings *given, lm_foreign foreign, lm_err *err);
 void lm_adapters_close(lm_adapters *s);
 
 /* Those that do not act on a prompt which asks for `asked`: a name, a list of names, or nothing (NULL). */

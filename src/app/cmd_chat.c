@@ -235,7 +235,7 @@ static lm_status work(chat *c, const lm_call *call, const char *model, lm_err *e
     const chat_options *o = c->o;
     LM_TRY(lm_generation_read(&c->defaults, model, err));
     c->m.load_in = o->load_in;
-    c->m.any_base = o->force;
+    c->m.foreign = o->force ? LM_FOREIGN_WARNED : LM_FOREIGN_REFUSED;
     LM_TRY(lm_open(&c->m, call, model, &o->adapter, o->dtype, err));
     LM_TRY(lm_open_tokenizer(&c->m, err));
     LM_TRY(lm_turns_open(&c->turns, &c->m, o->template, &c->defaults, err));

@@ -102,7 +102,7 @@ static lm_status label_all(work *w, const lm_call *call, const char *model, lm_e
 {
     const classify_options *o = w->o;
     w->m.load_in = o->load_in;
-    w->m.any_base = o->force;
+    w->m.foreign = o->force ? LM_FOREIGN_WARNED : LM_FOREIGN_REFUSED;
     LM_TRY(lm_open(&w->m, call, model, &o->adapter, o->dtype, err));
     LM_TRY(lm_open_tokenizer(&w->m, err));
     const lm_classifier_options how = { .context = o->context, .batch_tokens = 4096, .truncate = o->truncate, .compute = w->m.compute,

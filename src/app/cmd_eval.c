@@ -92,7 +92,7 @@ static lm_status measure(lm_opened *m, const lm_call *call, const char *model, l
     const eval_options *o = call->values;
     const chosen *c = call->own;
     m->load_in = o->load_in;
-    m->any_base = o->force;
+    m->foreign = o->force ? LM_FOREIGN_WARNED : LM_FOREIGN_REFUSED;
     LM_TRY(lm_open(m, call, model, &o->adapter, o->dtype, err));
     LM_TRY(lm_open_tokenizer(m, err));
     lm_progress line = lm_progress_start(isatty(STDERR_FILENO) && !call->common.quiet ? stderr : NULL, 10);

@@ -189,7 +189,7 @@ static lm_status work(generate *g, const lm_call *call, const char *model, lm_er
     const generate_options *o = g->o;
     LM_TRY(lm_generation_read(&g->defaults, model, err));
     g->m.load_in = o->load_in;
-    g->m.any_base = o->force;
+    g->m.foreign = o->force ? LM_FOREIGN_WARNED : LM_FOREIGN_REFUSED;
     LM_TRY(lm_open(&g->m, call, model, &o->adapter, o->dtype, err));
     LM_TRY(lm_open_tokenizer(&g->m, err));
     LM_TRY(open_turns(g, err));

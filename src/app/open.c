@@ -44,7 +44,7 @@ lm_status lm_open(lm_opened *o, const lm_call *call, const char *model, const lm
     LM_TRY(lm_call_kernels(call, &o->kernels, err));
     LM_TRY(lm_model_load_in(&o->model, model, o->load_in, &o->kernels, err));
     start_reading(o);
-    if (adapters) LM_TRY(lm_adapters_open(&o->adapters, o->model, adapters, o->any_base, err));
+    if (adapters) LM_TRY(lm_adapters_open(&o->adapters, o->model, adapters, o->foreign, err));
     lm_dtype automatic = lm_compute_auto(o->model, &o->kernels);
     o->compute = dtype == LM_DTYPE_AUTO ? automatic : dtype == LM_DTYPE_F32 ? LM_F32 : LM_BF16;
     return LM_OK;

@@ -18,7 +18,7 @@ typedef struct lm_opened {
     lm_tokenizer *tokenizer;             /* NULL until asked for */
     lm_dtype compute;
     const char *load_in;                 /* --load-in, set before opening; NULL: as the folder has it */
-    bool any_base;                       /* --force, set before opening: an adapter of another base is taken with a warning */
+    lm_foreign foreign;                  /* set before opening: LM_FOREIGN_WARNED with --force */
     pthread_t reader;                    /* brings the mapped weights in while the rest is opened */
     bool reads;
     atomic_bool closing;

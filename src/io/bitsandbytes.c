@@ -27,13 +27,25 @@ lm_status lm_bnb_format(const lm_quant_type **out, const lm_json *config, lm_err
     return lm_fail(err, LM_E_UNSUPPORTED, "quantization_config: bnb_4bit_quant_type: found \"%s\", expected nf4 or fp4", name);
 }
 
-lm_json *lm_bnb_config(const lm_quant_type *type, bool doubled, lm_dtype others)
+static const lm_json *skipped(const lm_json *config) { return lm_json_get(lm_json_get(config, "quantization_config"), "llm_int8_skip_modules"); }
+
+bool lm_bnb_skips(const lm_json *config, const char *module)
+{
+    const lm_json *list = skipped(config);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        if (name && *name && (lm_starts_with(module, name) || lm_ends_with(module, name))) return true;
+    }
+    return false;
+}
+
+lm_json *lm_bnb_config(const lm_quant_type *type, bool doubled, lm_dtype others, const lm_json *before)
 {
     bool four = type->bits == 4;
-    return json_pack("{s:s, s:b, s:b, s:s, s:b, s:s, s:s, s:n, s:f, s:b, s:b}", "quant_method", "bitsandbytes",
+    return json_pack("{s:s, s:b, s:b, s:s, s:b, s:s, s:s, s:O?, s:f, s:b, s:b}", "quant_method", "bitsandbytes",
                      "load_in_4bit", four, "load_in_8bit", !four, "bnb_4bit_quant_type", four ? type->name : "fp4",
                      "bnb_4bit_use_double_quant", doubled, "bnb_4bit_compute_dtype", lm_dtype_torch(others),
-                     "bnb_4bit_quant_storage", "uint8", "llm_int8_skip_modules", "llm_int8_threshold", 6.0,
+                     "bnb_4bit_quant_storage", "uint8", "llm_int8_skip_modules", skipped(before), "llm_int8_threshold", 6.0,
                      "llm_int8_has_fp16_weight", 0, "llm_int8_enable_fp32_cpu_offload", 0);
 }
 

@@ -21,8 +21,13 @@
 /* The format that config.json's quantization_config names, or NULL where there is none. */
 lm_status lm_bnb_format(const lm_quant_type **out, const lm_json *config, lm_err *err);
 
-/* A quantization_config for config.json; the caller owns it. */
-lm_json *lm_bnb_config(const lm_quant_type *type, bool doubled, lm_dtype others);
+/* Whether config.json's llm_int8_skip_modules leaves a module as it is: a name of the list is its beginning or its
+ * end.  (transformers reads the names as expressions; plain ones mean the same.) */
+bool lm_bnb_skips(const lm_json *config, const char *module);
+
+/* A quantization_config for config.json, with the skipped modules of `before` (config.json as read, or NULL); the
+ * caller owns it. */
+lm_json *lm_bnb_config(const lm_quant_type *type, bool doubled, lm_dtype others, const lm_json *before);
 
 /* Reads matrix `s` of `w` in format `type`, which must have rows x cols numbers: *out over the mapped codes,
  * its scales mapped too where they are aligned, else in `arena`; *q is its format.  Anything that does not

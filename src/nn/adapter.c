@@ -1,7 +1,6 @@
 #include "nn/adapter.h"
 
 #include "nn/fingerprint.h"
-#include "nn/target.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -54,11 +53,12 @@ int64_t lm_adapter_copy_params(lm_adapter *a, bool (*wanted)(const lm_param *p, 
     return a->n_saved - before;
 }
 
+/* By the end of its name as it is, as in PEFT: "norm" is every input_layernorm as well. */
 static bool is_of_module(const lm_param *p, const void *suffix)
 {
     char *module = lm_strdup(p->t.name), *dot = strrchr(module, '.');
     if (dot) *dot = '\0';
-    bool is = lm_has_suffix(module, suffix);
+    bool is = lm_ends_with(module, suffix);
     free(module);
     return is;
 }
@@ -207,6 +207,21 @@ void *lm_adapter_keep(lm_adapter *a, void *memory)
 
 /* ---- merging ---- */
 
+/* The changes of all links, to weights that become f32. */
+static lm_status change_weights(lm_adapter *a, bool undo, lm_err *err)
+{
+    lm_params *base = &a->model->params;
+    lm_fingerprint_forget(a->model);
+    a->base = NULL;
+    for (int64_t i = 0; i < a->n_links; i++) {
+        const lm_linear_site *s = a->links[i]->site;
+        LM_TRY(lm_param_own(base, lm_param_find(base, s->w->name), err));
+        if (s->bias) LM_TRY(lm_param_own(base, lm_param_find(base, s->bias->name), err));
+        LM_TRY(a->type->merge(a->links[i], undo, err));
+    }
+    return LM_OK;
+}
+
 lm_status lm_adapter_merge(lm_adapter *a, lm_err *err)
 {
     lm_params *base = &a->model->params;
@@ -214,14 +229,7 @@ lm_status lm_adapter_merge(lm_adapter *a, lm_err *err)
     if (!a->type->merge && !copies_only)
         return lm_fail(err, LM_E_UNSUPPORTED, "%s cannot be merged: it is not a change of weights; keep the adapter beside the model", a->type->name);
     lm_adapter_switch(a, false);
-    lm_fingerprint_forget(a->model);
-    a->base = NULL;
-    for (int64_t i = 0; i < a->n_links; i++) {
-        const lm_linear_site *s = a->links[i]->site;
-        LM_TRY(lm_param_own(base, lm_param_find(base, s->w->name), err));
-        if (s->bias) LM_TRY(lm_param_own(base, lm_param_find(base, s->bias->name), err));
-        LM_TRY(a->type->merge(a->links[i], err));
-    }
+    LM_TRY(change_weights(a, false, err));
     for (int64_t i = 0; i < a->n_saved; i++) {
         lm_saved_module *s = &a->saved[i];
         LM_TRY(lm_param_own(base, s->base, err));
@@ -229,4 +237,13 @@ lm_status lm_adapter_merge(lm_adapter *a, lm_err *err)
         s->original = s->base->t;
     }
     return LM_OK;
+}
+
+lm_status lm_adapter_unmerge(lm_adapter *a, lm_err *err)
+{
+    if (a->n_saved)
+        return lm_fail(err, LM_E_UNSUPPORTED, "%s cannot be taken out: its merge replaced %s, and what stood there is gone; take the base itself", a->name,
+                       a->saved[0].base->t.name);
+    if (!a->type->merge) return lm_fail(err, LM_E_UNSUPPORTED, "%s is never merged, so it cannot be taken out", a->type->name);
+    return change_weights(a, true, err);
 }

@@ -47,7 +47,8 @@ typedef struct lm_adapter_type {
     lm_status (*prepare)(lm_adapter *a, int64_t steps, lm_err *err);      /* before the first step of a run of so many */
     lm_tensor *(*penalty)(lm_tape *t, lm_adapter *a);        /* added to the loss; NULL: none */
     void (*after_step)(lm_adapter *a, int64_t step);         /* weights updated, gradients still there */
-    lm_status (*merge)(const lm_link *link, lm_err *err);    /* makes the link's change to its site's weight and bias, f32 */
+    /* Makes the link's change to its site's weight and bias, f32, or with `undo` takes it back. */
+    lm_status (*merge)(const lm_link *link, bool undo, lm_err *err);
     /* What is left of a->params for files, declared and filled in `out`.  NULL: all of it. */
     lm_status (*kept)(lm_adapter *a, lm_params *out, lm_err *err);
     /* Options from and to PEFT's adapter_config.json.  The generic keys are written already. */
@@ -103,10 +104,13 @@ lm_status lm_adapter_new(lm_adapter **out, lm_model *m, const lm_adapter_type *t
 /* Where the base's fingerprint stands in the metadata of adapter_model.safetensors. */
 extern const char lm_adapter_base_key[];
 
-/* Reads a PEFT folder, attaches it and switches it on.  Refuses tensors that do not fit the model, and an
- * adapter whose folder says that it belongs to another base; lm_adapter_load_forced warns of that instead. */
+/* What becomes of an adapter whose folder says that it belongs to another base. */
+typedef enum lm_foreign { LM_FOREIGN_REFUSED, LM_FOREIGN_WARNED, LM_FOREIGN_TAKEN } lm_foreign;
+
+/* Reads a PEFT folder, attaches it and switches it on.  Refuses tensors that do not fit the model; lm_adapter_load
+ * also adapters of another base. */
 lm_status lm_adapter_load(lm_adapter **out, lm_model *m, const char *folder, lm_err *err);
-lm_status lm_adapter_load_forced(lm_adapter **out, lm_model *m, const char *folder, lm_err *err);
+lm_status lm_adapter_load_on(lm_adapter **out, lm_model *m, const char *folder, lm_foreign foreign, lm_err *err);
 
 /* Writes adapter_config.json and adapter_model.safetensors. */
 lm_status lm_adapter_save(lm_adapter *a, const char *folder, lm_err *err);
@@ -116,6 +120,10 @@ void lm_adapter_switch(lm_adapter *a, bool on);
 
 /* Folds the adapter into the model's weights, which become f32 in memory, and switches it off. */
 lm_status lm_adapter_merge(lm_adapter *a, lm_err *err);
+
+/* The other way round: takes the adapter out of weights that it was folded into, and leaves it on beside them.
+ * LM_E_UNSUPPORTED where a merge has overwritten what it would need. */
+lm_status lm_adapter_unmerge(lm_adapter *a, lm_err *err);
 void lm_adapter_free(lm_adapter *a);                 /* detaches; takes NULL */
 
 /* ---- for nn/adapter_file.c ---- */
@@ -156,7 +164,7 @@ void lm_adapter_copy_param(lm_adapter *a, lm_param *p, const char *name);
 /* Makes trained copies of the base's parameters that are wanted; returns how many there are now more. */
 int64_t lm_adapter_copy_params(lm_adapter *a, bool (*wanted)(const lm_param *p, const void *context), const void *context);
 
-/* The same for the parameters of the modules that the suffixes name. */
+/* The same for the parameters of the modules whose names end so. */
 lm_status lm_adapter_save_modules(lm_adapter *a, const lm_strings *modules, lm_err *err);
 
 /* Whether one of the suffixes names the site. */

@@ -144,12 +144,12 @@ static lm_status read_tensors(lm_adapter *a, const lm_safetensors *file, lm_err 
 }
 
 /* A folder without a fingerprint is PEFT's own, and taken on trust. */
-static lm_status check_base(const lm_adapter *a, const lm_safetensors *file, bool forced, lm_err *err)
+static lm_status check_base(const lm_adapter *a, const lm_safetensors *file, lm_foreign foreign, lm_err *err)
 {
     const char *mark = lm_safetensors_meta(file, lm_adapter_base_key), *base = "another base", *here = a->model->path ? a->model->path : "in memory";
-    if (!mark || !a->params.k->computes || !strcmp(mark, a->base)) return LM_OK;
+    if (!mark || !a->params.k->computes || foreign == LM_FOREIGN_TAKEN || !strcmp(mark, a->base)) return LM_OK;
     lm_json_opt_str(a->config, "base_model_name_or_path", NULL, &base, NULL);
-    if (!forced)
+    if (foreign == LM_FOREIGN_REFUSED)
         return lm_fail(err, LM_E_MISMATCH, "%s: trained on %s (%s), this model is %s (%s); --force takes it all the same", file->path, base,
                        mark, here, a->base);
     lm_log(LM_LOG_WARN, "%s: trained on %s (%s), this model is %s (%s)", file->path, base, mark, here, a->base);
@@ -158,10 +158,10 @@ static lm_status check_base(const lm_adapter *a, const lm_safetensors *file, boo
 
 /* The base is looked at first: what else does not fit another one says less.  A head that classifies must
  * stand before anything is attached to the model. */
-static lm_status fill(lm_adapter *a, const lm_safetensors *file, const char *config_path, bool forced, lm_err *err)
+static lm_status fill(lm_adapter *a, const lm_safetensors *file, const char *config_path, lm_foreign foreign, lm_err *err)
 {
     bool classifies;
-    LM_TRY(check_base(a, file, forced, err));
+    LM_TRY(check_base(a, file, foreign, err));
     LM_TRY(lm_adapter_head_read(a, file, &classifies, err));
     lm_status status = a->type->read_config(a, a->config, err);
     if (status == LM_OK) status = a->type->attach(a, err);
@@ -169,7 +169,7 @@ static lm_status fill(lm_adapter *a, const lm_safetensors *file, const char *con
     return status == LM_OK ? read_tensors(a, file, err) : lm_context(err, "%s", config_path);
 }
 
-static lm_status load(lm_adapter **out, lm_model *m, const char *folder, bool forced, lm_err *err)
+static lm_status load(lm_adapter **out, lm_model *m, const char *folder, lm_foreign foreign, lm_err *err)
 {
     lm_safetensors file = { 0 };
     char *config_path = lm_path_join(folder, "adapter_config.json"), *path = lm_path_join(folder, "adapter_model.safetensors");
@@ -180,23 +180,25 @@ static lm_status load(lm_adapter **out, lm_model *m, const char *folder, bool fo
     if (*out) (*out)->config = config;
     else lm_json_free(config);
     if (status == LM_OK) status = lm_safetensors_open(&file, path, err);
-    if (status == LM_OK) status = fill(*out, &file, config_path, forced, err);
+    if (status == LM_OK) status = fill(*out, &file, config_path, foreign, err);
     lm_safetensors_close(&file);
     free(config_path);
     free(path);
     return status;
 }
 
-static lm_status load_finished(lm_adapter **out, lm_model *m, const char *folder, bool forced, lm_err *err)
+lm_status lm_adapter_load_on(lm_adapter **out, lm_model *m, const char *folder, lm_foreign foreign, lm_err *err)
 {
     lm_err local = { 0 };
     if (!err) err = &local;
     *out = NULL;
-    return lm_adapter_finish(out, load(out, m, folder, forced, err), err);
+    return lm_adapter_finish(out, load(out, m, folder, foreign, err), err);
 }
 
-lm_status lm_adapter_load(lm_adapter **out, lm_model *m, const char *folder, lm_err *err) { return load_finished(out, m, folder, false, err); }
-lm_status lm_adapter_load_forced(lm_adapter **out, lm_model *m, const char *folder, lm_err *err) { return load_finished(out, m, folder, true, err); }
+lm_status lm_adapter_load(lm_adapter **out, lm_model *m, const char *folder, lm_err *err)
+{
+    return lm_adapter_load_on(out, m, folder, LM_FOREIGN_REFUSED, err);
+}
 
 lm_status lm_adapter_strings(lm_adapter *a, const lm_json *config, const char *key, lm_strings *out, lm_err *err)
 {

@@ -281,8 +281,9 @@ static void write_config_keys(lm_json *config, const lm_model *m, bool doubled, 
 {
     json_object_set_new(config, "dtype", json_string(lm_dtype_torch(dtype)));
     json_object_del(config, "torch_dtype");
+    lm_json *quantised = m->quant ? lm_bnb_config(m->quant, doubled, dtype, config) : NULL;
     json_object_del(config, "quantization_config");
-    if (m->quant) json_object_set_new(config, "quantization_config", lm_bnb_config(m->quant, doubled, dtype));
+    if (quantised) json_object_set_new(config, "quantization_config", quantised);
 }
 
 lm_status lm_model_save(const lm_model *m, const char *folder, lm_dtype dtype, int64_t max_shard, lm_err *err)

@@ -14,7 +14,7 @@ lm_linear_site *lm_quantised_site(const lm_model *m, const lm_param *p)
 {
     if (!m->quant || &p->t == m->head) return NULL;
     for (int64_t i = 0; i < m->n_sites; i++)
-        if (m->sites[i]->w == &p->t) return m->sites[i];
+        if (m->sites[i]->w == &p->t) return lm_bnb_skips(m->config_json, m->sites[i]->name) ? NULL : m->sites[i];
     return NULL;
 }
 

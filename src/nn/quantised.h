@@ -1,6 +1,7 @@
 /* A model whose linears are held in a block format (QLoRA; Dettmers et al. 2023, section 3).
  *
- * The weight of every linear site but the LM head is quantised, as transformers' BitsAndBytesConfig does it;
+ * The weight of every linear site but the LM head, and but those that llm_int8_skip_modules names, is quantised, as
+ * transformers' BitsAndBytesConfig does it;
  * embeddings, norms and biases are not.  A quantised weight is [out, in] whatever the family's files have
  * (GPT-2's are [in, out]), as in bitsandbytes' checkpoints.  It never trains. */
 #ifndef LM_NN_QUANTISED_H

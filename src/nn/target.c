@@ -24,7 +24,8 @@ lm_status lm_name_matches(bool *hit, const lm_pattern *pattern, const char *name
     return lm_matcher_end(&matcher, err);
 }
 
-bool lm_has_suffix(const char *name, const char *suffix)
+/* Whether the name ends in the suffix, at one of its points. */
+static bool has_suffix(const char *name, const char *suffix)
 {
     size_t n = strlen(name), m = strlen(suffix);
     return n >= m && !strcmp(name + n - m, suffix) && (n == m || name[n - m - 1] == '.');
@@ -96,7 +97,7 @@ lm_status lm_adapter_targets(lm_adapter *a, const lm_strings *targets, void (*vi
         if (!s) continue;
         bool hit = all && i < m->n_sites;
         for (int j = 0; j < targets->n && !all; j++)
-            if (lm_has_suffix(s->name, targets->items[j])) used[j] = hit = true;
+            if (has_suffix(s->name, targets->items[j])) used[j] = hit = true;
         if (hit) visit(a, s);
     }
     lm_status status = LM_OK;
@@ -109,6 +110,6 @@ lm_status lm_adapter_targets(lm_adapter *a, const lm_strings *targets, void (*vi
 bool lm_adapter_names(const lm_strings *suffixes, const lm_linear_site *site)
 {
     for (int j = 0; j < suffixes->n; j++)
-        if (lm_has_suffix(site->name, suffixes->items[j])) return true;
+        if (has_suffix(site->name, suffixes->items[j])) return true;
     return false;
 }

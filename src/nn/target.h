@@ -14,7 +14,4 @@ bool lm_is_expression(const char *target);
 lm_status lm_name_pattern(lm_pattern **out, lm_span expression, bool from_point, const char *what, lm_err *err);
 lm_status lm_name_matches(bool *hit, const lm_pattern *pattern, const char *name, lm_err *err);
 
-/* Whether the name ends in the suffix, at one of its points. */
-bool lm_has_suffix(const char *name, const char *suffix);
-
 #endif

@@ -228,7 +228,7 @@ static void after_step(lm_adapter *a, int64_t step)
 /* ---- merging and files ---- */
 
 /* W += scale * B E A */
-static lm_status merge(const lm_link *l, lm_err *err)
+static lm_status merge(const lm_link *l, bool undo, lm_err *err)
 {
     (void)err;
     const lm_linear_site *s = l->site;
@@ -237,7 +237,7 @@ static lm_status merge(const lm_link *l, lm_err *err)
     if (!r) return LM_OK;
     float *up = lm_malloc((size_t)(s->out * r) * sizeof *up);            /* B E */
     k->scale_columns[LM_F32](up, l->param[B]->t.data, l->param[E]->t.data, s->out, r, false);
-    lm_low_rank_add(k, s, up, l->param[A]->t.data, s->in, r, l->scale);
+    lm_low_rank_add(k, s, up, l->param[A]->t.data, s->in, r, undo ? -l->scale : l->scale);
     free(up);
     return LM_OK;
 }

@@ -7,6 +7,7 @@
  * l starts as ones, so the adapted model starts as the base.  Merges into the weights exactly. */
 #include "nn/adapter.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct ia3_options {
@@ -67,21 +68,37 @@ static lm_tensor *output(const lm_forward *f, const lm_link *l, lm_tensor *x, lm
     return scales_input(l) ? y : lm_scale_columns(f->t, y, &l->param[0]->t);
 }
 
-/* The rows of W (its columns for an input) times l; W may be stored the other way round. */
-static lm_status merge(const lm_link *l, lm_err *err)
+/* l, or 1 / l; the caller frees.  NULL where a factor is 0: what it took away does not come back. */
+static float *factors(const lm_link *l, bool undo)
 {
-    (void)err;
+    const float *v = l->param[0]->t.data;
+    int64_t n = lm_numel(&l->param[0]->t);
+    float *out = lm_malloc((size_t)n * sizeof *out);
+    for (int64_t i = 0; i < n; i++) {
+        if (undo && v[i] == 0) {
+            free(out);
+            return NULL;
+        }
+        out[i] = undo ? 1 / v[i] : v[i];
+    }
+    return out;
+}
+
+/* The rows of W (its columns for an input) times l; W may be stored the other way round. */
+static lm_status merge(const lm_link *l, bool undo, lm_err *err)
+{
     const lm_linear_site *s = l->site;
     const lm_kernels *k = l->adapter->params.k;
-    const float *v = l->param[0]->t.data;
-    float *w = s->w->data;
+    float *w = s->w->data, *v = factors(l, undo);
     int64_t rows = s->w->dim[0], cols = s->w->dim[1];
+    if (!v) return lm_fail(err, LM_E_UNSUPPORTED, "%s: a factor is 0, and what it took away is gone; take the base itself", s->name);
     if (scales_input(l) != s->transposed) {
         k->scale_columns[LM_F32](w, w, v, rows, cols, false);
     } else {
         for (int64_t i = 0; i < rows; i++) k->add[LM_F32](w + i * cols, w + i * cols, NULL, v[i], 0, cols);
     }
     if (s->bias && !scales_input(l)) k->scale_columns[LM_F32](s->bias->data, s->bias->data, v, 1, s->out, false);
+    free(v);
     return LM_OK;
 }
 

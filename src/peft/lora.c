@@ -141,14 +141,16 @@ static lm_tensor *embed(const lm_forward *f, lm_adapter *a, lm_tensor *x)
     return x;
 }
 
-static lm_status merge(const lm_link *l, lm_err *err)
+static lm_status merge(const lm_link *l, bool undo, lm_err *err)
 {
     const lm_model *m = l->adapter->model;
     if (m->head == m->embedding && (is_table(l) || l->site == m->output))
         return lm_fail(err, LM_E_UNSUPPORTED, "%s is the %s as well, which the adapter does not change: it cannot be merged; "
                        "keep the adapter beside the model", l->site->name, is_table(l) ? "head" : "embedding");
+    if (undo && ((const lora_options *)l->adapter->options)->dora)
+        return lm_fail(err, LM_E_UNSUPPORTED, "%s: DoRA has given the rows other lengths, and the base's are gone; take the base itself", l->site->name);
     float *gain = ((const lora_options *)l->adapter->options)->dora ? lm_dora_gains(l) : NULL;
-    lm_low_rank_add(l->adapter->params.k, l->site, l->param[B]->t.data, l->param[A]->t.data, l->site->in, rank_of(l), l->scale);
+    lm_low_rank_add(l->adapter->params.k, l->site, l->param[B]->t.data, l->param[A]->t.data, l->site->in, rank_of(l), undo ? -l->scale : l->scale);
     if (gain) lm_dora_merge(l, gain);
     free(gain);
     return LM_OK;

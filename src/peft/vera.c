@@ -94,7 +94,7 @@ static lm_tensor *output(const lm_forward *f, const lm_link *l, lm_tensor *x, lm
 }
 
 /* W += b * B d * A */
-static lm_status merge(const lm_link *l, lm_err *err)
+static lm_status merge(const lm_link *l, bool undo, lm_err *err)
 {
     (void)err;
     const lm_linear_site *s = l->site;
@@ -105,7 +105,7 @@ static lm_status merge(const lm_link *l, lm_err *err)
     float *up = lm_malloc((size_t)(s->out * r) * sizeof *up);            /* b * B * d [out, r] */
     k->scale_columns[LM_F32](up, b->data, l->param[D]->t.data, s->out, r, false);
     for (int64_t i = 0; i < s->out; i++) k->add[LM_F32](up + i * r, up + i * r, NULL, v[i], 0, r);
-    lm_low_rank_add(k, s, up, a->data, a->dim[1], r, 1);
+    lm_low_rank_add(k, s, up, a->data, a->dim[1], r, undo ? -1 : 1);
     free(up);
     return LM_OK;
 }

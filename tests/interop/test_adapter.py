@@ -210,6 +210,28 @@ def test_merging_a_method_of_peft(malmoi, folders, family, method, tmp_path):
     assert_merge_is_that_of_peft(malmoi, folders(family), method_of_peft(folders(family), method, tmp_path / "a"), tmp_path / "merged")
 
 
+@pytest.mark.parametrize("method", ["lora, patterns", "adalora", "vera", "ia3"])
+def test_a_merge_taken_back_is_the_base(malmoi, base, held_out, method, tmp_path):
+    adapter = method_of_peft(base, method, tmp_path / "a")
+    told = malmoi("merge", base, adapter, tmp_path / "merged", "--json").json
+    assert told["max_difference"] <= told["bound"] and told["probe"].endswith("tokens of text")
+    malmoi("merge", "--undo", tmp_path / "merged", adapter, tmp_path / "again", "--text", held_out)
+    before, after = (load_file(f / "model.safetensors") for f in (base, tmp_path / "again"))
+    for name, weight in after.items():                   # f32 sums and differences of numbers of about 1
+        torch.testing.assert_close(weight, before.get(name, before.get(name.removeprefix("transformer."))), atol=1e-6, rtol=1e-5)
+    assert loss_here(malmoi, tmp_path / "again", held_out) == pytest.approx(loss_here(malmoi, base, held_out), **LOSS)
+
+
+def test_what_a_merge_cannot_give_back(malmoi, base, trained, tmp_path):
+    assert "the adapter is not in it" in malmoi("merge", "--undo", base, trained, tmp_path / "no", fails=True).err
+    dora = method_of_peft(base, "lora, dora", tmp_path / "dora")
+    malmoi("merge", base, dora, tmp_path / "merged")
+    assert "DoRA has given the rows other lengths" in malmoi("merge", "--undo", tmp_path / "merged", dora, tmp_path / "no", fails=True).err
+    saved = peft_adapter(base, tmp_path / "saved", modules_to_save=["norm" if family_of(base) == "llama" else "ln_f"])
+    assert "what stood there is gone" in malmoi("merge", "--undo", base, saved, tmp_path / "no", fails=True).err
+    assert not (tmp_path / "no").exists()
+
+
 def test_merging_the_head(malmoi, folders, tmp_path):
     """Where the head is the embedding, PEFT's merge changes both, which is another model: malmoi refuses."""
     assert_merge_is_that_of_peft(malmoi, folders("llama"), method_of_peft(folders("llama"), "lora, head", tmp_path / "a"), tmp_path / "merged")

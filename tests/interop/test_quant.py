@@ -1,4 +1,6 @@
 """Quantised models in both directions with bitsandbytes on a CPU: codes, files, losses, and adapters on them."""
+import json
+
 import pytest
 import torch
 from bitsandbytes import functional
@@ -72,6 +74,25 @@ def test_their_checkpoint_opens_here(malmoi, folders, held_out, documents, tmp_p
     AutoTokenizer.from_pretrained(folders(family)).save_pretrained(tmp_path / "q")
     expected = loss_of(model, folders(family), documents)
     assert loss_here(malmoi, tmp_path / "q", held_out) == pytest.approx(expected, **LOSS)
+
+
+@pytest.mark.parametrize("family", LINEAR)
+def test_modules_that_stay_as_they_are(malmoi, folders, held_out, documents, tmp_path, family):
+    """llm_int8_skip_modules of their checkpoint is honoured, and kept where the model is written again."""
+    skipped = ["lm_head", "down_proj" if family == "llama" else "mlp.c_proj"]
+    config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32, llm_int8_skip_modules=skipped)
+    model = AutoModelForCausalLM.from_pretrained(folders(family), dtype=torch.float32, device_map="cpu", quantization_config=config).eval()
+    model.save_pretrained(tmp_path / "theirs")
+    AutoTokenizer.from_pretrained(folders(family)).save_pretrained(tmp_path / "theirs")
+    expected = loss_of(model, folders(family), documents)
+    assert loss_here(malmoi, tmp_path / "theirs", held_out) == pytest.approx(expected, **LOSS)
+    assert abs(expected - loss_of(quantised(folders(family), "nf4"), folders(family), documents)) > 1e-4
+    ia3 = tmp_path / "ia3"
+    malmoi("train", "clm", "--model", tmp_path / "theirs", "--adapter", "ia3", "--data", held_out, "--steps", 1, "--dtype", "f32", "--out", ia3)
+    malmoi("merge", tmp_path / "theirs", ia3, tmp_path / "merged")
+    assert json.loads((tmp_path / "merged/config.json").read_text())["quantization_config"]["llm_int8_skip_modules"] == skipped
+    assert load_file(tmp_path / "merged/model.safetensors")[{"llama": "model.layers.0.mlp.down_proj.weight", "gpt2": "transformer.h.0.mlp.c_proj.weight"}[family]].is_floating_point()
+    loss_here(malmoi, tmp_path / "merged", held_out)
 
 
 def test_an_adapter_trained_on_nf4_opens_in_peft(malmoi, folders, training, held_out, documents, tmp_path):
