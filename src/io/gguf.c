@@ -1,4 +1,5 @@
 #include "io/gguf.h"
+#include "base/map.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +76,20 @@ static bool read_entry(cursor *c, lm_gguf_entry *e)
 
 bool lm_gguf_is(lm_span head) { return head.len >= 24 && !memcmp(head.data, "GGUF", 4); }
 
+/* Which of two entries with one key counts, readers do not agree about. */
+static lm_status check_keys(const lm_gguf *g, lm_err *err)
+{
+    lm_map *keys = lm_map_new((size_t)g->n);
+    lm_status status = LM_OK;
+    for (int i = 0; i < g->n && !status; i++) {
+        lm_span key = g->entries[i].key;
+        if (!lm_map_put(keys, key.data, key.len, i))
+            status = lm_fail(err, LM_E_FORMAT, "%s: entry %d: the key %.*s stands twice", g->path, i, (int)key.len, key.data);
+    }
+    lm_map_free(keys);
+    return status;
+}
+
 static lm_status read_all(lm_gguf *g, lm_err *err)
 {
     cursor c = { .at = g->file.data, .end = g->file.data + g->file.size, .ok = true };
@@ -90,7 +105,7 @@ static lm_status read_all(lm_gguf *g, lm_err *err)
         if (!read_entry(&c, &g->entries[g->n]))
             return lm_fail(err, LM_E_FORMAT, "%s: entry %d of %llu is damaged or runs past the end of the file", g->path, g->n, (unsigned long long)n);
     g->end = (size_t)(c.at - g->file.data);
-    return LM_OK;
+    return check_keys(g, err);
 }
 
 lm_status lm_gguf_open(lm_gguf *out, const char *path, lm_err *err)

@@ -224,7 +224,6 @@ static lm_status write_gguf(const lm_tokenizer *tk, const char *path, lm_str *no
 {
     lm_gguf_writer g = {0};
     lm_status status = put_vocabulary(&g, tk, note, err);
-    if (!status) status = put_specials(&g, tk, err);
     if (!status) status = lm_gguf_write(&g, path, err);
     lm_gguf_writer_free(&g);
     return status;

@@ -70,6 +70,18 @@ static void refusals(void **state)
     }
 }
 
+static void gguf_key_twice(void **state)
+{
+    (void)state;
+    static const char bytes[] = "GGUF\3\0\0\0" "\0\0\0\0\0\0\0\0" "\2\0\0\0\0\0\0\0" "\1\0\0\0\0\0\0\0k\7\0\0\0\1" "\1\0\0\0\0\0\0\0k\7\0\0\0\1";
+    char *path = write_file("twice.gguf", bytes, sizeof bytes - 1);
+    lm_tokenizer *tk = NULL;
+    lm_err err = {0};
+    assert_int_equal(lm_tokenizer_load(&tk, path, &err), LM_E_FORMAT);
+    assert_non_null(strstr(err.message, "entry 1: the key k stands twice"));
+    free(path);
+}
+
 static lm_tokenizer *load(const char *name, const char *text)
 {
     char *path = write_file(name, text, strlen(text));
@@ -167,7 +179,7 @@ static void long_line(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(refusals), cmocka_unit_test(invalid_utf8), cmocka_unit_test(control_characters),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(refusals), cmocka_unit_test(gguf_key_twice), cmocka_unit_test(invalid_utf8), cmocka_unit_test(control_characters),
                                         cmocka_unit_test(exploding_expression), cmocka_unit_test(long_line) };
     return cmocka_run_group_tests_name("bad_files", tests, test_folder_make, test_folder_remove);
 }
