@@ -121,6 +121,7 @@ static void print_ids(const lm_ids *ids, bool json)
     if (json) printf("{\"ids\": [");
     for (size_t i = 0; i < ids->len; i++) printf("%s%d", i == 0 ? "" : json ? ", " : " ", ids->data[i]);
     printf(json ? "]}\n" : "\n");
+    fflush(stdout);                  /* before large tables are freed: whoever waits for the ids has them */
 }
 
 static void print_summary(const sink *s, const encode_options *o, double seconds)

@@ -45,8 +45,8 @@ lm_status lm_file_read(lm_str *out, const char *path, size_t limit, lm_err *err)
             status = too_large(err, path, limit);
             goto out;
         }
-        lm_str_reserve(out, (size_t)st.st_size + 1);   /* one more, to see the end without growing */
-        lm_memory_huge(out->data, (size_t)st.st_size);
+        out->cap = (size_t)st.st_size + 23;            /* one more would do to see the end without growing */
+        out->data = lm_memory_large(out->cap + 1);
     }
     for (;;) {                                        /* a pipe has no size, and a file may grow */
         lm_str_reserve(out, out->len + (out->cap > out->len ? 1 : 65536));

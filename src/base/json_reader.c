@@ -34,6 +34,11 @@ void lm_json_reader_inside(lm_json_reader *r, lm_span text, lm_span value, const
     r->end = value.data + value.len;
 }
 
+void lm_json_reader_items(lm_json_reader *r, lm_span items, const char *name, lm_err *err)
+{
+    *r = (lm_json_reader){ .begin = items.data, .at = items.data, .end = items.data + items.len, .fresh = true, .name = name, .err = err };
+}
+
 /* ---- failure --------------------------------------------------------------------------- */
 
 bool lm_json_wrong(lm_json_reader *r, const char *format, ...)
@@ -92,7 +97,8 @@ static inline bool next_entry(lm_json_reader *r, char bracket)
 {
     if (r->status) return false;
     char next = skip_blanks(r);
-    if (next == bracket) {
+    if (r->at == r->end && !r->depth) return false;
+    if (next == bracket && r->depth) {
         r->at++;
         r->depth--;
         return r->fresh = false;
@@ -130,8 +136,8 @@ static inline uint64_t ending_bytes(uint64_t x)
 }
 
 /* Over the characters that stand for themselves: eight bytes at a time to where the run ends, then its
- * UTF-8, if there is any. */
-static inline void plain_run(lm_json_reader *r)
+ * UTF-8, if there is any and it is to be looked at. */
+static inline void plain_run(lm_json_reader *r, bool checked)
 {
     const char *p = r->at;
     uint64_t high = 0, ending = 0;
@@ -144,7 +150,7 @@ static inline void plain_run(lm_json_reader *r)
     }
     if (ending) p += __builtin_ctzll(ending) / 8;
     else for (; p < r->end && (uint8_t)*p >= 0x20 && *p != '"' && *p != '\\'; p++) high |= (uint8_t)*p & 0x80;
-    r->at = high ? r->at + lm_utf8_valid(r->at, (size_t)(p - r->at)) : p;
+    r->at = high && checked ? r->at + lm_utf8_valid(r->at, (size_t)(p - r->at)) : p;
 }
 
 /* Four hexadecimal digits; -1 where they are none. */
@@ -202,7 +208,7 @@ static bool spelled_string(lm_json_reader *r, const char *start, lm_str *buffer,
         if (*r->at != '\\') return expected(r, "valid UTF-8 without control characters");
         if (!escape(r, buffer)) return false;
         const char *plain = r->at;
-        plain_run(r);
+        plain_run(r, true);
         lm_str_append(buffer, plain, (size_t)(r->at - plain));
     }
     if (r->at == r->end) return expected(r, "'\"'");
@@ -211,17 +217,20 @@ static bool spelled_string(lm_json_reader *r, const char *start, lm_str *buffer,
     return true;
 }
 
-bool lm_json_string(lm_json_reader *r, lm_str *buffer, lm_span *out)
+static inline bool read_string(lm_json_reader *r, lm_str *buffer, lm_span *out, bool checked)
 {
     if (r->status) return false;
     if (skip_blanks(r) != '"') return expected(r, "a string");
     const char *start = ++r->at;
-    plain_run(r);
+    plain_run(r, checked);
     if (r->at == r->end || *r->at != '"') return spelled_string(r, start, buffer, out);
     *out = lm_span_of(start, (size_t)(r->at - start));
     r->at++;
     return true;
 }
+
+bool lm_json_string(lm_json_reader *r, lm_str *buffer, lm_span *out) { return read_string(r, buffer, out, true); }
+bool lm_json_string_unchecked(lm_json_reader *r, lm_str *buffer, lm_span *out) { return read_string(r, buffer, out, false); }
 
 /* ---- numbers ----------------------------------------------------------------------------------- */
 

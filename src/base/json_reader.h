@@ -35,6 +35,10 @@ void lm_json_reader_init(lm_json_reader *r, lm_span text, const char *name, lm_e
 /* The same for a value inside text, whose lines and columns messages then count. */
 void lm_json_reader_inside(lm_json_reader *r, lm_span text, lm_span value, const char *name, lm_err *err);
 
+/* Begins inside an array: `items` is a run of its items with commas between them, which lm_json_item goes
+ * through without a bracket being opened or closed. */
+void lm_json_reader_items(lm_json_reader *r, lm_span items, const char *name, lm_err *err);
+
 /* The first byte of the next value: { [ " - 0..9 t f n for one that is well-formed; 0 at the end. */
 char lm_json_peek(lm_json_reader *r);
 
@@ -48,6 +52,8 @@ bool lm_json_item(lm_json_reader *r);
 
 /* A string: a part of the text, or of *buffer where it is written with escapes. */
 bool lm_json_string(lm_json_reader *r, lm_str *buffer, lm_span *out);
+/* The same without a look at its UTF-8, for a caller who compares it with text that is valid. */
+bool lm_json_string_unchecked(lm_json_reader *r, lm_str *buffer, lm_span *out);
 bool lm_json_integer(lm_json_reader *r, int64_t *out);
 bool lm_json_number(lm_json_reader *r, double *out);     /* a real number or an integer */
 

@@ -33,13 +33,22 @@ void lm_memory_huge(void *data, size_t n)
     if (begin < end) madvise((void *)begin, end - begin, MADV_HUGEPAGE);   /* a refusal costs nothing but time */
 }
 
+/* From half a huge page on; less would rather waste it. */
+static void *whole_pages(size_t bytes)
+{
+    LM_ASSERT(bytes < SIZE_MAX / 2);
+    bytes = (bytes + huge - 1) & ~(huge - 1);
+    void *pages = aligned_alloc(huge, bytes);
+    if (!pages) LM_BUG("out of memory: %zu bytes", bytes);
+    lm_memory_huge(pages, bytes);
+    return pages;
+}
+
+void *lm_memory_large(size_t bytes) { return bytes < huge / 2 ? lm_malloc(bytes) : whole_pages(bytes); }
+
 void *lm_memory_table(size_t count, size_t size)
 {
     if (count < huge / 2 / size) return lm_calloc(count, size);
     LM_ASSERT(count < SIZE_MAX / 2 / size);
-    size_t bytes = (count * size + huge - 1) & ~(huge - 1);
-    void *table = aligned_alloc(huge, bytes);
-    if (!table) LM_BUG("out of memory: a table of %zu bytes", bytes);
-    lm_memory_huge(table, bytes);
-    return memset(table, 0, bytes);
+    return memset(whole_pages(count * size), 0, count * size);
 }

@@ -12,6 +12,10 @@ size_t lm_memory_peak(void);             /* the highest so far */
  * fault instead of 512, and fewer misses of the address cache.  A table that is read here and there gains most. */
 void lm_memory_huge(void *data, size_t n);
 
+/* Memory for a large text or list, on huge pages where it is large enough; its bytes are whatever they are.
+ * Freed, and made larger, like that of malloc.  Not NULL. */
+void *lm_memory_large(size_t bytes);
+
 /* Zeroed memory for a table, on huge pages where it is large enough; freed with free().  Not NULL. */
 void *lm_memory_table(size_t count, size_t size);
 

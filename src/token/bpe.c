@@ -7,7 +7,7 @@
  *
  * Left out: dropout, which makes encoding random; a file that sets it is refused. */
 #define _GNU_SOURCE
-#include "token/bpe.h"
+#include "token/merge_list.h"
 #include "token/pipeline.h"
 #include "token/unicode.h"
 
@@ -37,130 +37,6 @@ typedef struct bpe_work {
 } bpe_work;
 
 /* ---- reading --------------------------------------------------------------------- */
-
-/* The merges as they are listed. */
-typedef struct merge_list {
-    struct { int32_t left, right, id; } *items;
-    size_t n, cap;
-} merge_list;
-
-/* The two sides of a merge, which is written "left right" or ["left", "right"]. */
-static bool take_sides(lm_json_reader *r, lm_str buffers[2], lm_span *left, lm_span *right)
-{
-    if (lm_json_peek(r) == '[')
-        return lm_json_open(r, '[') && lm_json_item(r) && lm_json_string(r, &buffers[0], left) &&
-               lm_json_item(r) && lm_json_string(r, &buffers[1], right) && !lm_json_item(r) && !r->status;
-    lm_span both;
-    if (!lm_json_string(r, &buffers[0], &both)) return false;
-    const char *space = memchr(both.data, ' ', both.len), *end = both.data + both.len;
-    if (!space || memchr(space + 1, ' ', (size_t)(end - space - 1))) return false;
-    *left = lm_span_of(both.data, (size_t)(space - both.data));
-    *right = lm_span_of(space + 1, (size_t)(end - space - 1));
-    return true;
-}
-
-static bool joins(const lm_vocab *vocab, int32_t id, lm_span left, lm_span right)
-{
-    if (id >= vocab->n) return false;
-    lm_span text = vocab->texts[id];
-    return text.len == left.len + right.len && !memcmp(text.data, left.data, left.len) && !memcmp(text.data + left.len, right.data, right.len);
-}
-
-/* What two sides make, in `joined` where it is not found: mostly the token of the merge before (another way
- * to make it), or the one behind that. */
-static int32_t find_joined(const bpe *m, int32_t before, lm_span left, lm_span right, lm_str *joined)
-{
-    size_t skip = right.len >= m->prefix.len ? m->prefix.len : 0;
-    right = lm_span_of(right.data + skip, right.len - skip);
-    if (joins(m->vocab, before, left, right)) return before;
-    if (joins(m->vocab, before + 1, left, right)) return before + 1;
-    lm_str_clear(joined);
-    lm_str_append(joined, left.data, left.len);
-    lm_str_append(joined, right.data, right.len);
-    return lm_vocab_id(m->vocab, lm_span_of(joined->data, joined->len));
-}
-
-/* Merges that were read and wait for their ids, which are on the way from memory. */
-enum { BATCH = 32 };
-
-typedef struct merge_batch {
-    struct { lm_str buffers[2]; lm_span left, right; } items[BATCH];
-    int n;
-} merge_batch;
-
-/* Reads up to BATCH merges; false where something else than two tokens stands. */
-static bool take_batch(lm_json_reader *r, merge_batch *batch, const lm_vocab *vocab)
-{
-    for (batch->n = 0; batch->n < BATCH && lm_json_item(r); batch->n++) {
-        lm_span *left = &batch->items[batch->n].left, *right = &batch->items[batch->n].right;
-        if (!take_sides(r, batch->items[batch->n].buffers, left, right)) return false;
-        lm_vocab_expect(vocab, *left);
-        lm_vocab_expect(vocab, *right);
-    }
-    return true;
-}
-
-static lm_status missing(const char *name, size_t entry, lm_span token, lm_err *err)
-{
-    return lm_fail(err, LM_E_FORMAT, "%s: model.merges: entry %zu: token \"%.*s\" is not in the vocabulary", name, entry,
-                   (int)(token.len < 60 ? token.len : 60), token.data);
-}
-
-static lm_status resolve_batch(merge_list *list, const bpe *m, const merge_batch *batch, lm_str *joined, const char *name, lm_err *err)
-{
-    if (list->n + BATCH > list->cap) {
-        list->cap = list->cap ? list->cap * 2 : 1 << 15;
-        list->items = lm_realloc(list->items, list->cap * sizeof *list->items);
-    }
-    int32_t before = list->n ? list->items[list->n - 1].id : 0;
-    for (int i = 0; i < batch->n; i++) {
-        lm_span left = batch->items[i].left, right = batch->items[i].right;
-        int32_t a = lm_vocab_id(m->vocab, left), b = lm_vocab_id(m->vocab, right), id = find_joined(m, before, left, right, joined);
-        if (a < 0) return missing(name, list->n, left, err);
-        if (b < 0) return missing(name, list->n, right, err);
-        if (id < 0) return missing(name, list->n, lm_span_of(joined->data, joined->len), err);
-        list->items[list->n].left = a, list->items[list->n].right = b, list->items[list->n].id = before = id;
-        list->n++;
-    }
-    return LM_OK;
-}
-
-static lm_status read_merge_list(merge_list *list, const bpe *m, const lm_token_document *document, const char *name, lm_err *err)
-{
-    lm_json_reader r;
-    lm_str joined = {0};
-    lm_status status = LM_OK;
-    merge_batch *batch = lm_calloc(1, sizeof *batch);
-    lm_err broken = {0};
-    lm_token_document_reader(&r, document, document->merges, name, &broken);
-    lm_json_open(&r, '[');
-    bool good;
-    do {
-        good = take_batch(&r, batch, m->vocab);
-        status = resolve_batch(list, m, batch, &joined, name, err);
-    } while (good && !status && batch->n == BATCH);
-    if (!good && !status) status = lm_fail(err, LM_E_FORMAT, "%s: model.merges: entry %zu: expected two tokens", name, list->n);
-    if (!status && r.status) status = lm_fail(err, broken.code, "%s", broken.message);
-    for (int i = 0; i < BATCH; i++) lm_str_free(&batch->items[i].buffers[0]), lm_str_free(&batch->items[i].buffers[1]);
-    free(batch);
-    lm_str_free(&joined);
-    return status;
-}
-
-static lm_status read_merges(bpe *m, const lm_token_document *document, const char *name, lm_err *err)
-{
-    if (!document->merges.data || *document->merges.data != '[') return lm_fail(err, LM_E_FORMAT, "%s: model.merges: expected an array", name);
-    merge_list list = {0};
-    lm_status status = read_merge_list(&list, m, document, name, err);
-    if (!status && list.n > LM_MAX_MERGES) status = lm_fail(err, LM_E_UNSUPPORTED, "%s: model.merges: %zu merges, at most %d are supported", name, list.n, LM_MAX_MERGES);
-    lm_merges_init(&m->merges, list.n);
-    for (size_t i = 0; i < list.n && !status; i++) {
-        if (i + BATCH < list.n) lm_merges_expect(&m->merges, list.items[i + BATCH].left, list.items[i + BATCH].right);
-        lm_merges_put(&m->merges, list.items[i].left, list.items[i].right, (int32_t)i, list.items[i].id);
-    }
-    free(list.items);
-    return status;
-}
 
 static void find_bytes(bpe *m)
 {
@@ -248,7 +124,7 @@ static lm_status load(void **state, const lm_step_source *source, lm_err *err)
     LM_TRY(read_settings(m, source, err));
     m->byte_level = source->tk->byte_level && !m->prefix.len && !m->suffix.len && !m->byte_fallback;
     source->tk->byte_level = m->byte_level;
-    LM_TRY(read_merges(m, &source->tk->document, source->name, err));
+    LM_TRY(lm_merges_read(&m->merges, m->vocab, m->prefix.len, &source->tk->document, source->name, err));
     find_bytes(m);
     if (m->byte_level) tabulate_bytes(m);
     m->divides = !m->byte_level && !m->ignore_merges && !m->prefix.len && !m->suffix.len && begins_tokens(m->vocab, lm_span_of(mark, MARK));

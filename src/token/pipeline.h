@@ -46,7 +46,15 @@ lm_status lm_vocab_add(lm_vocab *vocab, lm_span text, int64_t id, const char *wh
 /* Adds what "vocab" of a document says: {"token": id, ...}. */
 lm_status lm_vocab_read(lm_vocab *vocab, const lm_token_document *document, const char *name, lm_err *err);
 int32_t lm_vocab_id(const lm_vocab *vocab, lm_span text);   /* or -1 */
-void lm_vocab_expect(const lm_vocab *vocab, lm_span text);  /* lm_vocab_id will be asked for it: fetch what that takes */
+
+/* lm_vocab_id in two steps, for many texts at once: asking fetches what the answer takes. */
+typedef struct lm_vocab_query {
+    lm_span text;
+    uint64_t key;
+} lm_vocab_query;
+lm_vocab_query lm_vocab_ask(const lm_vocab *vocab, lm_span text);
+int32_t lm_vocab_answer(const lm_vocab *vocab, const lm_vocab_query *query);
+
 void lm_vocab_free(lm_vocab *vocab);
 
 /* ---- byte level ------------------------------------------------------------------ */

@@ -92,9 +92,16 @@ int32_t lm_vocab_id(const lm_vocab *vocab, lm_span text)
     return vocab->slots ? find_slot(vocab, key_of(vocab, text), text)->id - 1 : -1;
 }
 
-void lm_vocab_expect(const lm_vocab *vocab, lm_span text)
+lm_vocab_query lm_vocab_ask(const lm_vocab *vocab, lm_span text)
 {
-    if (vocab->slots) __builtin_prefetch(&vocab->slots[place_of(vocab, key_of(vocab, text), text.len)]);
+    lm_vocab_query query = { .text = text, .key = key_of(vocab, text) };
+    if (vocab->slots) __builtin_prefetch(&vocab->slots[place_of(vocab, query.key, text.len)]);
+    return query;
+}
+
+int32_t lm_vocab_answer(const lm_vocab *vocab, const lm_vocab_query *query)
+{
+    return vocab->slots ? find_slot(vocab, query->key, query->text)->id - 1 : -1;
 }
 
 /* ---- texts -------------------------------------------------------------------------------- */
@@ -127,8 +134,10 @@ static void reserve_ids(lm_vocab *vocab, int n)
 {
     if (n <= vocab->cap) return;
     int cap = vocab->cap * 2 > n ? vocab->cap * 2 : n < 1024 ? 1024 : n;
-    vocab->texts = lm_realloc(vocab->texts, (size_t)cap * sizeof *vocab->texts);
-    memset(vocab->texts + vocab->cap, 0, (size_t)(cap - vocab->cap) * sizeof *vocab->texts);
+    lm_span *texts = lm_memory_table((size_t)cap, sizeof *texts);
+    if (vocab->n) memcpy(texts, vocab->texts, (size_t)vocab->n * sizeof *texts);
+    free(vocab->texts);
+    vocab->texts = texts;
     vocab->cap = cap;
 }
 
@@ -203,7 +212,7 @@ lm_status lm_vocab_read(lm_vocab *vocab, const lm_token_document *document, cons
     LM_TRY(read_texts(vocab, document, name, err));
     reserve_slots(vocab, vocab->count);
     for (int id = 0; id < vocab->n; id++) {
-        if (id + AHEAD < vocab->n && vocab->texts[id + AHEAD].data) lm_vocab_expect(vocab, vocab->texts[id + AHEAD]);
+        if (id + AHEAD < vocab->n && vocab->texts[id + AHEAD].data) lm_vocab_ask(vocab, vocab->texts[id + AHEAD]);
         if (vocab->texts[id].data) LM_TRY(index_id(vocab, id, name, err));
     }
     return LM_OK;

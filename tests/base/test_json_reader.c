@@ -39,6 +39,29 @@ static void test_walk(void **state)
     lm_str_free(&buffer);
 }
 
+/* A run of items without its brackets ends where the text does; lists inside it have theirs. */
+static void test_items(void **state)
+{
+    (void)state;
+    static const struct { const char *text; int64_t sum; bool good; } cases[] = {
+        { "1, 2 ,3", 6, true }, { "", 0, true }, { " \n", 0, true }, { "1, [2, 3],\n4 ", 10, true },
+        { "1,", 1, false }, { "1 2", 1, false }, { ",1", 0, false }, { "1]", 1, false }, { "1, [2", 3, false },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        lm_err err = {0};
+        lm_json_reader r;
+        int64_t sum = 0, value;
+        lm_json_reader_items(&r, lm_span_of(cases[i].text, strlen(cases[i].text)), "x.json", &err);
+        while (lm_json_item(&r)) {
+            if (lm_json_peek(&r) != '[') sum += lm_json_integer(&r, &value) ? value : 0;
+            else for (lm_json_open(&r, '['); lm_json_item(&r) && lm_json_integer(&r, &value);) sum += value;
+            if (r.status) break;
+        }
+        assert_int_equal(r.status == LM_OK, cases[i].good);
+        assert_int_equal(sum, cases[i].sum);
+    }
+}
+
 /* A string without escapes is a part of the text; runs of every length meet the word-wise search. */
 static void test_strings(void **state)
 {
@@ -250,7 +273,7 @@ static void test_against_jansson(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_walk), cmocka_unit_test(test_strings), cmocka_unit_test(test_integers),
+        cmocka_unit_test(test_walk), cmocka_unit_test(test_items), cmocka_unit_test(test_strings), cmocka_unit_test(test_integers),
         cmocka_unit_test(test_failures), cmocka_unit_test(test_depth), cmocka_unit_test(test_balance), cmocka_unit_test(test_against_jansson),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

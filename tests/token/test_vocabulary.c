@@ -1,6 +1,8 @@
 /* tokenizer.json into tables: spellings and orders of the two large members, what is refused, saving. */
 #include "common/test.h"
 #include "base/file.h"
+#include "base/map.h"
+#include "base/rng.h"
 #include "token/tokenizer.h"
 
 #include <stdlib.h>
@@ -117,6 +119,93 @@ static void test_large(void **state)
     lm_str_free(&text), lm_str_free(&merges);
 }
 
+/* A list of merges of some size, whose parts several threads read: random tokens of letters, two of which make
+ * the next, so that the order of the list decides every id. */
+enum { LETTERS = 26, JOINS = 25000, LONGEST = 12, BROKEN = 14000 };
+
+typedef struct grown {
+    char texts[LETTERS + JOINS][LONGEST + 1];
+    int left[JOINS], right[JOINS];
+} grown;
+
+static grown *grow(lm_map *ids)
+{
+    grown *g = lm_calloc(1, sizeof *g);
+    lm_rng rng = { .seed = 7 };
+    for (int i = 0; i < LETTERS; i++) g->texts[i][0] = (char)('a' + i);
+    for (int i = 0; i < LETTERS; i++) lm_map_put(ids, g->texts[i], 1, i);
+    for (int i = 0; i < JOINS;) {
+        char text[2 * LONGEST + 1];
+        int known = LETTERS + i, left = (int)lm_rng_below(&rng, (uint64_t)known), right = (int)lm_rng_below(&rng, (uint64_t)known);
+        int n = snprintf(text, sizeof text, "%s%s", g->texts[left], g->texts[right]);
+        if (n > LONGEST || !lm_map_put(ids, text, (size_t)n, known)) continue;
+        strcpy(g->texts[known], text);
+        g->left[i] = left, g->right[i++] = right;
+    }
+    return g;
+}
+
+/* `entry` writes a merge from its two sides, `broken` the merge BROKEN, where it is given; `gap` stands between two. */
+static lm_status load_grown(lm_tokenizer **tk, const grown *g, const char *entry, const char *gap, const char *broken, lm_err *err)
+{
+    lm_str text = {0};
+    lm_str_puts(&text, "{" LEVEL ", \"model\": {\"type\": \"BPE\", \"vocab\": {");
+    for (int i = 0; i < LETTERS + JOINS; i++) lm_str_printf(&text, i ? ", \"%s\": %d" : "\"%s\": %d", g->texts[i], i);
+    lm_str_puts(&text, "}, \"merges\": [");
+    for (int i = 0; i < JOINS; i++) {
+        if (i) lm_str_puts(&text, gap);
+        lm_str_printf(&text, i == BROKEN && broken ? broken : entry, g->texts[g->left[i]], g->texts[g->right[i]]);
+    }
+    lm_str_puts(&text, "]}}");
+    lm_status status = load(tk, text.data, text.len, err);
+    lm_str_free(&text);
+    return status;
+}
+
+static void test_divided(void **state)
+{
+    (void)state;
+    static const char string[] = "\"%s %s\"", pair[] = "[\n        \"%s\",\n        \"%s\"\n      ]", lines[] = ",\n      ";
+    static const struct { const char *entry, *gap; } layouts[] = { { string, "    ,    " }, { string, lines }, { pair, lines }, { "[\"%s\", \"%s\"]", ",\n" } };
+    static const struct { const char *broken, *message; } cases[] = {
+        { "\"a b c\"", "model.merges: entry 14000: expected two tokens" },
+        { "[\"%s\",\n\"%s\"]", NULL },
+        { "\"a \xFF\"", "model.merges: entry 14000: expected two tokens" },
+        { "\"a A\"", "model.merges: entry 14000: token \"A\" is not in the vocabulary" },
+        { "\"%s %s\" 7", "line 14001, column 23: not JSON: expected ',' or ']', found '7'" },
+        { "", "model.merges: entry 14000: expected two tokens" },
+        { "\"%s %s\"],\n \"x\": [7", NULL },
+    };
+    lm_map *ids = lm_map_new(JOINS);
+    grown *g = grow(ids);
+    lm_rng rng = { .seed = 8 };
+    char text[2000];
+    for (size_t i = 0; i < sizeof text; i++) text[i] = i % 9 == 0 ? ' ' : (char)('a' + lm_rng_below(&rng, LETTERS));
+    lm_ids expected = {0};
+    for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++) {
+        lm_tokenizer *tk;
+        lm_ids found = {0};
+        lm_err err = {0};
+        if (load_grown(&tk, g, layouts[i].entry, layouts[i].gap, NULL, &err)) fail_msg("%s", err.message);
+        assert_int_equal(lm_encode(tk, i ? &found : &expected, text, sizeof text, 0, &err), LM_OK);
+        if (i) assert_int_equal(found.len, expected.len);
+        if (i) assert_memory_equal(found.data, expected.data, found.len * sizeof *found.data);
+        lm_tokenizer_free(tk);
+        lm_ids_free(&found);
+    }
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        lm_tokenizer *tk = NULL;
+        lm_err err = {0};
+        lm_status status = load_grown(&tk, g, string, lines, cases[i].broken, &err);
+        if (status != (cases[i].message ? LM_E_FORMAT : LM_OK)) fail_msg("case %zu: %s", i, status ? err.message : "no error");
+        if (status && !strstr(err.message, cases[i].message)) fail_msg("expected \"%s\", found \"%s\"", cases[i].message, err.message);
+        lm_tokenizer_free(tk);
+    }
+    lm_ids_free(&expected);
+    lm_map_free(ids);
+    free(g);
+}
+
 /* Prefixes of one text: lengths 0 to 40, found by their bytes and nothing else. */
 static void test_lengths(void **state)
 {
@@ -189,7 +278,7 @@ static void test_saving_changed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_spellings), cmocka_unit_test(test_refused), cmocka_unit_test(test_large),
+        cmocka_unit_test(test_spellings), cmocka_unit_test(test_refused), cmocka_unit_test(test_large), cmocka_unit_test(test_divided),
         cmocka_unit_test(test_lengths), cmocka_unit_test(test_saving), cmocka_unit_test(test_saving_changed),
     };
     return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
