@@ -22,7 +22,7 @@ KERNEL_OPTIMISE ?= -O3
 SANITIZE ?=
 PACKAGE_CFLAGS := $(shell pkg-config --cflags $(PACKAGES))
 PACKAGE_LIBS   := $(shell pkg-config --libs $(PACKAGES))
-ALL_CFLAGS = -std=gnu11 $(WARNINGS) $(OPTIMISE) $(SANITIZE) -fPIC -fopenmp -MMD -MP -Isrc \
+ALL_CFLAGS = -std=gnu11 $(WARNINGS) $(OPTIMISE) $(SANITIZE) -fPIC -fno-semantic-interposition -fopenmp -MMD -MP -Isrc \
              -DLM_VERSION='"$(VERSION)"' -DLM_ONEDNN=$(ONEDNN) $(PACKAGE_CFLAGS) $(CFLAGS)
 # oneDNN is opened when it is wanted; linked under the sanitisers, since LeakSanitizer stumbles over the
 # thread-local data of a library that came later.
@@ -64,7 +64,7 @@ $(BUILD)/liblm.a: $(LIB_OBJ)
 	ar rcs $@ $^
 
 $(BUILD)/liblm.so: $(LIB_OBJ)
-	$(CC) $(SANITIZE) -shared -Wl,-soname,liblm.so.0 -o $@ $^ $(LIBS)
+	$(CC) $(SANITIZE) -shared -Wl,-soname,liblm.so.0 -Wl,-Bsymbolic-functions -o $@ $^ $(LIBS)
 	@ln -sf liblm.so $@.0
 
 $(BUILD)/obj/%.o: %.c

@@ -7,6 +7,7 @@
  *
  * Left out: dropout, which makes encoding random; a file that sets it is refused. */
 #define _GNU_SOURCE
+#include "token/characters.h"
 #include "token/merge_list.h"
 #include "token/pipeline.h"
 #include "token/unicode.h"
@@ -26,6 +27,7 @@ typedef struct bpe {
     int32_t unk;                     /* or -1 */
     lm_span prefix, suffix;          /* continuing_subword_prefix, end_of_word_suffix */
     bool byte_level, byte_fallback, fuse_unk, ignore_merges;
+    bool every_byte;                 /* has a symbol */
     bool divides;                    /* no token reaches across the front of a word (see divide) */
     char *affixes;                   /* memory of the two */
 } bpe;
@@ -34,6 +36,8 @@ typedef struct bpe_work {
     lm_merge_work merge;
     lm_str text;
     size_t n;
+    lm_characters *characters;       /* once there were so many that they pay; NULL before */
+    int n_characters;                /* seen until then */
 } bpe_work;
 
 /* ---- reading --------------------------------------------------------------------- */
@@ -59,6 +63,7 @@ static void tabulate_bytes(bpe *m)
         if (m->byte_id[byte] < low) low = m->byte_id[byte];
         if (m->byte_id[byte] > high) high = m->byte_id[byte];
     }
+    m->every_byte = low >= 0;
     if (low >= 0 && high - low < 256) lm_merges_bytes(&m->merges, low);
 }
 
@@ -181,6 +186,27 @@ static void add_characters(const bpe *m, bpe_work *w, lm_span piece)
     if (unknown) add_symbol(w, m->unk);
 }
 
+/* A piece whose bytes all have symbols, characters of three bytes at once where that comes to the same. */
+static void add_known_bytes(const bpe *m, bpe_work *w, lm_span piece)
+{
+    enum { PAYS = 2000 };
+    const uint8_t *text = (const uint8_t *)piece.data;
+    lm_merge_work_reserve(&w->merge, piece.len);
+    if (!w->characters && w->n_characters > PAYS) w->characters = lm_characters_new(m->vocab, &m->merges, m->byte_id);
+    int32_t *id = w->merge.id, whole;
+    size_t n = 0;
+    for (size_t i = 0; i < piece.len;) {
+        if (text[i] >= 0xE0 && w->characters && (whole = lm_character_at(w->characters, text, piece.len, i)) >= 0) {
+            id[n++] = whole;
+            i += 3;
+        } else {
+            id[n++] = m->byte_id[text[i]];
+            w->n_characters += text[i++] >= 0xE0 && !w->characters;
+        }
+    }
+    w->n = n;
+}
+
 static void add_piece_bytes(const bpe *m, bpe_work *w, lm_span piece)
 {
     bool unknown = false;
@@ -217,7 +243,8 @@ static void encode(const void *state, void **work, lm_ids *out, lm_span piece)
         }
     }
     w->n = 0;
-    if (m->byte_level) add_piece_bytes(m, w, piece);
+    if (m->every_byte) add_known_bytes(m, w, piece);
+    else if (m->byte_level) add_piece_bytes(m, w, piece);
     else add_characters(m, w, piece);
     lm_ids_append(out, w->merge.id, lm_merge_all(&m->merges, &w->merge, w->n));
 }
@@ -264,6 +291,7 @@ static void work_free(void *work)
     if (!w) return;
     lm_merge_work_free(&w->merge);
     lm_str_free(&w->text);
+    free(w->characters);
     free(w);
 }
 

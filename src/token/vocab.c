@@ -252,7 +252,16 @@ int lm_byte_unspell(uint32_t rune)
 void lm_bytes_spell(lm_str *out, lm_span bytes)
 {
     lm_str_reserve(out, out->len + 2 * bytes.len);
-    for (size_t i = 0; i < bytes.len; i++) lm_str_put_rune(out, lm_byte_spell((uint8_t)bytes.data[i]));
+    uint8_t *p = (uint8_t *)out->data + out->len;
+    for (size_t i = 0; i < bytes.len; i++) {             /* each is of one byte of UTF-8, or two */
+        uint32_t rune = lm_byte_spell((uint8_t)bytes.data[i]);
+        bool two = rune >= 0x80;
+        p[0] = (uint8_t)(two ? 0xC0 | rune >> 6 : rune);
+        p[1] = (uint8_t)(0x80 | (rune & 0x3F));
+        p += 1 + two;
+    }
+    *p = '\0';
+    out->len = (size_t)((char *)p - out->data);
 }
 
 bool lm_bytes_unspell(lm_str *out, lm_span text)
