@@ -54,11 +54,14 @@ def gpt2():
 
 
 def gemma():
-    """Gemma's pipeline; like the published vocabulary, this one has no token that goes on behind a word."""
+    """Gemma's pipeline; as in the published vocabulary no token goes on behind a word, nor joins a newline to anything else."""
     def finish(tokenizer):
         tokenizer.normalizer = normalizers.Replace(" ", "▁")
         tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
-    return pipelines.with_bytes(["<pad>", "<eos>", "<bos>", "<unk>"], pipelines.words_of_marks(), finish)
+    learning = Tokenizer(models.BPE(unk_token="<unk>"))
+    learning.normalizer = normalizers.Replace(" ", "▁")
+    learning.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split("\n", "contiguous"), pre_tokenizers.Split("▁", "merged_with_next")])
+    return pipelines.with_bytes(["<pad>", "<eos>", "<bos>", "<unk>"], learning, finish)
 
 
 def koelectra():
