@@ -28,9 +28,10 @@ lm_status lm_adapter_view_open(lm_adapter_view *v, const char *folder, lm_err *e
 {
     const char *type = NULL;
     v->folder = lm_strdup(folder);
-    char *config = lm_path_join(folder, "adapter_config.json"), *file = lm_path_join(folder, "adapter_model.safetensors");
+    char *config = lm_path_join(folder, "adapter_config.json");
     v->config = lm_json_read(config, err);
     lm_status status = v->config ? lm_json_need_str(v->config, "peft_type", config, &type, err) : err->code;
+    char *file = lm_path_join(folder, lm_adapter_weights(v->config ? lm_adapter_type_of(v->config, NULL) : NULL));
     if (status == LM_OK) status = lm_safetensors_open(&v->file, file, err);
     free(config);
     free(file);

@@ -5,7 +5,7 @@
 #include "io/checkpoint.h"
 #include "io/llama2c.h"
 #include "io/safetensors.h"
-#include "nn/model.h"
+#include "nn/adapter.h"
 #include "token/tokenizer.h"
 
 #include <stdlib.h>
@@ -114,8 +114,9 @@ static lm_status view_adapter(lm_json *doc, const char *path, bool list, lm_err 
 {
     static const char *const keys[] = { "peft_type", "task_type", "base_model_name_or_path", "r", "lora_alpha", "lora_dropout",
                                         "use_rslora", "target_modules", "modules_to_save", NULL };
-    char *config = lm_path_join(path, "adapter_config.json"), *weights = lm_path_join(path, "adapter_model.safetensors");
+    char *config = lm_path_join(path, "adapter_config.json");
     lm_json *settings = lm_json_read(config, err);
+    char *weights = lm_path_join(path, lm_adapter_weights(settings ? lm_adapter_type_of(settings, NULL) : NULL));
     if (settings) put_members(doc, settings, keys);
     lm_status status = settings ? view_weights(doc, weights, list, err) : LM_E_FORMAT;
     lm_json_free(settings);

@@ -26,6 +26,8 @@ typedef struct lm_adapter_type {
     const lm_option *options;                        /* the method's settings, over options_size bytes */
     size_t options_size;
     bool bare;                                       /* tensors in files have no "base_model.model." in front */
+    const char *file;                                /* weights of another library's folder, names as they are; NULL: PEFT's */
+    bool (*recognise)(const lm_json *config);        /* another library's config, which has no "peft_type"; NULL: never */
     bool embeds;                                     /* the embedding (model->table) can be a target */
     bool (*heads)(const lm_adapter *a);              /* whether the head (model->output) can be one; NULL: no */
     /* Declares parameters (a->params) and links (lm_adapter_link, lm_adapter_save_modules). */
@@ -112,7 +114,13 @@ typedef enum lm_foreign { LM_FOREIGN_REFUSED, LM_FOREIGN_WARNED, LM_FOREIGN_TAKE
 lm_status lm_adapter_load(lm_adapter **out, lm_model *m, const char *folder, lm_err *err);
 lm_status lm_adapter_load_on(lm_adapter **out, lm_model *m, const char *folder, lm_foreign foreign, lm_err *err);
 
-/* Writes adapter_config.json and adapter_model.safetensors. */
+/* The method of an adapter_config.json; NULL and LM_E_FORMAT or LM_E_UNSUPPORTED without one. */
+const lm_adapter_type *lm_adapter_type_of(const lm_json *config, lm_err *err);
+
+/* The file with its weights in a folder; NULL: PEFT's. */
+const char *lm_adapter_weights(const lm_adapter_type *type);
+
+/* Writes adapter_config.json and the weights (PEFT's adapter_model.safetensors). */
 lm_status lm_adapter_save(lm_adapter *a, const char *folder, lm_err *err);
 
 /* Off: the model computes as the base does (the reference model of DPO and PPO), and back on. */

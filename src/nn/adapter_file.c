@@ -11,7 +11,9 @@
 
 const char lm_adapter_base_key[] = "malmoi.base";
 
-static const char *prefix_of(const lm_adapter *a) { return a->type->bare ? "" : "base_model.model."; }
+static const char *prefix_of(const lm_adapter *a) { return a->type->bare || a->type->file ? "" : "base_model.model."; }
+
+const char *lm_adapter_weights(const lm_adapter_type *type) { return type && type->file ? type->file : "adapter_model.safetensors"; }
 
 /* What a parameter is called in a file. */
 static char *file_name(const lm_adapter *a, const char *name)
@@ -32,7 +34,7 @@ static lm_status save_tensors(const lm_adapter *a, const lm_params *params, cons
         entries[i] = (lm_save_entry){ .name = names[i], .dtype = LM_F32, .ndim = t->ndim, .dim = t->dim,
                                       .data = t->data, .data_dtype = t->dtype };
     }
-    char *path = lm_path_join(folder, "adapter_model.safetensors");
+    char *path = lm_path_join(folder, lm_adapter_weights(a->type));
     lm_status status = lm_save_file(&(lm_save){ .entries = entries, .n = n, .metadata = metadata }, path, err);
     free(path);
     for (int64_t i = 0; i < n; i++) free(names[i]);
@@ -85,9 +87,11 @@ lm_status lm_adapter_save(lm_adapter *a, const char *folder, lm_err *err)
     return status;
 }
 
-static const lm_adapter_type *type_of(const lm_json *config, lm_err *err)
+const lm_adapter_type *lm_adapter_type_of(const lm_json *config, lm_err *err)
 {
     const char *peft_type = NULL;
+    for (const lm_adapter_type *const *t = lm_adapter_type_registry; *t; t++)
+        if ((*t)->recognise && (*t)->recognise(config)) return *t;
     if (lm_json_need_str(config, "peft_type", NULL, &peft_type, err) != LM_OK) return NULL;
     for (const lm_adapter_type *const *t = lm_adapter_type_registry; *t; t++)
         if (!strcmp((*t)->peft_type, peft_type)) return *t;
@@ -172,13 +176,14 @@ static lm_status fill(lm_adapter *a, const lm_safetensors *file, const char *con
 static lm_status load(lm_adapter **out, lm_model *m, const char *folder, lm_foreign foreign, lm_err *err)
 {
     lm_safetensors file = { 0 };
-    char *config_path = lm_path_join(folder, "adapter_config.json"), *path = lm_path_join(folder, "adapter_model.safetensors");
+    char *config_path = lm_path_join(folder, "adapter_config.json"), *path = NULL;
     lm_json *config = lm_json_read(config_path, err);
-    const lm_adapter_type *type = config ? type_of(config, err) : NULL;
+    const lm_adapter_type *type = config ? lm_adapter_type_of(config, err) : NULL;
     if (config && !type) lm_context(err, "%s", config_path);
     lm_status status = type ? lm_adapter_begin(out, m, type, folder, err) : err->code;
     if (*out) (*out)->config = config;
     else lm_json_free(config);
+    if (type) path = lm_path_join(folder, lm_adapter_weights(type));
     if (status == LM_OK) status = lm_safetensors_open(&file, path, err);
     if (status == LM_OK) status = fill(*out, &file, config_path, foreign, err);
     lm_safetensors_close(&file);

@@ -12,7 +12,7 @@ static const char labels_key[] = "malmoi.labels";    /* metadata of adapter_mode
 /* PEFT's name in a->params; methods with virtual tokens have the model directly under "base_model". */
 static const char *name_of(const lm_adapter *a) { return a->type->bare ? "base_model.score.weight" : "score.weight"; }
 
-static const char *file_name_of(const lm_adapter *a) { return a->type->bare ? "base_model.score.weight" : "base_model.model.score.weight"; }
+static const char *file_name_of(const lm_adapter *a) { return a->type->bare || a->type->file ? name_of(a) : "base_model.model.score.weight"; }
 
 bool lm_adapter_classifies(const lm_adapter *a) { return lm_param_find(&a->params, name_of(a)) != NULL; }
 

@@ -7,7 +7,8 @@
 #include "base/rng.h"
 
 /* Tiny models have few positions and narrow matrices. */
-static const char *const settings[] = { "num-virtual-tokens", "3", "lora-r", "4", "init-r", "4", "target-r", "2", "vera-r", "6", "adapter-len", "3", NULL };
+static const char *const settings[] = { "num-virtual-tokens", "3", "lora-r", "4", "init-r", "4", "target-r", "2", "vera-r", "6", "adapter-len", "3",
+                                        "bottleneck-init", "mam_adapter", "reduction-factor", "4", NULL };
 
 /* The method's settings: `settings`, and those of `more` (pairs, NULL-terminated; may be NULL). */
 static inline void *fresh_values(lm_option_set sets[2], const lm_adapter_type *type, const char *const *more, lm_err *err)

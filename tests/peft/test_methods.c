@@ -76,29 +76,30 @@ static double distance(const float *x, const float *y, int64_t n)
 /* LLaMA has no biases to train. */
 static bool refuses(const lm_adapter_type *type, const char *base) { return !strcmp(type->name, "bitfit") && strstr(base, "llama"); }
 
-/* And methods with settings of their own: a prefix that a network makes, LoRA of the head. */
-static const struct { const char *method, *more[3]; } variants[] = {
-    { "prefix", { "prefix-projection", "true", NULL } },
-    { "lora", { "target-modules", "lm_head,v_proj", NULL } },
+/* Other forms of a method: its name, and what they set. */
+static const struct { const char *method, *set[3]; } variants[] = {
+    { "prefix", { "prefix-projection", "true" } },
+    { "bottleneck", { "bottleneck", "houlsby" } },
+    { "lora", { "target-modules", "lm_head,v_proj" } },
+    { "bottleneck", { "bottleneck", "parallel" } },
 };
+enum { N_VARIANTS = sizeof variants / sizeof *variants };
+
+static void one(void (*check)(bench *b, const char *base, const lm_adapter_type *type), const char *base, const lm_adapter_type *type,
+                const char *const *more)
+{
+    bench b;
+    open_fresh(&b, base, type, more);
+    check(&b, base, type);
+    close_bench(&b);
+}
 
 static void each(void (*check)(bench *b, const char *base, const lm_adapter_type *type))
 {
     for (const lm_adapter_type *const *type = lm_adapter_type_registry; *type; type++)
-        for (int i = 0; i < N_BASES; i++) {
-            bench b;
-            if (refuses(*type, bases[i])) continue;
-            open_fresh(&b, bases[i], *type, NULL);
-            check(&b, bases[i], *type);
-            close_bench(&b);
-        }
-    for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
-        bench b;
-        const lm_adapter_type *type = lm_adapter_type_find(variants[i].method);
-        open_fresh(&b, bases[0], type, variants[i].more);
-        check(&b, bases[0], type);
-        close_bench(&b);
-    }
+        for (int i = 0; i < N_BASES; i++)
+            if (!refuses(*type, bases[i])) one(check, bases[i], *type, NULL);
+    for (int i = 0; i < N_VARIANTS; i++) one(check, bases[i % N_BASES], lm_adapter_type_find(variants[i].method), variants[i].set);
 }
 
 static void check_start(bench *b, const char *base, const lm_adapter_type *type)
