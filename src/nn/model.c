@@ -212,12 +212,13 @@ static lm_status choose_format(lm_model *m, const char *format, lm_err *err)
     if (!format || (m->quant && !strcmp(format, m->quant->name))) return LM_OK;
     if (m->quant) return lm_fail(err, LM_E_USAGE, "its weights are stored in %s; they cannot be loaded in %s", m->quant->name, format);
     m->quant = lm_quant_type_find(format);
-    if (m->quant || !strcmp(format, "bf16")) return LM_OK;
-    return lm_fail(err, LM_E_USAGE, "there is no weight format \"%s\": expected nf4, fp4, int8 or bf16", format);
+    return LM_OK;
 }
 
 static lm_status load(lm_model **out, const char *path, const char *format, const lm_kernels *k, lm_err *err)
 {
+    if (format && !lm_quant_type_find(format) && strcmp(format, "bf16"))
+        return lm_fail(err, LM_E_USAGE, "there is no weight format \"%s\": expected nf4, fp4, int8 or bf16", format);
     char *config_path = lm_path_join(path, "config.json");
     lm_json *config = lm_json_read(config_path, err);
     lm_status status = config ? declare(out, config, k, err) : err->code;

@@ -283,3 +283,53 @@ def test_each_prompt_has_the_adapters_that_it_asks_for(malmoi, base, trained, tm
     path.write_text('{"prompt": "a", "adapter": "low"}\n')
     said = malmoi("generate", base, "--adapter", f"law={trained}", "--prompt-file", path, fails=True).err
     assert 'rows.jsonl:1: adapter: found "low", --adapter has law' in said
+
+
+# ---- bad input ----
+
+@pytest.mark.parametrize("options, said", [
+    ("lora --target-modules q_prj", 'target module "q_prj" matches no linear of this llama model, did you mean "q_proj"'),
+    ("lora --lora-r 4000", "rank 4000 is larger than a side of model.layers.0.self_attn.q_proj, which is 64 by 64"),
+    ("adalora --init-r 4000", "rank 4000 is larger"),
+    ("adalora --init-r 4 --target-r 8", "target rank 8 is larger than the initial rank 4"),
+    ("prefix --num-virtual-tokens 60000", "60000 virtual tokens: expected at least 1 and fewer than the model's 128 positions"),
+    ("vera --target-modules (q_proj", "does not compile: expected )"),
+    ("llama_adapter --adapter-layers 99", "99 adapter layers: the model has 2"),
+    ("lora --layers-to-transform 7", 'expected 0 to 1, found "7"'),
+    ("lora --modules-to-save nosuch", '"nosuch" names no module'),
+    ("lora --rank-pattern q_proj", "expected NAME=NUMBER above 0"),
+    ("lora --use-dora --target-modules lm_head", "the head cannot be a target"),
+    ("none --load-in nf4", "--load-in nf4: a model in this format is frozen; give --adapter METHOD"),
+    ("lora --load-in int3", 'there is no weight format "int3"'),
+    ("lorra", "there is no 'lorra'"),
+])
+def test_bad_settings(malmoi, folders, training, tmp_path, options, said):
+    err = malmoi("train", "clm", "--model", folders("llama"), "--data", training, "--steps", 1, "--out", tmp_path / "x", "--adapter", *options.split(), fails=True).err
+    assert said in err and len(err.strip().splitlines()) == 1 and not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("method", ["prefix", "prompt", "p_tuning", "llama_adapter"])
+def test_what_is_no_change_of_weights_is_not_merged(malmoi, base, tmp_path, method):
+    said = malmoi("merge", base, method_of_peft(base, method, tmp_path / "a"), tmp_path / "no", fails=True).err
+    assert f"{method} cannot be merged: it is not a change of weights; keep the adapter beside the model" in said
+
+
+@pytest.mark.parametrize("change, said", [
+    (lambda t: t.pop(next(n for n in t if "q_proj.lora_A" in n)), "lora_A.weight is missing"),
+    (lambda t: t.update({"base_model.model.extra.lora_A.weight": torch.zeros(4, 4)}), "extra.lora_A.weight is not one that adapter_config.json implies"),
+    (lambda t: t.update({n: torch.zeros(3, 3) for n in t if "q_proj.lora_B" in n}), "q_proj.lora_B.weight: shape [3, 3], expected [64, 4]"),
+], ids=["missing", "extra", "misshapen"])
+def test_a_file_that_does_not_fit(malmoi, folders, held_out, tmp_path, change, said):
+    adapter = peft_adapter(folders("llama"), tmp_path / "a")
+    tensors = load_file(adapter / "adapter_model.safetensors")
+    change(tensors)
+    save_file(tensors, adapter / "adapter_model.safetensors", {"format": "pt"})
+    err = malmoi("eval", "perplexity", folders("llama"), "--adapter", adapter, "--data", held_out, fails=True).err
+    assert said in err and len(err.strip().splitlines()) == 1
+
+
+def test_an_unknown_method_is_refused(malmoi, folders, held_out, tmp_path):
+    adapter = peft_adapter(folders("llama"), tmp_path / "a")
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps(config | {"peft_type": "LOHA"}))
+    assert 'peft_type: found "LOHA"' in malmoi("eval", "perplexity", folders("llama"), "--adapter", adapter, "--data", held_out, fails=True).err
