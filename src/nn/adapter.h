@@ -27,7 +27,7 @@ typedef struct lm_adapter_type {
     size_t options_size;
     bool bare;                                       /* tensors in files have no "base_model.model." in front */
     const char *file;                                /* weights of another library's folder, names as they are; NULL: PEFT's */
-    bool (*recognise)(const lm_json *config);        /* another library's config, which has no "peft_type"; NULL: never */
+    bool (*recognise)(const lm_json *config);        /* whether a config is this method's; NULL: where its peft_type is */
     bool embeds;                                     /* the embedding (model->table) can be a target */
     bool (*heads)(const lm_adapter *a);              /* whether the head (model->output) can be one; NULL: no */
     /* Declares parameters (a->params) and links (lm_adapter_link, lm_adapter_save_modules). */

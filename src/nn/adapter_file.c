@@ -94,7 +94,7 @@ const lm_adapter_type *lm_adapter_type_of(const lm_json *config, lm_err *err)
         if ((*t)->recognise && (*t)->recognise(config)) return *t;
     if (lm_json_need_str(config, "peft_type", NULL, &peft_type, err) != LM_OK) return NULL;
     for (const lm_adapter_type *const *t = lm_adapter_type_registry; *t; t++)
-        if (!strcmp((*t)->peft_type, peft_type)) return *t;
+        if (!(*t)->recognise && !strcmp((*t)->peft_type, peft_type)) return *t;
     lm_fail(err, LM_E_UNSUPPORTED, "peft_type: found \"%s\", which no method of this build reads", peft_type);
     return NULL;
 }

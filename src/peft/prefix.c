@@ -28,15 +28,13 @@ static const lm_option options[] = {
 enum { TABLE };                              /* without projection: the vectors themselves */
 enum { E, W1, B1, W2, B2 };                  /* with it */
 
-static int64_t kv_dim(const lm_adapter *a) { return a->model->config.n_kv_heads * a->model->config.head_dim; }
-
 /* A file has the vectors only, whatever made them. */
 static bool projects(const lm_adapter *a) { return ((const prefix_options *)a->options)->projection && !a->config; }
 
 static lm_status attach(lm_adapter *a, lm_err *err)
 {
     prefix_options *o = a->options;
-    int64_t in = kv_dim(a), out = 2 * a->model->config.n_layers * in;
+    int64_t in = lm_prompt_kv_dim(a), out = 2 * a->model->config.n_layers * in;
     if (!o->encoder_hidden_size) o->encoder_hidden_size = in;
     lm_param_declare(&a->params, LM_INIT_NORMAL, 1, 2, (int64_t[]){ o->n, projects(a) ? in : out },
                      projects(a) ? "embedding.weight" : "prompt_embeddings");
@@ -55,25 +53,18 @@ static lm_tensor *vectors(lm_tape *t, lm_adapter *a)
     return lm_linear(t, h, &p[W2]->t, &p[B2]->t);
 }
 
-static void kv(const lm_forward *f, lm_adapter *a, int64_t layer, lm_tensor **k, lm_tensor **v)
-{
-    int64_t n = kv_dim(a);
-    *k = lm_put_vectors(f, a, *k, lm_columns(f->t, f->vectors[a->slot], 2 * layer * n, n));
-    *v = lm_put_vectors(f, a, *v, lm_columns(f->t, f->vectors[a->slot], (2 * layer + 1) * n, n));
-}
-
 static lm_status read_config(lm_adapter *a, const lm_json *config, lm_err *err)
 {
     prefix_options *o = a->options;
     LM_TRY(lm_json_opt_bool(config, "prefix_projection", NULL, &o->projection, err));
     LM_TRY(lm_json_opt_int(config, "encoder_hidden_size", NULL, &o->encoder_hidden_size, err));
-    return lm_prompt_read(a, config, kv_dim(a), &o->n, err);
+    return lm_prompt_read(a, config, lm_prompt_kv_dim(a), &o->n, err);
 }
 
 static void write_config(const lm_adapter *a, lm_json *config)
 {
     const prefix_options *o = a->options;
-    lm_prompt_write(a, config, kv_dim(a), a->model->config.n_kv_heads);
+    lm_prompt_write(a, config, lm_prompt_kv_dim(a), a->model->config.n_kv_heads);
     json_object_set_new(config, "prefix_projection", json_boolean(o->projection));
     json_object_set_new(config, "encoder_hidden_size", json_integer(o->encoder_hidden_size));
 }
@@ -81,5 +72,5 @@ static void write_config(const lm_adapter *a, lm_json *config)
 const lm_adapter_type lm_adapter_type_prefix = {
     .name = "prefix", .peft_type = "PREFIX_TUNING", .source = "Li & Liang 2021, section 4", .bare = true,
     .options = options, .options_size = sizeof(prefix_options),
-    .attach = attach, .vectors = vectors, .kv = kv, .kept = lm_prompt_keep, .read_config = read_config, .write_config = write_config,
+    .attach = attach, .vectors = vectors, .kv = lm_prompt_kv, .kept = lm_prompt_keep, .read_config = read_config, .write_config = write_config,
 };

@@ -36,6 +36,15 @@ void lm_prompt_write(const lm_adapter *a, lm_json *config, int64_t token_dim, in
     json_object_set_new(config, "num_layers", json_integer(a->model->config.n_layers));
 }
 
+int64_t lm_prompt_kv_dim(const lm_adapter *a) { return a->model->config.n_kv_heads * a->model->config.head_dim; }
+
+void lm_prompt_kv(const lm_forward *f, lm_adapter *a, int64_t layer, lm_tensor **k, lm_tensor **v)
+{
+    int64_t n = lm_prompt_kv_dim(a);
+    *k = lm_put_vectors(f, a, *k, lm_columns(f->t, f->vectors[a->slot], 2 * layer * n, n));
+    *v = lm_put_vectors(f, a, *v, lm_columns(f->t, f->vectors[a->slot], (2 * layer + 1) * n, n));
+}
+
 void lm_prompt_linear(lm_adapter *a, int64_t in, int64_t out, const char *name)
 {
     float range = 1 / sqrtf((float)in);

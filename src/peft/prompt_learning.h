@@ -12,6 +12,10 @@ lm_status lm_prompt_attach(lm_adapter *a, int64_t n, lm_err *err);
 lm_status lm_prompt_read(lm_adapter *a, const lm_json *config, int64_t token_dim, int64_t *n, lm_err *err);
 void lm_prompt_write(const lm_adapter *a, lm_json *config, int64_t token_dim, int64_t heads);
 
+/* ---- keys and values in every layer, columns of vectors [P, layers * 2 * kv_dim] ---- */
+
+int64_t lm_prompt_kv_dim(const lm_adapter *a);
+void lm_prompt_kv(const lm_forward *f, lm_adapter *a, int64_t layer, lm_tensor **k, lm_tensor **v);      /* the hook `kv` */
 
 /* ---- vectors that a small network makes while they train ---- */
 

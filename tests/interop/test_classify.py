@@ -162,6 +162,7 @@ METHODS = {                                              # PEFT's configuration,
     "ia3": (lambda family: IA3Config(task_type="SEQ_CLS"), lambda family: []),
     "prompt": (virtual(PromptTuningConfig), lambda family: ["--num-virtual-tokens", 4]),
     "p_tuning": (virtual(PromptEncoderConfig, encoder_hidden_size=24), lambda family: ["--num-virtual-tokens", 4, "--encoder-hidden-size", 24]),
+    "p_tuning_v2": (virtual(PrefixTuningConfig), lambda family: ["--num-virtual-tokens", 4]),
     "prefix": (virtual(PrefixTuningConfig), lambda family: ["--num-virtual-tokens", 4]),
 }
 
