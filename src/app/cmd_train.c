@@ -8,13 +8,28 @@
 #include <stdio.h>
 #include <unistd.h>
 
+/* "weights 1.2 GiB, gradients 12 MiB, ..": parts that take anything. */
+static void put_memory(lm_str *out, const lm_trainer *t)
+{
+    lm_plan plan = { 0 };
+    char bytes[24];
+    lm_plan_memory(&plan, t);
+    for (int i = 0; i < plan.n_parts; i++)
+        if (plan.parts[i].bytes) lm_str_printf(out, "%s%s %s", out->len ? ", " : "", plan.parts[i].name, lm_format_bytes(bytes, (double)plan.parts[i].bytes));
+}
+
 static void tell_what(const lm_trainer *t)
 {
     const lm_corpus *c = &t->corpus;
     char all[24], trained[24], tokens[24];
-    lm_log(LM_LOG_INFO, "model: %s parameters, %s of them train; %s on %s", lm_format_count(all, (double)lm_params_count(&t->model->params, false)),
-           lm_format_count(trained, (double)lm_params_count(t->adapter ? &t->adapter->params : &t->model->params, true)),
-           lm_dtype_name(t->tape.compute), t->c->k->name);
+    double parameters = (double)lm_params_count(&t->model->params, false);
+    double training = (double)lm_params_count(t->adapter ? &t->adapter->params : &t->model->params, true);
+    lm_str memory = { 0 };
+    put_memory(&memory, t);
+    lm_log(LM_LOG_INFO, "model: %s parameters, %s of them train (%.2g%%); %s on %s", lm_format_count(all, parameters), lm_format_count(trained, training),
+           100 * training / parameters, lm_dtype_name(t->tape.compute), t->c->k->name);
+    lm_log(LM_LOG_INFO, "memory: %s; activations come with the first step", memory.data);
+    lm_str_free(&memory);
     lm_log(LM_LOG_INFO, "data: %lld rows, %s tokens to learn, in %lld blocks of at most %lld", (long long)c->data.n,
            lm_format_count(tokens, (double)c->blocks.n_supervised), (long long)t->train.n, (long long)t->context);
     lm_log(LM_LOG_INFO, "run: %lld steps of %lld blocks, learning rate %g", (long long)t->schedule.steps, (long long)t->per_step,
@@ -36,8 +51,12 @@ static void tell_result(const lm_trainer *t, bool json)
         return;
     }
     char time[24], tokens[24];
+    lm_str memory = { 0 };
+    put_memory(&memory, t);
     printf("%s: %lld steps, %s tokens, %s\n", o->out, (long long)at->step, lm_format_count(tokens, (double)at->tokens),
            lm_format_seconds(time, at->seconds));
+    printf("memory: %s\n", memory.data);
+    lm_str_free(&memory);
     const lm_objective *objective = t->c->objective;
     printf("try: malmoi %s %s", objective->use ? objective->use : "generate", t->adapter ? o->model : o->out);
     if (t->adapter) printf(" --adapter %s", o->out);

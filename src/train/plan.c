@@ -72,14 +72,8 @@ static lm_status pass(lm_trainer *t, lm_batcher *b, int64_t at, bool trains, lm_
     return t->tape.err.code ? lm_fail(err, t->tape.err.code, "%s", t->tape.err.message) : LM_OK;
 }
 
-static lm_status count(lm_plan *p, lm_trainer *t, lm_err *err)
+void lm_plan_memory(lm_plan *p, const lm_trainer *t)
 {
-    int64_t held = 0, at = largest(&t->batches, &p->batch_tokens);
-    LM_TRY(pass(t, &t->batches, at, true, err));
-    if (t->val.n) {
-        at = largest(&t->val_batches, &held);
-        LM_TRY(pass(t, &t->val_batches, at, false, err));
-    }
     const lm_params *model = &t->model->params, *adapter = t->adapter ? &t->adapter->params : NULL;
     size_t grads = gradients(&t->optim);
     part(p, "file", "weights that stay in the model's file", mapped(model));
@@ -90,7 +84,18 @@ static lm_status count(lm_plan *p, lm_trainer *t, lm_err *err)
     part(p, "backward", "gradients on their way", t->tape.grads.peak);
     part(p, "scratch", "room within an operation", t->tape.scratch.peak);
     part(p, "process", "program, libraries, tokenizer and data", lm_memory_now());
+}
 
+static lm_status count(lm_plan *p, lm_trainer *t, lm_err *err)
+{
+    int64_t held = 0, at = largest(&t->batches, &p->batch_tokens);
+    LM_TRY(pass(t, &t->batches, at, true, err));
+    if (t->val.n) {
+        at = largest(&t->val_batches, &held);
+        LM_TRY(pass(t, &t->val_batches, at, false, err));
+    }
+    lm_plan_memory(p, t);
+    const lm_params *model = &t->model->params, *adapter = t->adapter ? &t->adapter->params : NULL;
     p->parameters = lm_params_count(model, false);
     p->trained = lm_params_count(adapter ? adapter : model, true);
     p->rows = t->corpus.data.n;

@@ -22,6 +22,9 @@ typedef struct lm_plan {
     int64_t batch_tokens;                    /* in the largest micro-batch */
 } lm_plan;
 
+/* Fills parts and total with what a run holds: its arenas, of the tape's the highest so far. */
+void lm_plan_memory(lm_plan *plan, const lm_trainer *t);
+
 /* config as for the run; its kernels only tell which element type would be computed in. */
 lm_status lm_plan_make(lm_plan *plan, const lm_train_config *config, lm_err *err);
 
