@@ -54,7 +54,7 @@ void program_finish(running *r, program *p)
     struct pollfd fds[2] = { { .fd = r->out, .events = POLLIN }, { .fd = r->err, .events = POLLIN } };
     lm_str *texts[2] = { &p->out, &p->err };
     while (fds[0].fd >= 0 || fds[1].fd >= 0) {
-        if (poll(fds, 2, 60000) <= 0) kill(r->pid, SIGKILL);         /* a minute of silence: it hangs */
+        if (poll(fds, 2, 180000) <= 0) kill(r->pid, SIGKILL);        /* three minutes of silence: it hangs */
         for (int i = 0; i < 2; i++)
             if (fds[i].fd >= 0 && fds[i].revents && !take(fds[i].fd, texts[i])) close(fds[i].fd), fds[i].fd = -1;
     }

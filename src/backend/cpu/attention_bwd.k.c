@@ -4,9 +4,12 @@
  * A segment's key head belongs to one thread, with all query heads that read it: dk and dv are sums
  * that no other thread adds to.  They are held in f32 for a range of keys at a time, while the blocks
  * of queries pass over the range; dq of a block is held in f32 over the range and then stored, or
- * added to what the range before left.  Everything is summed in a fixed order.  Room on the stack:
+ * added to what the range before left.  In bf16 such sums would be rounded once a range: there dq of all
+ * blocks is held in f32 over all ranges.  Everything is summed in a fixed order.  Room on the stack:
  * 600 KiB. */
 #include "backend/cpu/attention.h"
+
+#include <stdlib.h>
 
 enum { RANGE_ROOM = 32768 };
 
@@ -26,7 +29,6 @@ static void load_block(work *w, const lm_k_attention_bwd *a, const block *b, cut
     pack_queries(w->dout, b, a->dout, a->lddo, f->head_dim, c.dim);
     transpose(w->qt, b, w->q, f->scale, f->head_dim, c.dim);
     transpose(w->dout_t, b, w->dout, 1, f->head_dim, c.dim);
-    memset(w->dq, 0, (size_t)(b->rows * c.dim) * sizeof *w->dq);
     for (int64_t r = 0; r < b->width; r++) w->lse[r] = w->delta[r] = 0;
     for (int64_t r = 0; r < b->rows; r++) {
         const real *o = (const real *)f->o + b->query[r] * f->ldo + b->head[r] * f->head_dim;
@@ -54,7 +56,7 @@ static void soften(work *w, int64_t n, int64_t width)
 }
 
 /* Keys j .. j + n of the segment, whose gradients stand `at` rows into the range. */
-static void visit(work *w, const lm_k_attention_bwd *a, const lm_segment *g, const block *b, cut c, int64_t kv_head,
+static void visit(work *w, float *dq, const lm_k_attention_bwd *a, const lm_segment *g, const block *b, cut c, int64_t kv_head,
                   int64_t j, int64_t n, int64_t at)
 {
     const lm_k_attention *f = &a->f;
@@ -72,7 +74,7 @@ static void visit(work *w, const lm_k_attention_bwd *a, const lm_segment *g, con
             n, dim);
     product(&(tile){ .c = dk, .ldc = dim, .a = w->ds, .ra = width, .b = w->q, .ldb = dim, .n = b->rows, .add = true },
             n, dim);
-    product_t(&(tile){ .c = w->dq, .ldc = dim, .a = w->ds, .ia = width, .b = w->k, .ldb = dim, .n = n, .add = true },
+    product_t(&(tile){ .c = dq, .ldc = dim, .a = w->ds, .ia = width, .b = w->k, .ldb = dim, .n = n, .add = true },
               b->rows, dim);
 }
 
@@ -87,41 +89,69 @@ static void store_row(real *y, const float *x, float scale, int64_t n, bool add)
     }
 }
 
-/* All blocks over keys begin .. end of the segment. */
-static void range_grad(work *w, const lm_k_attention_bwd *a, const lm_segment *g, cut c, int64_t kv_head, int64_t begin,
-                       int64_t end)
+/* The part of a segment and a key head that a thread works on. */
+typedef struct part {
+    const lm_k_attention_bwd *a;
+    const lm_segment *g;
+    cut c;
+    int64_t kv_head;
+    float *dq;                         /* of every block, c.queries * c.dim each; NULL: a block's is added to a->dq */
+} part;
+
+static void store_queries(const part *p, const block *b, const float *dq, bool add)
 {
+    const int64_t n = p->a->f.head_dim;
+    for (int64_t r = 0; r < b->rows; r++)
+        store_row((real *)p->a->dq + b->query[r] * p->a->lddq + b->head[r] * n, dq + r * p->c.dim, p->a->f.scale, n, add);
+}
+
+/* All blocks over keys begin .. end of the segment. */
+static void range_grad(work *w, const part *p, int64_t begin, int64_t end)
+{
+    const lm_k_attention_bwd *a = p->a;
     const lm_k_attention *f = &a->f;
-    const blocks all = blocks_of(f, g, c);
-    const int64_t dim = c.dim, n = f->head_dim;
+    const blocks all = blocks_of(f, p->g, p->c);
+    const int64_t dim = p->c.dim, n = f->head_dim;
     memset(w->dk, 0, (size_t)((end - begin) * dim) * sizeof *w->dk);
     memset(w->dv, 0, (size_t)((end - begin) * dim) * sizeof *w->dv);
     for (int64_t i = 0; i < all.count; i++) {
         block b;
-        make_block(&b, f, g, all, kv_head, i);
-        load_block(w, a, &b, c);
+        make_block(&b, f, p->g, all, p->kv_head, i);
+        load_block(w, a, &b, p->c);
+        float *dq = p->dq ? p->dq + i * p->c.queries * dim : w->dq;
+        if (!p->dq || begin == 0) memset(dq, 0, (size_t)(b.rows * dim) * sizeof *dq);
         const int64_t first = b.first > begin ? b.first : begin, last = least(b.end, end);
-        for (int64_t j = first; j < last; j += c.keys)
-            visit(w, a, g, &b, c, kv_head, j, least(c.keys, last - j), j - begin);
-        for (int64_t r = 0; r < b.rows; r++)
-            store_row((real *)a->dq + b.query[r] * a->lddq + b.head[r] * n, w->dq + r * dim, f->scale, n, begin > 0);
+        for (int64_t j = first; j < last; j += p->c.keys)
+            visit(w, dq, a, p->g, &b, p->c, p->kv_head, j, least(p->c.keys, last - j), j - begin);
+        if (!p->dq || end == p->g->nk) store_queries(p, &b, dq, !p->dq && begin > 0);
     }
     for (int64_t j = begin; j < end; j++) {
-        store_row((real *)a->dk + (g->k0 + j) * a->lddk + kv_head * n, w->dk + (j - begin) * dim, f->scale, n, false);
-        store_row((real *)a->dv + (g->k0 + j) * a->lddv + kv_head * n, w->dv + (j - begin) * dim, 1, n, false);
+        store_row((real *)a->dk + (p->g->k0 + j) * a->lddk + p->kv_head * n, w->dk + (j - begin) * dim, f->scale, n, false);
+        store_row((real *)a->dv + (p->g->k0 + j) * a->lddv + p->kv_head * n, w->dv + (j - begin) * dim, 1, n, false);
     }
+}
+
+static float *room_for_queries(const part *p)
+{
+    size_t bytes = (size_t)(blocks_of(&p->a->f, p->g, p->c).count * p->c.queries * p->c.dim) * sizeof(float);
+    float *room = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    if (!room) LM_BUG("attention: no memory for %zu bytes of gradients", bytes);
+    return room;
 }
 
 static void head_grad(const lm_k_attention_bwd *a, const lm_segment *g, cut c, int64_t kv_head)
 {
     work w;
+    part p = { .a = a, .g = g, .c = c, .kv_head = kv_head };
     const int64_t most = RANGE_ROOM / c.dim;
+    if (LM_REAL_ID != 0 && g->nk > most) p.dq = room_for_queries(&p);
     int64_t begin = 0;
     do {
         int64_t end = least(begin + most, g->nk);
-        range_grad(&w, a, g, c, kv_head, begin, end);
+        range_grad(&w, &p, begin, end);
         begin = end;
     } while (begin < g->nk);
+    free(p.dq);
 }
 
 static void attention_bwd(const lm_k_attention_bwd *a)
