@@ -44,6 +44,17 @@ typedef struct lm_attention_options {
 /* q [N, heads * D], k, v [M, kv_heads * D] -> [N, heads * D] */
 lm_tensor *lm_attention(lm_tape *t, lm_tensor *q, lm_tensor *k, lm_tensor *v, const lm_attention_options *options);
 
+typedef struct lm_lstm_options {
+    const lm_segment *segments;    /* q0 and nq say which rows are a sequence; host memory that outlives the step */
+    int64_t n_segments;
+    bool reverse;                  /* from the last row of a sequence to its first; lm_bilstm goes both ways */
+} lm_lstm_options;
+/* LSTM: gates [N, 4H] from below (x W_ih^T + b; input, forget, cell, output as torch has them), w [4H, H] a
+ * parameter -> h [N, H]; and both directions -> [N, 2H]. */
+lm_tensor *lm_lstm(lm_tape *t, lm_tensor *gates, lm_tensor *w, const lm_lstm_options *options);
+lm_tensor *lm_bilstm(lm_tape *t, lm_tensor *gates, lm_tensor *w, lm_tensor *back_gates, lm_tensor *back_w,
+                     const lm_lstm_options *options);       /* reverse is not read */
+
 lm_tensor *lm_glu(lm_tape *t, lm_tensor *gate, lm_tensor *up, lm_act act);       /* act(gate) * up */
 lm_tensor *lm_activation(lm_tape *t, lm_tensor *x, lm_act act);
 lm_tensor *lm_dropout(lm_tape *t, lm_tensor *x, float p);                         /* x itself unless training */

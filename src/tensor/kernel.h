@@ -207,6 +207,12 @@ typedef struct lm_k_adamw {
     LM_SLOT(dot, (float *out, const float *x, const float *w, int64_t n))                                  \
     /* y[i] = 1 / sqrt(c[i] + sum_j a[i, j] b[j, i]); 0 where that is no norm of anything */                \
     LM_SLOT(inverse_norms, (float *y, const float *c, const float *a, const float *b, int64_t rows, int64_t n)) \
+    /* One step of one LSTM sequence in f32 (ref/lstm.k.c): c, h and gates [4n] (i, f, g, o; functions applied       \
+     * in place) from the pre-activations in gates and the c before (NULL: zeros); and back: da [4n] from dh, dc,    \
+     * where dc becomes that of the c before. */                                                           \
+    LM_SLOT(lstm_cell_fwd, (float *h, float *c, float *gates, const float *before, int64_t n))             \
+    LM_SLOT(lstm_cell_bwd, (float *da, float *dc, const float *dh, const float *gates, const float *c,     \
+                            const float *before, int64_t n))                                               \
     LM_SLOT_REAL(embedding_fwd, (const lm_k_embedding *a))                                                 \
     LM_SLOT_REAL(embedding_bwd, (const lm_k_embedding_bwd *a))                                             \
     LM_SLOT_REAL(norm_fwd, (const lm_k_norm *a))                                                           \

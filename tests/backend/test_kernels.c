@@ -254,6 +254,29 @@ static void trial_adamw(const lm_kernels *k, int real)
     }
 }
 
+static void trial_lstm_cell_fwd(const lm_kernels *k, int real)
+{
+    (void)real;
+    EACH(int64_t, n, LENGTHS) EACH(int, first, 0, 1) {
+        float *gates = noise(LM_F32, 4 * n), *c = noise(LM_F32, n), *h = noise(LM_F32, n);
+        k->lstm_cell_fwd(h, c, gates, first ? NULL : noise(LM_F32, n), n);
+        result(LM_F32, gates, 4 * n, roundings(8), "gates");
+        result(LM_F32, c, n, roundings(16), "c");
+        result(LM_F32, h, n, roundings(16), "h");
+    }
+}
+
+static void trial_lstm_cell_bwd(const lm_kernels *k, int real)
+{
+    (void)real;
+    EACH(int64_t, n, LENGTHS) EACH(int, first, 0, 1) {
+        float *da = noise(LM_F32, 4 * n), *dc = noise(LM_F32, n);
+        k->lstm_cell_bwd(da, dc, noise(LM_F32, n), numbers(LM_F32, 4 * n, 0.01f, 0.99f), noise(LM_F32, n), first ? NULL : noise(LM_F32, n), n);
+        result(LM_F32, da, 4 * n, roundings(32), "da");
+        result(LM_F32, dc, n, roundings(32), "dc");
+    }
+}
+
 static void trial_sum_squares(const lm_kernels *k, int real)
 {
     (void)real;

@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 from peft import (AdaLoraConfig, AdaptionPromptConfig, IA3Config, LoraConfig, PeftModel, PrefixTuningConfig, PromptEncoderConfig,
-                  PromptTuningConfig, VeraConfig, get_peft_model)
+                  PromptEncoder, PromptTuningConfig, VeraConfig, get_peft_model)
 from safetensors.torch import load_file, save_file
 
 import material
@@ -162,6 +162,8 @@ METHODS = {                                                # by malmoi's name: P
                       ["--adapter-len", 4, "--adapter-layers", 1]),
     "prompt": (virtual(PromptTuningConfig), ["--num-virtual-tokens", 5]),
     "p_tuning": (virtual(PromptEncoderConfig, encoder_hidden_size=24), ["--num-virtual-tokens", 5, "--encoder-hidden-size", 24]),
+    "p_tuning, LSTM": (virtual(PromptEncoderConfig, encoder_hidden_size=24, encoder_reparameterization_type="LSTM"),
+                       ["--num-virtual-tokens", 5, "--encoder-hidden-size", 24, "--encoder-reparameterization-type", "LSTM"]),
     "prefix": (virtual(PrefixTuningConfig), ["--num-virtual-tokens", 5]),
     "prefix, projected": (virtual(PrefixTuningConfig, prefix_projection=True, encoder_hidden_size=24),
                           ["--num-virtual-tokens", 5, "--prefix-projection", "--encoder-hidden-size", 24]),
@@ -202,6 +204,22 @@ def test_a_method_trained_here_opens_in_peft(malmoi, folders, training, held_out
     theirs = method_of_peft(base, method, tmp_path / "theirs")
     assert {n: (t.shape, t.dtype) for n, t in load_file(ours / "adapter_model.safetensors").items()} == \
            {n: (t.shape, t.dtype) for n, t in load_file(theirs / "adapter_model.safetensors").items() if ".base_layer." not in n}
+
+
+@pytest.mark.parametrize("kind", ["MLP", "LSTM"])
+def test_the_prompt_encoder_is_that_of_peft(malmoi, folders, training, tmp_path, kind):
+    """The network's weights stand in a checkpoint: PEFT's network makes the vectors of them that were saved."""
+    malmoi("train", "clm", "--model", folders("llama"), "--data", training, "--adapter", "p_tuning", "--num-virtual-tokens", 5,
+           "--encoder-hidden-size", 24, "--encoder-reparameterization-type", kind, "--steps", 4, "--save-every", 4, "--lr", 1e-2,
+           "--dtype", "f32", "--out", tmp_path / "a")
+    weights = load_file(next((tmp_path / "a/checkpoints").glob("step-*/training.safetensors")))
+    encoder = PromptEncoder(PromptEncoderConfig(num_virtual_tokens=5, token_dim=64, num_transformer_submodules=1, encoder_hidden_size=24,
+                                                encoder_reparameterization_type=kind))
+    with torch.no_grad():
+        for name, p in encoder.named_parameters():       # of the two biases of a layer here there is one
+            p.copy_(torch.zeros_like(p) if "bias_hh" in name else weights[name])
+        made = encoder(torch.arange(5)[None])[0]
+    torch.testing.assert_close(load_file(tmp_path / "a/adapter_model.safetensors")["prompt_embeddings"], made, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])

@@ -117,6 +117,11 @@ CASE(scale_columns_about)
     for (int i = 0; i < COLS; i++) centre[i] = sinf((float)i);
     return lm_scale_columns_about(t, x[0], leaf[1], lm_input(t, centre, LM_F32, 1, (int64_t[]){ COLS }));
 }
+static const lm_lstm_options ahead = { .segments = segments, .n_segments = 2 }, backwards = { .segments = segments, .n_segments = 2, .reverse = true };
+CASE(lstm) { return lm_lstm(t, x[0], leaf[1], &ahead); }
+CASE(lstm_reverse) { return lm_lstm(t, x[0], leaf[1], &backwards); }
+CASE(bilstm) { return lm_bilstm(t, x[0], leaf[1], x[2], leaf[3], &ahead); }
+CASE(bilstm_shared) { return lm_bilstm(t, x[0], leaf[1], x[0], leaf[1], &ahead); }
 CASE(orthogonality) { (void)x; return lm_orthogonality(t, leaf[0], false); }
 CASE(orthogonality_of_columns) { (void)x; return lm_scale(t, lm_orthogonality(t, leaf[0], true), 0.3f); }
 static const int32_t which[ROWS] = { 0, 1, -1, -1, 2, -1, 0, 1, 2, -1, -1 };
@@ -190,6 +195,10 @@ static const op_case cases[] = {
     { "scale", "scale", { M(ROWS, COLS) }, scale, false },
     { "scale_columns", "scale_columns", { M(ROWS, COLS), V(COLS) }, scale_columns, false },
     { "scale_columns", "scale_columns, about a centre", { M(ROWS, COLS), V(COLS) }, scale_columns_about, false },
+    { "lstm", "lstm", { M(ROWS, COLS), M(COLS, COLS / 4) }, lstm, false },
+    { "lstm", "lstm, reversed", { M(ROWS, COLS), M(COLS, COLS / 4) }, lstm_reverse, false },
+    { "lstm", "lstm, both ways", { M(ROWS, COLS), M(COLS, COLS / 4), M(ROWS, COLS), M(COLS, COLS / 4) }, bilstm, false },
+    { "lstm", "lstm, both ways by the same weights", { M(ROWS, COLS), M(COLS, COLS / 4) }, bilstm_shared, false },
     { "orthogonality", "orthogonality", { M(5, COLS) }, orthogonality, true },
     { "orthogonality", "orthogonality of columns", { M(COLS, 5) }, orthogonality_of_columns, true },
     { "replace_rows", "replace_rows", { M(ROWS, COLS), M(3, COLS) }, replace_rows, false },

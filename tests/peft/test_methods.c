@@ -76,12 +76,13 @@ static double distance(const float *x, const float *y, int64_t n)
 /* LLaMA has no biases to train. */
 static bool refuses(const lm_adapter_type *type, const char *base) { return !strcmp(type->name, "bitfit") && strstr(base, "llama"); }
 
-/* Other forms of a method: its name, and what they set. */
-static const struct { const char *method, *set[3]; } variants[] = {
-    { "prefix", { "prefix-projection", "true" } },
-    { "bottleneck", { "bottleneck", "houlsby" } },
-    { "lora", { "target-modules", "lm_head,v_proj" } },
-    { "bottleneck", { "bottleneck", "parallel" } },
+/* Other forms of a method: its name, which base, and what they set. */
+static const struct { const char *method; int base; const char *set[3]; } variants[] = {
+    { "prefix", 0, { "prefix-projection", "true" } },
+    { "p_tuning", 1, { "encoder-reparameterization-type", "LSTM" } },
+    { "bottleneck", 1, { "bottleneck", "houlsby" } },
+    { "bottleneck", 0, { "bottleneck", "parallel" } },
+    { "lora", 0, { "target-modules", "lm_head,v_proj" } },
 };
 enum { N_VARIANTS = sizeof variants / sizeof *variants };
 
@@ -99,7 +100,7 @@ static void each(void (*check)(bench *b, const char *base, const lm_adapter_type
     for (const lm_adapter_type *const *type = lm_adapter_type_registry; *type; type++)
         for (int i = 0; i < N_BASES; i++)
             if (!refuses(*type, bases[i])) one(check, bases[i], *type, NULL);
-    for (int i = 0; i < N_VARIANTS; i++) one(check, bases[i % N_BASES], lm_adapter_type_find(variants[i].method), variants[i].set);
+    for (int i = 0; i < N_VARIANTS; i++) one(check, bases[variants[i].base], lm_adapter_type_find(variants[i].method), variants[i].set);
 }
 
 static void check_start(bench *b, const char *base, const lm_adapter_type *type)
