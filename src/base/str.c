@@ -161,11 +161,14 @@ int lm_utf8_decode(const char *p, size_t n, uint32_t *rune)
     return len;
 }
 
-/* The length of a character of one or two bytes, the common ones; 0 for another. */
+/* The length of one of the common characters: of one or two bytes, or of U+1000..U+D7FF (Hangul, Han, kana);
+ * 0 for another. */
 static inline int plain_length(const uint8_t *p, size_t n)
 {
     if (p[0] < 0x80) return 1;
-    return p[0] >= 0xC2 && p[0] < 0xE0 && n > 1 && (p[1] & 0xC0) == 0x80 ? 2 : 0;
+    if (p[0] < 0xE0) return p[0] >= 0xC2 && n > 1 && (p[1] & 0xC0) == 0x80 ? 2 : 0;
+    bool three = p[0] >= 0xE1 && p[0] <= 0xED && n > 2 && (p[1] & 0xC0) == 0x80 && (p[2] & 0xC0) == 0x80;
+    return three && (p[0] < 0xED || p[1] < 0xA0) ? 3 : 0;
 }
 
 size_t lm_utf8_valid(const char *p, size_t n)

@@ -17,13 +17,14 @@
 #include <string.h>
 
 static const char mark[] = "\xE2\x96\x81";               /* U+2581, the front of a word */
-enum { MARK = 3 };
+enum { MARK = 3, SYMBOLS = 1 << 16 };
 
 typedef struct bpe {
     lm_merges merges;
     const lm_vocab *vocab;
     int32_t byte_id[256];            /* byte level: the symbol of each byte */
     int32_t fallback[256];           /* <0xXX> */
+    int32_t *symbols;                /* of the characters below SYMBOLS, -1 for none; NULL: to be sought by their text */
     int32_t unk;                     /* or -1 */
     lm_span prefix, suffix;          /* continuing_subword_prefix, end_of_word_suffix */
     bool byte_level, byte_fallback, fuse_unk, ignore_merges;
@@ -67,6 +68,19 @@ static void tabulate_bytes(bpe *m)
     if (low >= 0 && high - low < 256) lm_merges_bytes(&m->merges, low);
 }
 
+/* The tokens of one character, by that character. */
+static int32_t *tabulate_symbols(const lm_vocab *vocab)
+{
+    int32_t *symbols = lm_malloc(SYMBOLS * sizeof *symbols);
+    memset(symbols, 0xFF, SYMBOLS * sizeof *symbols);
+    for (int id = 0; id < vocab->n; id++) {
+        lm_span text = vocab->texts[id];
+        uint32_t rune;
+        if (text.len && text.len <= 3 && (size_t)lm_utf8_decode(text.data, text.len, &rune) == text.len) symbols[rune] = id;
+    }
+    return symbols;
+}
+
 /* Whether a character is a token and stands in every token only in front. */
 static bool begins_tokens(const lm_vocab *vocab, lm_span character)
 {
@@ -90,6 +104,7 @@ static void release(void *state)
     if (!m) return;
     lm_merges_free(&m->merges);
     free(m->affixes);
+    free(m->symbols);
     free(m);
 }
 
@@ -132,6 +147,7 @@ static lm_status load(void **state, const lm_step_source *source, lm_err *err)
     LM_TRY(lm_merges_read(&m->merges, m->vocab, m->prefix.len, &source->tk->document, source->name, err));
     find_bytes(m);
     if (m->byte_level) tabulate_bytes(m);
+    else if (!m->prefix.len && !m->suffix.len) m->symbols = tabulate_symbols(m->vocab);
     m->divides = !m->byte_level && !m->ignore_merges && !m->prefix.len && !m->suffix.len && begins_tokens(m->vocab, lm_span_of(mark, MARK));
     return LM_OK;
 }
@@ -144,9 +160,11 @@ static void add_symbol(bpe_work *w, int32_t id)
     w->merge.id[w->n++] = id;
 }
 
-/* One character of the piece, decorated with the prefix or suffix that its place asks for. */
-static int32_t symbol_of(const bpe *m, bpe_work *w, lm_span character, bool first, bool last)
+/* One character of the piece, decorated with the prefix or suffix that its place asks for.  U+FFFD may stand
+ * for a byte that is none. */
+static int32_t symbol_of(const bpe *m, bpe_work *w, uint32_t rune, lm_span character, bool first, bool last)
 {
+    if (m->symbols && rune < SYMBOLS && rune != LM_REPLACEMENT) return m->symbols[rune];
     if ((first || !m->prefix.len) && (!last || !m->suffix.len)) return lm_vocab_id(m->vocab, character);
     lm_str_clear(&w->text);
     if (!first) lm_str_append(&w->text, m->prefix.data, m->prefix.len);
@@ -172,7 +190,7 @@ static void add_characters(const bpe *m, bpe_work *w, lm_span piece)
         uint32_t rune;
         size_t len = (size_t)lm_rune_at(piece.data + i, piece.len - i, &rune);
         lm_span character = lm_span_of(piece.data + i, len);
-        int32_t id = symbol_of(m, w, character, i == 0, i + len == piece.len);
+        int32_t id = symbol_of(m, w, rune, character, i == 0, i + len == piece.len);
         if (id >= 0) {
             if (unknown) add_symbol(w, m->unk);
             unknown = false;
@@ -257,8 +275,11 @@ static size_t divide(const void *state, lm_span piece)
     if (!m->divides) return piece.len;
     size_t at = 0;
     while (piece.len - at >= MARK && !memcmp(piece.data + at, mark, MARK)) at += MARK;
-    const char *next = piece.len > at ? memmem(piece.data + at, piece.len - at, mark, MARK) : NULL;
-    return next ? (size_t)(next - piece.data) : piece.len;
+    for (const char *next; at < piece.len && (next = memchr(piece.data + at, *mark, piece.len - at)) != NULL; at++) {
+        at = (size_t)(next - piece.data);
+        if (piece.len - at >= MARK && !memcmp(next, mark, MARK)) return at;
+    }
+    return piece.len;
 }
 
 static bool is_merged(const bpe *m, int32_t id)
