@@ -2,6 +2,7 @@
 #include "base/str.h"
 #include "base/err.h"
 
+#include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -178,8 +179,14 @@ size_t lm_utf8_valid(const char *p, size_t n)
         uint64_t word;
         if (n - i >= sizeof word) {                 /* eight ASCII bytes at a time */
             memcpy(&word, p + i, sizeof word);
+            word = le64toh(word);
             if (!(word & 0x8080808080808080u)) {
                 i += sizeof word;
+                continue;
+            }
+            bool three = (word & 0xC0C0F0) == 0x8080E0, odd = (word & 15) == 0 || (word & 0x200F) == 0x200D;   /* U+0800..U+0FFF, surrogates */
+            if (three && !odd) {
+                i += 3;
                 continue;
             }
         }

@@ -92,7 +92,10 @@ bool lm_divides_at(const lm_tokenizer *tk, lm_span text, size_t at)
 
 size_t lm_next_division(const lm_tokenizer *tk, lm_span text, size_t from)
 {
-    for (size_t at = from + 1; at < text.len; at++)
-        if (tk->cuts[(uint8_t)text.data[at]] && lm_divides_at(tk, text, at)) return at;
+    for (size_t at = from + 1; at < text.len; at++) {
+        uint8_t c = (uint8_t)text.data[at];
+        if (c >= 0xE0) at += 2;              /* a character of three bytes or more */
+        else if (tk->cuts[c] && lm_divides_at(tk, text, at)) return at;
+    }
     return text.len;
 }

@@ -115,6 +115,7 @@ uint32_t lm_rune_lower(uint32_t rune)
 {
     if (rune < 0x80) return rune >= 'A' && rune <= 'Z' ? rune | 0x20 : rune;
     if (rune == 0x130) return 'i';
+    if ((rune >= 0x1100 && rune <= 0x11FF) || (rune >= 0xAC00 && rune <= 0xD7A3)) return rune;   /* Hangul, which is asked most */
     int low = 0, high = lm_unicode_lower_count;
     while (low < high) {
         int middle = (low + high) / 2;
