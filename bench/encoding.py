@@ -18,9 +18,9 @@ FOLDER = ROOT / "build/bench/encoding"
 TEXTS = ("english", "korean")
 WANTED = {"tokenizers": 10, "tiktoken": 3}
 PEERS = {
-    "gpt2": ["tokenizers", "tiktoken"], "llama2_sp": ["sentencepiece"], "t5_sp": ["sentencepiece"], "koelectra": ["tokenizers"],
-    "llama3": ["tokenizers", "tiktoken"], "qwen2": ["tokenizers"], "gpt4o": ["tokenizers", "tiktoken"], "gemma": ["tokenizers"],
-    "deepseek": ["tokenizers"], "bert": ["tokenizers"],
+    "gpt2": ["tokenizers", "tiktoken"], "llama2": ["tokenizers"], "llama2_sp": ["sentencepiece"], "t5": ["tokenizers"],
+    "t5_sp": ["sentencepiece"], "koelectra": ["tokenizers"], "llama3": ["tokenizers", "tiktoken"], "qwen2": ["tokenizers"],
+    "gpt4o": ["tokenizers", "tiktoken"], "gemma": ["tokenizers"], "deepseek": ["tokenizers"], "bert": ["tokenizers"],
 }
 USUAL = [name for name in PEERS if name != "deepseek"]
 THREADED, THREADS_WANTED = ("gpt2", "koelectra"), 1.8

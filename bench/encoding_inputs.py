@@ -2,8 +2,8 @@
 
     encoding_inputs.py FOLDER
 
-GPT-2 and KoELECTRA are the published vocabularies as tokenizer.json, LLaMA-2 and T5 the published
-SentencePiece models; the others are published pipelines (tests/interop/pipelines.py) around 32000 tokens learnt here
+GPT-2, LLaMA-2, T5 and KoELECTRA are the published vocabularies as tokenizer.json, LLaMA-2 and T5 also the
+published SentencePiece models ("_sp"); the others are published pipelines (tests/interop/pipelines.py) around 32000 tokens learnt here
 from the texts themselves.  English is tinyshakespeare four times over, Korean six megabytes of acts.
 """
 import json
@@ -73,6 +73,33 @@ def koelectra():
     return tokenizer
 
 
+def sentencepiece_model(name):
+    from sentencepiece import sentencepiece_model_pb2
+    model = sentencepiece_model_pb2.ModelProto()
+    model.ParseFromString((DATA / "tokenizers" / name).read_bytes())
+    return model
+
+
+def llama2():
+    """The published pieces in the published pipeline; a merge is any way to put a piece together, in the order of ids."""
+    pieces = {piece.piece: i for i, piece in enumerate(sentencepiece_model("llama2/tokenizer.model").pieces)}
+    ways = lambda piece: ((piece[:at], piece[at:]) for at in range(1, len(piece)) if piece[:at] in pieces and piece[at:] in pieces)
+    merges = [pair for piece in pieces for pair in sorted(ways(piece), key=lambda pair: (pieces[pair[0]], pieces[pair[1]]))]
+    tokenizer = Tokenizer(models.BPE(pieces, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.add_special_tokens(["<unk>", "<s>", "</s>"])
+    return tokenizer
+
+
+def t5():
+    model = sentencepiece_model("t5/sentencepiece.model")
+    tokenizer = Tokenizer(models.Unigram([(piece.piece, piece.score) for piece in model.pieces], unk_id=2))
+    tokenizer.normalizer = normalizers.Precompiled(model.normalizer_spec.precompiled_charsmap)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace("▁", "always")])
+    tokenizer.add_special_tokens(["<pad>", "</s>", "<unk>"])
+    return tokenizer
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
     texts = {"english": english, "korean": korean}
@@ -82,7 +109,8 @@ def main():
             (folder / f"{name}.txt").write_text(make())
     pipelines.SIZE = 32000
     pipelines.material = lambda natural=False: [line for name in texts for line in (folder / f"{name}.txt").read_text().split("\n\n")]
-    makers = {"gpt2": gpt2, "gemma": gemma, "koelectra": koelectra, **{name: pipelines.PIPELINES[key] for name, key in LEARNT.items()}}
+    makers = {"gpt2": gpt2, "llama2": llama2, "t5": t5, "gemma": gemma, "koelectra": koelectra,
+              **{name: pipelines.PIPELINES[key] for name, key in LEARNT.items()}}
     for name, make in makers.items():
         if (folder / name / "tokenizer.json").exists():
             continue
