@@ -441,3 +441,30 @@ const lm_pretokeniser lm_pretokeniser_char_delimiter_split = {
     .cut = delimiter_cut,
     .free = delimiter_free,
 };
+
+/* ---- FixedLength: so many characters each ------------------------------------------------------------------ */
+
+static lm_status fixed_load(void **state, const lm_step_source *source, lm_err *err)
+{
+    int64_t length = 5;
+    LM_TRY(lm_json_opt_int(source->json, "length", source->name, &length, err));
+    if (length < 1) return lm_fail(err, LM_E_FORMAT, "%s: pre_tokenizer FixedLength: expected a length of at least 1, found %lld", source->name, (long long)length);
+    int64_t *kept = *state = lm_malloc(sizeof *kept);
+    *kept = length;
+    return LM_OK;
+}
+
+static lm_status fixed_split(const void *state, lm_pieces *pieces, lm_span text, bool first)
+{
+    size_t begin = 0, at = 0;
+    for (int64_t n = 1; at < text.len; n++) {
+        uint32_t rune;
+        at += (size_t)lm_rune_at(text.data + at, text.len - at, &rune);
+        if (n % *(const int64_t *)state != 0 && at < text.len) continue;
+        LM_TRY(lm_pieces_next(pieces, lm_span_of(text.data + begin, at - begin), first && begin == 0));
+        begin = at;
+    }
+    return LM_OK;
+}
+
+const lm_pretokeniser lm_pretokeniser_fixed_length = { .name = "FixedLength", .load = fixed_load, .split = fixed_split, .free = free };

@@ -273,6 +273,13 @@ def sentencepiece_unigram():
     return unigram(["<pad>", "<unk>"], normal, pre_tokenizers.Metaspace("▁", "always"), "", "")
 
 
+def fixed_length():
+    """Stretches of three characters, as models of genes have them."""
+    tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.FixedLength(3)
+    return learn(tokenizer, ["[UNK]"], trainers.WordLevelTrainer)
+
+
 def word_level():
     tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
     tokenizer.normalizer = sequence(normalizers, normalizers.NFD(), normalizers.Lowercase(), normalizers.StripAccents())
@@ -283,7 +290,7 @@ def word_level():
 PIPELINES = {make.__name__: make for make in [
     gpt2, gpt_neox, llama3, qwen2, gpt4, gpt4o, tekken, deepseek_v3, deepseek_coder, bloom, falcon, starcoder, command_r, roberta, clip, gemma, llama2,
     mistral_v3, bert_uncased, bert_cased, bert_korean, t5, xlm_roberta, albert, deberta_v3, sentencepiece_unigram,
-    word_level]}
+    fixed_length, word_level]}
 
 
 @functools.cache

@@ -40,6 +40,7 @@ static void refusals(void **state)
         { "unk_id.json", "{\"model\":{\"type\":\"Unigram\",\"unk_id\":1,\"vocab\":[[\"a\",-1]]}}", "unk_id 1", "1 pieces" },
         { "hole.json", "{\"post_processor\":{\"type\":\"BertProcessing\",\"sep\":[\"x\",1],\"cls\":[\"y\",0]},\"model\":{\"type\":\"BPE\",\"vocab\":{\"y\":0,\"z\":2},\"merges\":[]}}",
           "post_processor", "id 1" },
+        { "fixed.json", BYTES_OF("{\"type\":\"FixedLength\",\"length\":0}"), "FixedLength", "found 0" },
         { "regex.json", BYTES_OF("{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(a\"},\"behavior\":\"Isolated\"}"), "\"(a\"", "does not compile" },
         { "charsmap.json", "{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"/////w==\"},\"model\":{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]}}",
           "precompiled_charsmap", "4 bytes" },
@@ -145,6 +146,18 @@ static void control_characters(void **state)
     lm_tokenizer_free(tk);
 }
 
+/* Stretches are counted in characters, one broken byte among them; the last may be short. */
+static void stretches(void **state)
+{
+    (void)state;
+    lm_tokenizer *tk = load("two.json", "{\"pre_tokenizer\":{\"type\":\"FixedLength\",\"length\":2},\"model\":{\"type\":\"WordLevel\",\"unk_token\":\"?\","
+                                        "\"vocab\":{\"?\":0,\"ab\":1,\"\xEA\xB0\x80 \":2,\"c\":3,\"\xEF\xBF\xBD" "a\":4}}}");
+    static const char text[] = "ab\xEA\xB0\x80 \xFF" "abac";
+    expect(tk, text, sizeof text - 1, "1 2 4 0 3", 1);
+    expect(tk, "", 0, "", 0);
+    lm_tokenizer_free(tk);
+}
+
 /* An expression that explodes ends at the match limit with an error that says where. */
 static void exploding_expression(void **state)
 {
@@ -179,7 +192,7 @@ static void long_line(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(refusals), cmocka_unit_test(gguf_key_twice), cmocka_unit_test(invalid_utf8), cmocka_unit_test(control_characters),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(refusals), cmocka_unit_test(gguf_key_twice), cmocka_unit_test(invalid_utf8), cmocka_unit_test(control_characters), cmocka_unit_test(stretches),
                                         cmocka_unit_test(exploding_expression), cmocka_unit_test(long_line) };
     return cmocka_run_group_tests_name("bad_files", tests, test_folder_make, test_folder_remove);
 }
