@@ -89,7 +89,8 @@ static lm_tensor *apply_in_parts(const lm_forward *f, const lm_linear_site *site
 lm_tensor *lm_apply_linear(const lm_forward *f, const lm_linear_site *site, lm_tensor *x, lm_act act)
 {
     lm_linear_options options = { .act = act, .transposed = site->transposed };
-    chain c = { .n = 0 };
+    chain c;
+    c.n = 0;
     if (!f->n_parts) find_chain(&c, f, site);
     bool changed = c.n || (f->n_parts && site->links);
     if (!changed) return lm_linear_with(f->t, x, site->w, site->bias, &options);

@@ -130,6 +130,19 @@ def test_another_base_is_refused_unless_forced(malmoi, base, trained, held_out, 
         loss_here(malmoi, folder, held_out, "--adapter", peft_adapter(base, tmp_path / ("p" + folder.name)))
 
 
+def test_a_run_goes_on_with_its_own_base_only(malmoi, base, training, tmp_path):
+    model = shutil.copytree(base, tmp_path / "model")
+    def train(steps, *more, **how):
+        return malmoi("train", "clm", "--model", model, "--data", training, "--adapter", "lora", "--lora-r", 2, "--steps", steps, "--schedule", "constant",
+                      "--warmup", 0, "--save-every", 2, "--out", tmp_path / "run", *more, **how)
+    train(2)
+    weights = load_file(model / "model.safetensors")
+    save_file({n: w * 1.1 for n, w in weights.items()}, model / "model.safetensors", {"format": "pt"})
+    said = train(4, "--resume", fails=True).err
+    assert "the run to resume began on a model (weights " in said and "--force" in said
+    assert "begun on another base" in train(4, "--resume", "--force").err
+
+
 # ---- every other method ----
 
 def virtual(config, **options):
