@@ -7,13 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *name_of(const char *peft_type)
-{
-    for (const lm_adapter_type *const *t = lm_adapter_type_registry; *t; t++)
-        if (!strcmp((*t)->peft_type, peft_type)) return (*t)->name;
-    return peft_type;
-}
-
 static const char *base_of(const lm_json *config)
 {
     const char *base = NULL;
@@ -24,19 +17,28 @@ static const char *base_of(const lm_json *config)
 /* VeRA's shared matrices stand in the file and never train. */
 static bool trains(const char *name) { return strcmp(name, "base_model.vera_A") && strcmp(name, "base_model.vera_B"); }
 
+/* A method that this build does not know is shown by PEFT's word for it. */
+static lm_status open_files(lm_adapter_view *v, const char *config, lm_err *err)
+{
+    v->config = lm_json_read(config, err);
+    if (!v->config) return err->code;
+    const lm_adapter_type *type = lm_adapter_type_of(v->config, NULL);
+    if (type) v->method = type->name;
+    else LM_TRY(lm_json_need_str(v->config, "peft_type", config, &v->method, err));
+    char *file = lm_path_join(v->folder, lm_adapter_weights(type));
+    lm_status status = lm_safetensors_open(&v->file, file, err);
+    free(file);
+    return status;
+}
+
 lm_status lm_adapter_view_open(lm_adapter_view *v, const char *folder, lm_err *err)
 {
-    const char *type = NULL;
+    lm_err local = { 0 };
     v->folder = lm_strdup(folder);
     char *config = lm_path_join(folder, "adapter_config.json");
-    v->config = lm_json_read(config, err);
-    lm_status status = v->config ? lm_json_need_str(v->config, "peft_type", config, &type, err) : err->code;
-    char *file = lm_path_join(folder, lm_adapter_weights(v->config ? lm_adapter_type_of(v->config, NULL) : NULL));
-    if (status == LM_OK) status = lm_safetensors_open(&v->file, file, err);
+    lm_status status = open_files(v, config, err ? err : &local);
     free(config);
-    free(file);
     LM_TRY(status);
-    v->method = name_of(type);
     v->base = base_of(v->config);
     v->fingerprint = lm_safetensors_meta(&v->file, lm_adapter_base_key);
     for (int64_t i = 0; i < v->file.n; i++) v->trainable += trains(v->file.items[i].name) ? v->file.items[i].numel : 0;

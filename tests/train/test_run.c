@@ -111,7 +111,7 @@ static void every_method_resumes_to_the_same_bits(void **state)
         if (!strcmp((*type)->name, "bitfit")) continue;      /* this model has no biases */
         char arguments[200];
         snprintf(arguments, sizeof arguments, PLAIN "--adapter %s", (*type)->name);
-        pieces_equal_the_whole("clm", arguments, "adapter_model.safetensors");
+        pieces_equal_the_whole("clm", arguments, lm_adapter_weights(*type));
     }
     pieces_equal_the_whole("clm", PLAIN "--adapter prefix --prefix-projection", "adapter_model.safetensors");
 }
