@@ -95,6 +95,15 @@ typedef struct lm_cross_entropy_options {
 lm_tensor *lm_cross_entropy(lm_tape *t, lm_tensor *x, lm_tensor *w, const int32_t *targets,
                             const lm_cross_entropy_options *options);
 
+/* What each target costs, y[i] = -log softmax(logits_i)[targets[i]], 0 where there is none: [N] in f32, which may
+ * enter any loss.  Of the options, weights and nll do not count. */
+lm_tensor *lm_nll(lm_tape *t, lm_tensor *x, lm_tensor *w, const int32_t *targets, const lm_cross_entropy_options *options);
+
+/* f's value as a scalar; f adds the derivatives to slope [n], which is zero, on the host.  x [n] in f32;
+ * `context` outlives the step. */
+typedef double (*lm_by_hand_fn)(const void *context, const float *x, float *slope, int64_t n);
+lm_tensor *lm_by_hand(lm_tape *t, lm_tensor *x, lm_by_hand_fn f, const void *context);
+
 /* A block of a model as a function of its input. */
 typedef lm_tensor *(*lm_block)(lm_tape *t, void *context, lm_tensor *x);
 /* Runs block(x); x must not be used afterwards.  Without gradients, the result takes x's place and all

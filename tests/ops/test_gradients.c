@@ -139,6 +139,20 @@ CASE(cross_entropy_transposed)
     static const float weights[ROWS] = { .1f, 2, .3f, .4f, 0, .6f, .7f, 8, .9f, 1, 1.1f };
     return lm_cross_entropy(t, x[0], leaf[1], targets, &(lm_cross_entropy_options){ .weights = weights, .transposed = true });
 }
+CASE(nll) { return lm_nll(t, x[0], leaf[1], targets, &(lm_cross_entropy_options){ .chunk = 4 }); }
+CASE(nll_transposed) { lm_tensor *y = lm_nll(t, x[0], leaf[1], targets, &(lm_cross_entropy_options){ .transposed = true }); return lm_mul(t, y, y); }
+static double softplus_sum(const void *context, const float *x, float *slope, int64_t n)
+{
+    double sum = 0, sharp = *(const double *)context;
+    for (int64_t i = 0; i < n; i++) sum += log1p(exp(sharp * x[i])), slope[i] += (float)(sharp / (1 + exp(-sharp * x[i])));
+    return sum;
+}
+CASE(by_hand)
+{
+    static const double sharp = 0.7;
+    UNUSED_LEAF;
+    return lm_scale(t, lm_by_hand(t, x[0], softplus_sum, &sharp), 0.5f);
+}
 static lm_tensor *block_weight;
 static lm_tensor *block(lm_tape *t, void *context, lm_tensor *x)
 {
@@ -207,6 +221,9 @@ static const op_case cases[] = {
     { "mul", "views of another shape", { M(ROWS, COLS), M(ROWS, COLS) }, reshape, false },
     { "cross_entropy", "cross_entropy", { M(ROWS, COLS), M(37, COLS) }, cross_entropy, true },
     { "cross_entropy", "cross_entropy, transposed", { M(ROWS, COLS), M(COLS, 37) }, cross_entropy_transposed, true },
+    { "nll", "nll", { M(ROWS, COLS), M(37, COLS) }, nll, false },
+    { "nll", "nll, transposed, squared", { M(ROWS, COLS), M(COLS, 37) }, nll_transposed, false },
+    { "by_hand", "by_hand", { M(ROWS, COLS) }, by_hand, true },
     { "checkpoint", "checkpoint", { M(ROWS, COLS), M(COLS, COLS) }, checkpoint, false },
 };
 
