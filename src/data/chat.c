@@ -259,18 +259,31 @@ static bool find_end(search *s, size_t i, size_t *end)
     return begins_whole(s, end) || find_end_before_next(s, i, end);
 }
 
+static lm_status unseen(size_t i, const char *what, lm_err *err)
+{
+    return lm_fail(err, LM_E_UNSUPPORTED, "message %zu: the chat template does not show where this answer %s: what it writes for the "
+                   "messages before is no beginning of the whole chat; split the chat, or mark answers with {%% generation %%}", i + 1, what);
+}
+
 static lm_status mark_answers(search *s, lm_err *err)
 {
     for (size_t i = 0; i < json_array_size(s->messages); i++) {
         size_t begin, end;
         if (!is_answer(s->messages, i)) continue;
-        bool begins = find_begin(s, i, &begin);
-        if (!begins || !find_end(s, i, &end) || end < begin)
-            return lm_fail(err, LM_E_UNSUPPORTED, "message %zu: the chat template does not show where this answer %s: what it writes for the "
-                           "messages before is no beginning of the whole chat; split the chat, or mark answers with {%% generation %%}",
-                           i + 1, begins ? "ends" : "begins");
+        if (!find_begin(s, i, &begin)) return unseen(i, "begins", err);
+        if (!find_end(s, i, &end) || end < begin) return unseen(i, "ends", err);
         for (size_t at = begin; at < end; at++) s->whole->marks.data[at] |= LM_MARK_ANSWER;
     }
+    return LM_OK;
+}
+
+/* Answers before message s->chat->first do not count. */
+static lm_status forget_earlier(search *s, lm_err *err)
+{
+    size_t begin, first = (size_t)s->chat->first;
+    if (!first) return LM_OK;
+    if (!find_begin(s, first, &begin)) return unseen(first, "begins", err);
+    for (size_t at = 0; at < begin; at++) s->whole->marks.data[at] &= (char)~LM_MARK_ANSWER;
     return LM_OK;
 }
 
@@ -288,6 +301,7 @@ lm_status lm_chat_render_answers(const lm_chat_template *t, lm_marked *out, cons
     search s = { .t = t, .chat = chat, .messages = messages, .whole = out };
     lm_status status = render(t, out, messages, chat, false, err);
     if (status == LM_OK && !lm_jinja_has_generation(t->jinja)) status = mark_answers(&s, err);
+    if (status == LM_OK) status = forget_earlier(&s, err);
     if (status == LM_OK && !has_mark(out, LM_MARK_ANSWER))
         status = lm_fail(err, LM_E_FORMAT, "messages: no assistant's answer among them, so nothing to learn");
     lm_marked_free(&s.part);
@@ -383,10 +397,10 @@ int32_t lm_chat_end_of_turn(const lm_chat_template *t, const lm_tokenizer *tk)
     return id;
 }
 
-lm_status lm_chat_example(const lm_chat_template *t, lm_example *out, const lm_json *row, bool all, lm_encoder *encoder,
-                          lm_ids *ids, lm_err *err)
+lm_status lm_chat_example(const lm_chat_template *t, lm_example *out, const lm_json *row, int64_t first, bool all,
+                          lm_encoder *encoder, lm_ids *ids, lm_err *err)
 {
-    const lm_chat chat = { .messages = lm_json_get(row, "messages"), .tools = lm_json_get(row, "tools") };
+    const lm_chat chat = { .messages = lm_json_get(row, "messages"), .tools = lm_json_get(row, "tools"), .first = first };
     lm_marked text = {0};
     lm_status status = all ? lm_chat_render(t, &text, &chat, err) : lm_chat_render_answers(t, &text, &chat, err);
     if (status == LM_OK) status = put_example(out, &text, all, encoder, ids, err);

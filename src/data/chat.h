@@ -48,6 +48,7 @@ typedef struct lm_chat {
     const lm_json *messages;         /* a list of {"role": "user", "content": ..., ...} */
     const lm_json *tools;            /* a list of JSON schemas, or NULL */
     const lm_json *variables;        /* an object of further variables ("enable_thinking"), or NULL */
+    int64_t first;                   /* lm_chat_render_answers: the message from which on answers count */
     bool prompt;                     /* end with what asks the assistant for an answer */
     int64_t now;                     /* for templates that tell the date: seconds since 1970; 0: the clock */
 } lm_chat;
@@ -67,9 +68,9 @@ lm_status lm_chat_encode(lm_encoder *encoder, lm_ids *out, const lm_marked *text
  * whatever its configuration says about the end of text. */
 int32_t lm_chat_end_of_turn(const lm_chat_template *t, const lm_tokenizer *tk);
 
-/* A row of training data, {"messages": [...], "tools": [...]}, as an example whose answers are learnt, or,
- * with `all`, everything. */
-lm_status lm_chat_example(const lm_chat_template *t, lm_example *out, const lm_json *row, bool all, lm_encoder *encoder,
-                          lm_ids *ids, lm_err *err);
+/* A row of training data, {"messages": [...], "tools": [...]}, as an example whose answers from message
+ * `first` on are learnt, or, with `all`, everything. */
+lm_status lm_chat_example(const lm_chat_template *t, lm_example *out, const lm_json *row, int64_t first, bool all,
+                          lm_encoder *encoder, lm_ids *ids, lm_err *err);
 
 #endif

@@ -262,7 +262,7 @@ static void examples_learn_answers_alone(void **state)
                            " {\"role\": \"user\", \"content\": \"w\"}, {\"role\": \"assistant\", \"content\": \"\"}]}");
     lm_example e = {0};
     lm_ids ids = {0};
-    if (lm_chat_example(t, &e, row, false, encoder, &ids, &err) != LM_OK) fail_msg("%s", err.message);
+    if (lm_chat_example(t, &e, row, 0, false, encoder, &ids, &err) != LM_OK) fail_msg("%s", err.message);
     static const char expected[] = "u:x<|end|>E" "a:yzE" "u:wE" "a:E", learnt[] = "00000000000" "00111" "0000" "001";
     assert_int_equal(e.n, strlen(expected));
     for (size_t i = 0; i < e.n; i++) {
@@ -272,7 +272,7 @@ static void examples_learn_answers_alone(void **state)
     }
     e.n = 0;
     lm_ids_clear(&ids);
-    assert_int_equal(lm_chat_example(t, &e, row, true, encoder, &ids, &err), LM_OK);
+    assert_int_equal(lm_chat_example(t, &e, row, 0, true, encoder, &ids, &err), LM_OK);
     for (size_t i = 0; i < e.n; i++) assert_true(e.tokens[i] & LM_TOKEN_SUPERVISED);
     free(e.tokens);
     lm_ids_free(&ids);
