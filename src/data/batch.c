@@ -56,12 +56,13 @@ void lm_batcher_init(lm_batcher *b, const lm_dataset *data, const lm_blocks *blo
 {
     *b = (lm_batcher){ .data = data, .blocks = blocks, .part = part, .size = size, .shuffle = shuffle, .seed = seed };
     b->members = lm_malloc((size_t)size * sizeof *b->members);
+    b->at.first = lm_malloc((size_t)(size + 1) * sizeof *b->at.first);
 }
 
 void lm_batcher_free(lm_batcher *b)
 {
     free(b->ids), free(b->positions), free(b->segments), free(b->members);
-    free(b->at.targets), free(b->at.weights);
+    free(b->at.targets), free(b->at.weights), free(b->at.documents), free(b->at.first);
     *b = (lm_batcher){0};
 }
 
@@ -77,6 +78,7 @@ static void make_room(lm_batcher *b, int64_t tokens, int64_t segments)
     if (segments > b->cap_segments) {
         b->cap_segments = segments;
         b->segments = lm_realloc(b->segments, (size_t)segments * sizeof *b->segments);
+        b->at.documents = lm_realloc(b->at.documents, (size_t)segments * sizeof *b->at.documents);
     }
 }
 
@@ -93,11 +95,12 @@ static void put_piece(lm_batcher *b, const lm_piece *p, float weight)
         m->weights[at + i] = learnt ? weight : 0;
         m->n_targets += learnt;
     }
+    m->documents[m->batch.n_segments] = p->document;
     b->segments[m->batch.n_segments++] = (lm_segment){ .q0 = at, .nq = p->n, .k0 = at, .nk = p->n };
     m->batch.n_tokens += p->n;
 }
 
-const lm_microbatch *lm_batcher_fill(lm_batcher *b, int64_t position, int64_t n, float weight)
+const lm_microbatch *lm_batcher_fill(lm_batcher *b, int64_t position, int64_t n, float weight, float share)
 {
     LM_ASSERT(n > 0 && n <= b->size);
     int64_t tokens = 0, segments = 0;
@@ -111,8 +114,13 @@ const lm_microbatch *lm_batcher_fill(lm_batcher *b, int64_t position, int64_t n,
     m->batch = (lm_batch){ .ids = b->ids, .positions = b->positions, .segments = b->segments };
     m->n_targets = 0;
     m->blocks = b->members, m->n_blocks = n;
-    for (int64_t i = 0; i < n; i++)
+    m->data = b->data;
+    m->share = share;
+    for (int64_t i = 0; i < n; i++) {
+        m->first[i] = m->batch.n_segments;
         for (int64_t p = b->blocks->first[b->members[i]]; p < b->blocks->first[b->members[i] + 1]; p++)
             put_piece(b, &b->blocks->pieces[p], weight);
+    }
+    m->first[n] = m->batch.n_segments;
     return m;
 }

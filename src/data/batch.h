@@ -24,7 +24,11 @@ typedef struct lm_microbatch {
     int32_t *targets;                    /* [n_tokens] the id that follows; -1: nothing is learnt here */
     float *weights;                      /* [n_tokens] of each target in the step's loss */
     int64_t n_targets, n_blocks;
-    const int64_t *blocks;               /* for messages */
+    const int64_t *blocks;
+    const lm_dataset *data;
+    int32_t *documents;                  /* [batch.n_segments] of data */
+    int64_t *first;                      /* [n_blocks + 1] segments of block i: first[i] .. first[i + 1] */
+    float share;                         /* of each block in the step's loss, where blocks count and not tokens */
 } lm_microbatch;
 
 typedef struct lm_batcher {
@@ -50,7 +54,7 @@ int64_t lm_batcher_block(const lm_batcher *b, int64_t position);
 int64_t lm_batcher_targets(const lm_batcher *b, int64_t position, int64_t n);
 
 /* The n <= size blocks from `position` as a micro-batch that lives until the next call; every target
- * weighs `weight`. */
-const lm_microbatch *lm_batcher_fill(lm_batcher *b, int64_t position, int64_t n, float weight);
+ * weighs `weight`, every block `share`. */
+const lm_microbatch *lm_batcher_fill(lm_batcher *b, int64_t position, int64_t n, float weight, float share);
 
 #endif

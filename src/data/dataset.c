@@ -15,6 +15,15 @@ void lm_example_put(lm_example *e, const int32_t *ids, size_t n, bool supervised
     for (size_t i = 0; i < n; i++) e->tokens[e->n++] = (lm_token)ids[i] | (supervised ? LM_TOKEN_SUPERVISED : 0);
 }
 
+void lm_example_end(lm_example *e, float value)
+{
+    if (e->n_parts == e->cap_parts) {
+        e->cap_parts = 2 * e->cap_parts + 4;
+        e->parts = lm_realloc(e->parts, e->cap_parts * sizeof *e->parts);
+    }
+    e->parts[e->n_parts++] = (lm_example_part){ .end = e->n, .value = value };
+}
+
 /* ---- rows are rendered in rounds: some are read, all threads render them, the results are appended ---- */
 
 enum { ROUND_ROWS = 1024 };
@@ -43,9 +52,10 @@ static void render_rows(int64_t begin, int64_t end, void *context)
     for (int64_t w = begin; w < end; w++) {
         worker *me = &r->workers[w];
         for (int64_t i = w; i < r->n && me->failed < 0; i += r->n_workers) {
-            r->examples[i].n = 0, r->examples[i].lost = 0, r->examples[i].skipped = false;
+            lm_example *e = &r->examples[i];
+            e->n = e->n_parts = 0, e->lost = 0, e->skipped = false;
             lm_ids_clear(&me->ids);
-            if (r->renderer->render(r->renderer->context, &r->examples[i], &r->rows[i], me->encoder, &me->ids, &me->err) != LM_OK)
+            if (r->renderer->render(r->renderer->context, e, &r->rows[i], me->encoder, &me->ids, &me->err) != LM_OK)
                 me->failed = i;
         }
     }
@@ -72,13 +82,8 @@ static int32_t path_index(lm_dataset *d, const char *path)
     return d->n_paths++;
 }
 
-static void append(lm_dataset *d, const lm_example *e, const lm_row *row)
+static void make_room(lm_dataset *d, size_t tokens, size_t documents)
 {
-    if (e->skipped) {
-        d->n_skipped++;
-        return;
-    }
-    size_t tokens = (size_t)d->n_tokens + e->n, documents = (size_t)d->n + 2;
     if (tokens > d->token_cap) {
         d->token_cap = tokens + tokens / 2 + 1024;
         d->tokens = lm_realloc(d->tokens, d->token_cap * sizeof *d->tokens);
@@ -87,13 +92,27 @@ static void append(lm_dataset *d, const lm_example *e, const lm_row *row)
         d->document_cap = 2 * documents;
         d->documents = lm_realloc(d->documents, d->document_cap * sizeof *d->documents);
     }
+}
+
+static void append(lm_dataset *d, const lm_example *e, const lm_row *row)
+{
+    if (e->skipped) {
+        d->n_skipped++;
+        return;
+    }
+    const lm_example_part whole = { .end = e->n }, *parts = e->n_parts ? e->parts : &whole;
+    size_t n = e->n_parts ? e->n_parts : 1, at = 0;
+    make_room(d, (size_t)d->n_tokens + e->n, (size_t)d->n + n + 1);
     if (e->n) memcpy(d->tokens + d->n_tokens, e->tokens, e->n * sizeof *e->tokens);
-    d->documents[d->n++] = (lm_document){ .begin = d->n_tokens, .line = row->line, .path = path_index(d, row->path) };
+    for (size_t i = 0; i < n; at = parts[i++].end) {
+        d->documents[d->n++] = (lm_document){ .begin = d->n_tokens + (int64_t)at, .line = row->line, .path = path_index(d, row->path),
+                                              .value = parts[i].value, .joins = i > 0 };
+        for (size_t j = at + 1; j < parts[i].end; j++) d->n_supervised += e->tokens[j] >> 31;     /* nothing predicts the first */
+    }
     d->n_tokens += (int64_t)e->n;
     d->n_truncated += e->lost > 0;
     d->lost += e->lost;
     d->documents[d->n] = (lm_document){ .begin = d->n_tokens };
-    for (size_t i = 1; i < e->n; i++) d->n_supervised += e->tokens[i] >> 31;     /* nothing predicts the first */
 }
 
 static lm_status read_round(round_of_rows *r, lm_source *source, bool *more, lm_err *err)
@@ -139,7 +158,7 @@ lm_status lm_dataset_read(lm_dataset *d, lm_source *source, const lm_tokenizer *
         lm_encoder_free(r->workers[w].encoder);
         lm_ids_free(&r->workers[w].ids);
     }
-    for (int64_t i = 0; i < ROUND_ROWS; i++) free(r->examples[i].tokens);
+    for (int64_t i = 0; i < ROUND_ROWS; i++) free(r->examples[i].tokens), free(r->examples[i].parts);
     free(r->workers);
     free(r);
     if (status != LM_OK) lm_dataset_free(d);
@@ -165,6 +184,9 @@ char *lm_document_place(const lm_dataset *d, int64_t i)
 uint64_t lm_dataset_hash(const lm_dataset *d)
 {
     uint64_t hash = lm_hash(d->tokens, (size_t)d->n_tokens * sizeof *d->tokens, 0);
-    for (int64_t i = 0; i < d->n; i++) hash = lm_hash(&d->documents[i].begin, sizeof d->documents[i].begin, hash);
+    for (int64_t i = 0; i < d->n; i++) {
+        hash = lm_hash(&d->documents[i].begin, sizeof d->documents[i].begin, hash);
+        if (d->documents[i].value != 0) hash = lm_hash(&d->documents[i].value, sizeof d->documents[i].value, hash);
+    }
     return hash;
 }

@@ -13,14 +13,23 @@ typedef uint32_t lm_token;
 #define LM_TOKEN_SUPERVISED 0x80000000u
 static inline int32_t lm_token_value(lm_token token) { return (int32_t)(token & ~LM_TOKEN_SUPERVISED); }
 
-/* One example in the making.  {0} is empty. */
+/* A sequence of an example: where its tokens end, and a number that the objective keeps of it. */
+typedef struct lm_example_part {
+    size_t end;
+    float value;
+} lm_example_part;
+
+/* One example in the making: one sequence, or several that are compared with each other.  {0} is empty. */
 typedef struct lm_example {
     lm_token *tokens;
     size_t n, cap;
+    lm_example_part *parts;              /* the finished ones; none: all tokens are one */
+    size_t n_parts, cap_parts;
     int64_t lost;                        /* tokens of its row that were cut off */
     bool skipped;                        /* the row is left out and counted */
 } lm_example;
 void lm_example_put(lm_example *e, const int32_t *ids, size_t n, bool supervised);
+void lm_example_end(lm_example *e, float value);         /* what is put from now on is the next sequence */
 
 /* What turns rows into examples.  `render` runs on several threads at once, each with its own encoder
  * (and `ids`, an empty list that it may use); messages need not name the row. */
@@ -30,10 +39,13 @@ typedef struct lm_renderer {
     const void *context;
 } lm_renderer;
 
+/* A sequence of a row. */
 typedef struct lm_document {
     int64_t begin;                       /* of its first token */
     int64_t line;                        /* of its row */
     int32_t path;                        /* index into paths */
+    float value;                         /* that the objective gave it */
+    bool joins;                          /* the one before is of the same row */
 } lm_document;
 
 typedef struct lm_dataset {

@@ -81,11 +81,13 @@ static lm_status cut(lm_blocks *b, size_t *cap, const lm_dataset *d, int64_t doc
 
 /* ---- blocks ---- */
 
-static void one_each(lm_blocks *b)
+/* A block for each piece, or for the pieces of a row whose sequences are compared. */
+static void one_each(lm_blocks *b, const lm_dataset *d)
 {
-    b->n = b->n_pieces;
-    b->first = lm_malloc((size_t)(b->n + 1) * sizeof *b->first);
-    for (int64_t i = 0; i <= b->n; i++) b->first[i] = i;
+    b->first = lm_malloc((size_t)(b->n_pieces + 1) * sizeof *b->first);
+    for (int64_t i = 0; i < b->n_pieces; i++)
+        if (!d->documents[b->pieces[i].document].joins) b->first[b->n++] = i;
+    b->first[b->n] = b->n_pieces;
 }
 
 /* Piece indices by decreasing length, equal ones in order: a counting sort. */
@@ -141,8 +143,10 @@ lm_status lm_blocks_make(lm_blocks *b, const lm_dataset *d, const lm_pack_option
             lm_blocks_free(b);
             return LM_E_FORMAT;
         }
-    if (options->pack) best_fit(b, options->context);
-    else one_each(b);
+    bool compares = false;
+    for (int64_t i = 0; i < d->n && !compares; i++) compares = d->documents[i].joins;
+    if (options->pack && !compares) best_fit(b, options->context);
+    else one_each(b, d);
     return LM_OK;
 }
 

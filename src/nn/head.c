@@ -127,7 +127,7 @@ void lm_model_name_labels(lm_model *m, const lm_strings *names)
 static void write_config(lm_model *m)
 {
     write_architecture(m);
-    json_object_set_new(m->config_json, "problem_type", json_string("single_label_classification"));
+    if (m->labels.n > 1) json_object_set_new(m->config_json, "problem_type", json_string("single_label_classification"));
     if (m->config.pad_id < 0 && m->config.n_eos) {
         m->config.pad_id = m->config.eos_id[0];
         json_object_set_new(m->config_json, "pad_token_id", json_integer(m->config.pad_id));

@@ -144,6 +144,9 @@ lm_tensor *lm_model_logits(const lm_forward *f, lm_tensor *hidden, lm_tensor *in
 /* Cross-entropy of the logits of all rows against targets: see lm_cross_entropy. */
 lm_tensor *lm_model_loss(const lm_forward *f, lm_tensor *hidden, const int32_t *targets, const lm_cross_entropy_options *options);
 
+/* -log p of targets [n] at the rows `index` [n] (i32) of hidden states, [n] in f32: see lm_nll. */
+lm_tensor *lm_model_costs(const lm_forward *f, lm_tensor *hidden, lm_tensor *index, const int32_t *targets);
+
 /* ---- for families ---- */
 
 /* Hugging Face's name of an activation; `key` is the config's, for the message. */

@@ -9,6 +9,12 @@ const lm_objective *lm_objective_find(const char *name)
     return NULL;
 }
 
+int32_t lm_task_eos(const lm_model *m, const lm_tokenizer *tk)
+{
+    int32_t eos = lm_eos_id(tk);
+    return eos < 0 && m->config.n_eos ? (int32_t)m->config.eos_id[0] : eos;
+}
+
 void lm_task_end(const lm_task *task, lm_ids *ids)
 {
     if (task->eos >= 0 && (!ids->len || ids->data[ids->len - 1] != task->eos)) lm_ids_push(ids, task->eos);

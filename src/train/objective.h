@@ -60,6 +60,9 @@ struct lm_objective {
 extern const lm_objective *const lm_objective_registry[];
 const lm_objective *lm_objective_find(const char *name);                /* NULL when there is none */
 
+/* The id that ends a text: the tokenizer's, else the model's, else -1. */
+int32_t lm_task_eos(const lm_model *m, const lm_tokenizer *tk);
+
 /* The text of a row as ids, after whatever the tokenizer puts before a text, and the end-of-text token. */
 void lm_task_end(const lm_task *task, lm_ids *ids);                     /* appends eos unless it stands there */
 

@@ -62,7 +62,7 @@ static int64_t lessons(const lm_batcher *b, int64_t n)
 static lm_status pass(lm_trainer *t, lm_batcher *b, int64_t at, bool trains, lm_err *err)
 {
     int64_t n = b->part->n - at < b->size ? b->part->n - at : b->size;
-    const lm_microbatch *m = lm_batcher_fill(b, at, n, 1);
+    const lm_microbatch *m = lm_batcher_fill(b, at, n, 1, 1);
     lm_tape_reset(&t->tape);
     t->tape.recording = t->tape.training = trains;
     t->forward.batch = &m->batch;

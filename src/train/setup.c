@@ -34,10 +34,8 @@ static lm_status open_model(lm_trainer *t, lm_err *err)
 static lm_status open_trained(lm_trainer *t, lm_err *err)
 {
     const lm_train_config *c = t->c;
-    int32_t eos = lm_eos_id(t->tokenizer);
-    if (eos < 0 && t->model->config.n_eos) eos = (int32_t)t->model->config.eos_id[0];
     t->task = (lm_task){ .objective = c->objective, .options = c->objective_options, .model = t->model,
-                         .tokenizer = t->tokenizer, .eos = eos, .truncate = c->o->truncate };
+                         .tokenizer = t->tokenizer, .eos = lm_task_eos(t->model, t->tokenizer), .truncate = c->o->truncate };
     LM_TRY(c->objective->head ? c->objective->head(&t->task, t->model, c->o, err) : lm_model_need_lm_head(t->model, err));
     if (c->adapter) return lm_adapter_new(&t->adapter, t->model, c->adapter, c->adapter_options, (uint64_t)c->o->seed, err);
     lm_params *ps = &t->model->params;

@@ -47,15 +47,25 @@ static lm_tensor *loss_of(lm_trainer *t, const lm_microbatch *m, bool first)
     return penalty ? lm_add(&t->tape, loss, penalty) : loss;
 }
 
+/* What the objective wants to know before the loss, without gradients. */
+static lm_status collect(lm_trainer *t, lm_microbatch *m, lm_err *err)
+{
+    if (!t->task.objective->collect) return LM_OK;
+    lm_tape_reset(&t->tape);
+    t->tape.recording = t->tape.training = false;
+    t->forward.batch = &m->batch;
+    return t->task.objective->collect(&t->task, &t->forward, m, err);
+}
+
 /* Forward and backward over the blocks [begin, end) of the run; gradients add up. */
 static lm_status accumulate(lm_trainer *t, int64_t begin, int64_t end, lm_step_report *r, lm_err *err)
 {
     int64_t size = t->c->o->batch_size;
     for (int64_t at = begin; at < end; at += size) {
         int64_t n = end - at < size ? end - at : size;
-        const lm_microbatch *m = lm_batcher_fill(&t->batches, at, n, 1 / (float)r->supervised);
+        const lm_microbatch *m = lm_batcher_fill(&t->batches, at, n, 1 / (float)r->supervised, 1 / (float)(end - begin));
         t->tape.stream = (uint64_t)at << 24;
-        if (t->task.objective->collect) LM_TRY(t->task.objective->collect(&t->task, &t->forward, &t->batches.at, err));
+        LM_TRY(collect(t, &t->batches.at, err));
         t->tape.recording = t->tape.training = true;
         lm_tensor *loss = loss_of(t, m, at == begin);
         double value = lm_scalar(&t->tape, loss);
@@ -100,7 +110,8 @@ lm_status lm_trainer_measure(lm_trainer *t, double *loss, lm_json **counted, lm_
     t->tape.recording = t->tape.training = false;
     for (int64_t at = 0; at < t->val.n; at += size) {
         int64_t n = t->val.n - at < size ? t->val.n - at : size;
-        const lm_microbatch *m = lm_batcher_fill(&t->val_batches, at, n, 1 / (float)targets);
+        const lm_microbatch *m = lm_batcher_fill(&t->val_batches, at, n, 1 / (float)targets, 1 / (float)t->val.n);
+        LM_TRY(collect(t, &t->val_batches.at, err));
         *loss += lm_scalar(&t->tape, loss_of(t, m, false));
         if (t->tape.err.code) return lm_fail(err, t->tape.err.code, "%s", t->tape.err.message);
     }

@@ -187,7 +187,7 @@ static void refused(const char *line, int code, const char *words)
 static void what_is_refused(void **state)
 {
     (void)state;
-    refused("train", 2, "clm, sft");
+    refused("train", 2, "classify, clm, ");
     refused("train clmm", 2, "did you mean 'clm'?");
     refused("train clm --adapter lorra --model m --data d --out o", 2, "there is no 'lorra'");
     refused("train clm --model m --out o", 2, "--data");

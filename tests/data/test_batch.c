@@ -35,7 +35,7 @@ static void targets_are_the_next_tokens(void **state)
     (void)state;
     fixture f;
     make(&f, (int64_t[]){ 4, 3 }, 2, 2, (lm_pack_options){ 8, LM_LONGER_REFUSE, true }, 0, 1, false);
-    const lm_microbatch *m = lm_batcher_fill(&f.batcher, 0, 1, 0.5f);
+    const lm_microbatch *m = lm_batcher_fill(&f.batcher, 0, 1, 0.5f, 1);
     const int32_t ids[] = { 1, 2, 3, 5, 6 }, positions[] = { 0, 1, 2, 0, 1 }, targets[] = { -1, 3, 4, -1, 7 };
     const float weights[] = { 0, 0.5f, 0.5f, 0, 0.5f };
     assert_int_equal(m->batch.n_tokens, 5);
@@ -57,7 +57,7 @@ static void blocks_of_a_long_text_join(void **state)
     (void)state;
     fixture f;
     make(&f, (int64_t[]){ 10 }, 1, 0, (lm_pack_options){ 4, LM_LONGER_SPLIT, true }, 0, 3, false);
-    const lm_microbatch *m = lm_batcher_fill(&f.batcher, 0, 3, 1);
+    const lm_microbatch *m = lm_batcher_fill(&f.batcher, 0, 3, 1, 1);
     assert_int_equal(m->batch.n_tokens, 9);
     for (int i = 0; i < 9; i++) {
         assert_int_equal(m->batch.ids[i], i + 1);
@@ -87,7 +87,7 @@ static void every_epoch_sees_every_block_once(void **state)
     }
     assert_true(same < N / 2);
     for (int i = 0; i < N; i++) {                            /* a batch is the blocks at its positions, across epochs too */
-        const lm_microbatch *m = lm_batcher_fill(&f.batcher, i, 4, 1);
+        const lm_microbatch *m = lm_batcher_fill(&f.batcher, i, 4, 1, 1);
         for (int j = 0; j < 4; j++) {
             assert_int_equal(m->blocks[j], lm_batcher_block(&f.batcher, i + j));
             assert_int_equal(m->batch.ids[2 * j], 3 * m->blocks[j] + 1);

@@ -130,12 +130,30 @@ static void a_row_that_teaches_nothing_is_refused(void **state)
     lm_dataset_free(&empty);
 }
 
+/* Sequences of one row are a block whatever the packing, each with the whole context to itself. */
+static void compared_sequences_stand_together(void **state)
+{
+    (void)state;
+    const int64_t lengths[] = { 9, 4, 8, 3, 5 };
+    for (int pack = 0; pack < 2; pack++) {
+        lm_dataset d = fake_dataset(lengths, 5, 0);
+        lm_blocks b;
+        d.documents[1].joins = d.documents[3].joins = d.documents[4].joins = true;
+        assert_int_equal(lm_blocks_make(&b, &d, &(lm_pack_options){ .context = 8, .pack = pack }, NULL), LM_OK);
+        assert_int_equal(b.n, 2);
+        assert_int_equal(lm_block_length(&b, 0), 8 + 3);
+        assert_int_equal(lm_block_length(&b, 1), 7 + 2 + 4);
+        lm_blocks_free(&b);
+        lm_dataset_free(&d);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(split_covers_every_lesson), cmocka_unit_test(best_fit_by_hand),
         cmocka_unit_test(truncation_is_counted), cmocka_unit_test(unsupervised_ends_are_left_out),
-        cmocka_unit_test(a_row_that_teaches_nothing_is_refused),
+        cmocka_unit_test(a_row_that_teaches_nothing_is_refused), cmocka_unit_test(compared_sequences_stand_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -141,6 +141,23 @@ CASE(cross_entropy_transposed)
 }
 CASE(nll) { return lm_nll(t, x[0], leaf[1], targets, &(lm_cross_entropy_options){ .chunk = 4 }); }
 CASE(nll_transposed) { lm_tensor *y = lm_nll(t, x[0], leaf[1], targets, &(lm_cross_entropy_options){ .transposed = true }); return lm_mul(t, y, y); }
+static lm_cross_entropy_options with_terms(lm_low_rank *term, lm_tensor **x, lm_tensor **leaf)
+{
+    *term = (lm_low_rank){ .h = x[2], .up = leaf[3], .scale = 0.6f };
+    return (lm_cross_entropy_options){ .chunk = 4, .terms = term, .n_terms = 1 };
+}
+CASE(cross_entropy_low_rank)
+{
+    lm_low_rank term;
+    lm_cross_entropy_options o = with_terms(&term, x, leaf);
+    return lm_cross_entropy(t, x[0], leaf[1], targets, &o);
+}
+CASE(nll_low_rank)
+{
+    lm_low_rank term;
+    lm_cross_entropy_options o = with_terms(&term, x, leaf);
+    return lm_nll(t, x[0], leaf[1], targets, &o);
+}
 static double softplus_sum(const void *context, const float *x, float *slope, int64_t n)
 {
     double sum = 0, sharp = *(const double *)context;
@@ -223,6 +240,8 @@ static const op_case cases[] = {
     { "cross_entropy", "cross_entropy, transposed", { M(ROWS, COLS), M(COLS, 37) }, cross_entropy_transposed, true },
     { "nll", "nll", { M(ROWS, COLS), M(37, COLS) }, nll, false },
     { "nll", "nll, transposed, squared", { M(ROWS, COLS), M(COLS, 37) }, nll_transposed, false },
+    { "cross_entropy", "cross_entropy, a term of low rank", { M(ROWS, COLS), M(37, COLS), M(ROWS, 3), M(37, 3) }, cross_entropy_low_rank, true },
+    { "nll", "nll, a term of low rank", { M(ROWS, COLS), M(37, COLS), M(ROWS, 3), M(37, 3) }, nll_low_rank, false },
     { "by_hand", "by_hand", { M(ROWS, COLS) }, by_hand, true },
     { "checkpoint", "checkpoint", { M(ROWS, COLS), M(COLS, COLS) }, checkpoint, false },
 };

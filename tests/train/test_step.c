@@ -82,7 +82,7 @@ static void packing_changes_no_loss(void **state)
 /* Each token's loss in a block of two documents. */
 static void losses_of_block(tiny_run *r, float *nll)
 {
-    const lm_microbatch *m = lm_batcher_fill(&r->t.batches, 0, 1, 1);
+    const lm_microbatch *m = lm_batcher_fill(&r->t.batches, 0, 1, 1, 1);
     r->t.forward.batch = &m->batch;
     lm_tensor *hidden = lm_model_forward(&r->t.forward);
     lm_cross_entropy(&r->t.tape, hidden, r->t.model->head, m->targets, &(lm_cross_entropy_options){ .weights = m->weights, .nll = nll });
@@ -153,14 +153,14 @@ static void answers_are_learnt_and_prompts_are_not(void **state)
     char *data = tiny_file("pair.jsonl", "{\"prompt\": \"ask \", \"completion\": \"tell\"}\n");
     tiny_run r;
     tiny_open(&r, "sft", model, data, out, "--steps 1 --dtype f32");
-    const lm_microbatch *m = lm_batcher_fill(&r.t.batches, 0, 1, 1);
+    const lm_microbatch *m = lm_batcher_fill(&r.t.batches, 0, 1, 1, 1);
     const int32_t ids[] = { 'a', 's', 'k', ' ', 't', 'e', 'l', 'l' }, targets[] = { -1, -1, -1, 't', 'e', 'l', 'l', TINY_END };
     assert_int_equal(m->batch.n_tokens, 8);
     assert_memory_equal(m->batch.ids, ids, sizeof ids);
     assert_memory_equal(m->targets, targets, sizeof targets);
     tiny_close(&r);
     tiny_open(&r, "sft", model, data, out, "--steps 1 --dtype f32 --loss-on all");
-    m = lm_batcher_fill(&r.t.batches, 0, 1, 1);
+    m = lm_batcher_fill(&r.t.batches, 0, 1, 1, 1);
     assert_int_equal(m->n_targets, 8);
     tiny_close(&r);
     free(data);

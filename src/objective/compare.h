@@ -1,0 +1,66 @@
+/* Sequences of one row that are compared with each other: what the objectives of alignment share.
+ *
+ * The log-probability of a sequence is that of its learnt tokens,
+ *
+ *   log p(y | x) = sum_i log p(y_i | x, y_0 .. y_{i-1})
+ *
+ * and a method is a function of those of a row, of what a reference model gave them, of their lengths and
+ * of the number that the row gave them (a rating).  It is written in plain C with its derivative.
+ *
+ * The reference is the model as it was: the same one with its adapter switched off, so that no second copy
+ * is needed, or, where every weight trains, its folder mapped once more.  What it gave a sequence is
+ * computed when the sequence is first seen, and kept. */
+#ifndef LM_OBJECTIVE_COMPARE_H
+#define LM_OBJECTIVE_COMPARE_H
+
+#include "objective/answer.h"
+
+/* The sequences of a row. */
+typedef struct lm_compared {
+    int64_t n;
+    const double *logp, *ref;            /* [n]; ref: all 0 for a method without a reference */
+    const int64_t *length;               /* [n] tokens learnt */
+    const float *value;                  /* [n] */
+} lm_compared;
+
+typedef struct lm_comparison {
+    /* The loss of a row, and slope[i] += d loss / d logp[i], slope being zero. */
+    double (*loss)(const void *options, const lm_compared *c, double *slope);
+    /* How good the model finds sequence i, for the accuracy that a measurement prints. */
+    double (*reward)(const void *options, const lm_compared *c, int64_t i);
+    bool refers;                         /* needs the reference */
+    bool scores;                         /* logp[i] is what a head of one score gives the last token instead */
+} lm_comparison;
+
+/* The hooks of lm_objective for such a method; task->own is theirs. */
+lm_status lm_comparer_open(lm_task *task, const lm_comparison *how, const char *template, lm_err *err);
+void lm_comparer_release(lm_task *task);
+lm_status lm_comparer_collect(const lm_task *task, const lm_forward *f, lm_microbatch *m, lm_err *err);
+lm_tensor *lm_comparer_loss(const lm_task *task, const lm_forward *f, const lm_microbatch *m);
+lm_tensor *lm_comparer_measure(const lm_task *task, const lm_forward *f, const lm_microbatch *m);
+lm_json *lm_comparer_measured(const lm_task *task);
+lm_status lm_comparer_finish(const lm_task *task, const char *out, lm_err *err);
+
+/* ---- rows: render of lm_objective ---- */
+
+/* A preferred answer and a worse one:
+ *   {"prompt": .., "chosen": .., "rejected": .., "margin": 0.5}
+ * text, or messages (the prompt's, then the answers'); without a prompt it is what both begin with.  The
+ * chosen one becomes sequence 0, whose value is the margin (0 where none is given). */
+lm_status lm_compare_pair(const lm_task *task, lm_example *out, const lm_row *row, lm_encoder *encoder, lm_ids *ids, lm_err *err);
+
+/* Any number of answers with what they are worth:
+ *   {"prompt": .., "completions": [..], "scores": [..]}
+ * or, without scores, from best to worst; or a pair, worth 1 and 0.  The best becomes sequence 0; values are
+ * the scores.  Equal scores are no preference; a row of nothing else is refused. */
+lm_status lm_compare_ranked(const lm_task *task, lm_example *out, const lm_row *row, lm_encoder *encoder, lm_ids *ids, lm_err *err);
+
+lm_answers *lm_comparer_answers(const lm_task *task);
+const lm_comparison *lm_comparer_how(const lm_task *task);
+
+/* ---- for methods ---- */
+
+double lm_log_sigmoid(double x);         /* without overflow */
+double lm_sigmoid(double x);
+
+#endif

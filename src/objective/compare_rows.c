@@ -1,0 +1,221 @@
+/* Rows of preferences as sequences: objective/compare.h says what they look like. */
+#include "objective/compare.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* One row while it is rendered. */
+typedef struct reading {
+    const lm_task *task;
+    lm_answers *answers;
+    const lm_json *row, *prompt;             /* the prompt: text, a list of messages, or NULL for none */
+    lm_json *shared;                         /* owned: messages that both answers begin with, and their prompt */
+    lm_example *out;
+    lm_encoder *encoder;
+    lm_ids *ids;
+    bool scores;                             /* the lesson of a sequence is that of its last token */
+} reading;
+
+static const char *kind_of(const lm_json *value)
+{
+    return !value ? "nothing" : json_is_string(value) ? "text" : json_is_array(value) ? "messages" : json_is_object(value) ? "an object" : "something else";
+}
+
+static lm_span text_of(const lm_json *value)
+{
+    return json_is_string(value) ? (lm_span){ .data = json_string_value(value), .len = json_string_length(value) } : (lm_span){ .data = "" };
+}
+
+static bool is_empty(const lm_json *answer)
+{
+    if (json_is_string(answer)) return !json_string_length(answer);
+    return !json_array_size(answer);
+}
+
+/* ---- one answer -------------------------------------------------------------------------- */
+
+static lm_status put_chat(reading *r, const lm_json *answer, lm_err *err)
+{
+    size_t i;
+    lm_json *message, *messages = r->prompt ? json_copy((json_t *)(uintptr_t)r->prompt) : json_array(), *tools = json_object_get(r->row, "tools");
+    size_t first = json_array_size(messages);
+    json_array_foreach((json_t *)(uintptr_t)answer, i, message) json_array_append(messages, message);
+    lm_json *chat = json_pack("{s:o, s:O*}", "messages", messages, "tools", tools);
+    lm_status status = lm_answers_chat(r->answers, r->out, chat, (int64_t)first, false, r->encoder, r->ids, err);
+    lm_json_free(chat);
+    return status;
+}
+
+/* To the packing the tokens from `from` on are a text without lessons, and then one thing to predict.  Padding at
+ * the end (an end of text may be that) does not count: transformers looks for the last token before it. */
+static void put_lesson(lm_example *out, size_t from, int64_t padding)
+{
+    const int32_t anything = 0;
+    while (out->n > from + 1 && lm_token_value(out->tokens[out->n - 1]) == padding) out->n--;
+    for (size_t i = from; i < out->n; i++) out->tokens[i] &= ~LM_TOKEN_SUPERVISED;
+    lm_example_put(out, &anything, 1, true);
+}
+
+static lm_status put_answer(reading *r, const lm_json *answer, const char *field, double value, lm_err *err)
+{
+    size_t from = r->out->n;
+    bool chat = json_is_array(answer), asked_in_chat = r->prompt ? json_is_array(r->prompt) : chat;
+    if (!chat && !json_is_string(answer))
+        return lm_fail(err, LM_E_FORMAT, "field \"%s\": expected text or a list of messages, found %s", field, kind_of(answer));
+    if (chat != asked_in_chat)
+        return lm_fail(err, LM_E_FORMAT, "field \"%s\" is %s, the prompt %s: expected both alike", field, kind_of(answer), kind_of(r->prompt));
+    if (is_empty(answer)) return lm_fail(err, LM_E_FORMAT, "field \"%s\" is empty: no token to learn", field);
+    lm_ids_clear(r->ids);
+    if (chat) LM_TRY(put_chat(r, answer, err));
+    else LM_TRY(lm_answers_text(r->task, r->out, text_of(r->prompt), text_of(answer), false, r->encoder, r->ids, err));
+    if (r->scores) put_lesson(r->out, from, r->task->model->config.pad_id);
+    lm_example_end(r->out, (float)value);
+    return LM_OK;
+}
+
+/* ---- the prompt that two answers share ------------------------------------------------------ */
+
+/* What both texts begin with, whole characters, and without a space that belongs to the next word. */
+static size_t common_text(lm_span a, lm_span b)
+{
+    size_t n = 0;
+    while (n < a.len && n < b.len && a.data[n] == b.data[n]) n++;
+    while (n && n < a.len && ((uint8_t)a.data[n] & 0xC0) == 0x80) n--;
+    if (n && a.data[n - 1] == ' ') n--;
+    return n;
+}
+
+static size_t common_messages(const lm_json *a, const lm_json *b)
+{
+    size_t n = 0;
+    while (n < json_array_size(a) && n < json_array_size(b) && json_equal(json_array_get(a, n), json_array_get(b, n))) n++;
+    return n;
+}
+
+static lm_json *slice(const lm_json *list, size_t begin, size_t end)
+{
+    lm_json *part = json_array();
+    for (size_t i = begin; i < end; i++) json_array_append(part, json_array_get(list, i));
+    return part;
+}
+
+static lm_json *rest_of(const lm_json *answer, size_t n)
+{
+    if (json_is_array(answer)) return slice(answer, n, json_array_size(answer));
+    return json_stringn(json_string_value(answer) + n, json_string_length(answer) - n);
+}
+
+static bool begins_with_an_answer(const lm_json *messages)
+{
+    const char *role = json_string_value(json_object_get(json_array_get(messages, 0), "role"));
+    return !json_array_size(messages) || (role && !strcmp(role, "assistant"));
+}
+
+/* Splits what both begin with from chosen and rejected (replaced by what remains, to be freed). */
+static lm_status split(reading *r, lm_json **chosen, lm_json **rejected, lm_err *err)
+{
+    bool chat = json_is_array(*chosen);
+    if (chat != json_is_array(*rejected) || (!chat && !(json_is_string(*chosen) && json_is_string(*rejected))))
+        return lm_fail(err, LM_E_FORMAT, "\"chosen\" is %s and \"rejected\" %s: expected two texts or two lists of messages",
+                       kind_of(*chosen), kind_of(*rejected));
+    size_t n = chat ? common_messages(*chosen, *rejected) : common_text(text_of(*chosen), text_of(*rejected));
+    r->shared = chat ? slice(*chosen, 0, n) : json_stringn(json_string_value(*chosen), n);
+    r->prompt = r->shared;
+    *chosen = rest_of(*chosen, n);
+    *rejected = rest_of(*rejected, n);
+    if (n && (!chat || (begins_with_an_answer(*chosen) && begins_with_an_answer(*rejected)))) return LM_OK;
+    return lm_fail(err, LM_E_FORMAT, "the prompts of \"chosen\" and \"rejected\" differ%s; give the prompt in a field of its own",
+                   n ? "" : " from the first character on");
+}
+
+/* ---- rows ----------------------------------------------------------------------------------- */
+
+static lm_status begin(reading *r, const lm_task *task, lm_example *out, const lm_row *row, lm_encoder *encoder,
+                       lm_ids *ids, const char *needs, lm_err *err)
+{
+    if (!row->object) return lm_fail(err, LM_E_FORMAT, "expected an object with %s, found plain text", needs);
+    *r = (reading){ .task = task, .answers = lm_comparer_answers(task), .row = row->object, .prompt = json_object_get(row->object, "prompt"), .out = out,
+                    .encoder = encoder, .ids = ids, .scores = lm_comparer_how(task)->scores };
+    return LM_OK;
+}
+
+static lm_status put_pair(reading *r, lm_json *chosen, lm_json *rejected, double worth, double less, lm_err *err)
+{
+    if (json_equal(chosen, rejected)) return lm_fail(err, LM_E_FORMAT, "\"chosen\" and \"rejected\" are the same: nothing to prefer");
+    LM_TRY(put_answer(r, chosen, "chosen", worth, err));
+    return put_answer(r, rejected, "rejected", less, err);
+}
+
+static lm_status render_pair(reading *r, double worth, double less, lm_err *err)
+{
+    lm_json *chosen = json_object_get(r->row, "chosen"), *rejected = json_object_get(r->row, "rejected");
+    if (!chosen || !rejected) return lm_fail(err, LM_E_FORMAT, "field \"%s\" is missing", chosen ? "rejected" : "chosen");
+    if (json_equal(chosen, rejected) || r->prompt) return put_pair(r, chosen, rejected, worth, less, err);
+    lm_json *a = chosen, *b = rejected;
+    lm_status status = split(r, &a, &b, err);
+    if (status == LM_OK) status = put_pair(r, a, b, worth, less, err);
+    if (a != chosen) lm_json_free(a), lm_json_free(b);
+    lm_json_free(r->shared);
+    return status;
+}
+
+lm_status lm_compare_pair(const lm_task *task, lm_example *out, const lm_row *row, lm_encoder *encoder, lm_ids *ids, lm_err *err)
+{
+    reading r;
+    double margin = 0;
+    LM_TRY(begin(&r, task, out, row, encoder, ids, "\"chosen\" and \"rejected\"", err));
+    LM_TRY(lm_json_opt_real(row->object, "margin", "row", &margin, err));
+    return render_pair(&r, margin, 0, err);
+}
+
+/* ---- ranked answers --------------------------------------------------------------------------- */
+
+typedef struct ranked {
+    const lm_json *answer;
+    double score;
+    size_t at;
+} ranked;
+
+static int better_first(const void *x, const void *y)
+{
+    const ranked *a = x, *b = y;
+    if (a->score != b->score) return a->score < b->score ? 1 : -1;
+    return a->at < b->at ? -1 : 1;
+}
+
+static lm_status read_scores(ranked *list, size_t n, const lm_json *scores, lm_err *err)
+{
+    if (scores && json_array_size(scores) != n)
+        return lm_fail(err, LM_E_FORMAT, "\"scores\": expected %zu numbers, one for each of \"completions\", found %zu", n, json_array_size(scores));
+    for (size_t i = 0; i < n; i++) {
+        const lm_json *score = json_array_get(scores, i);
+        if (scores && !json_is_number(score)) return lm_fail(err, LM_E_FORMAT, "\"scores\": entry %zu is no number", i + 1);
+        list[i].score = scores ? json_number_value(score) : (double)(n - 1 - i);
+    }
+    return LM_OK;
+}
+
+static lm_status render_ranked(reading *r, ranked *list, size_t n, lm_err *err)
+{
+    const lm_json *completions = json_object_get(r->row, "completions");
+    for (size_t i = 0; i < n; i++) list[i] = (ranked){ .answer = json_array_get(completions, i), .at = i };
+    LM_TRY(read_scores(list, n, json_object_get(r->row, "scores"), err));
+    qsort(list, n, sizeof *list, better_first);
+    if (list[0].score == list[n - 1].score) return lm_fail(err, LM_E_FORMAT, "\"scores\": all %zu are %g: nothing to prefer", n, list[0].score);
+    for (size_t i = 0; i < n; i++) LM_TRY(put_answer(r, list[i].answer, "completions", list[i].score, err));
+    return LM_OK;
+}
+
+lm_status lm_compare_ranked(const lm_task *task, lm_example *out, const lm_row *row, lm_encoder *encoder, lm_ids *ids, lm_err *err)
+{
+    reading r;
+    LM_TRY(begin(&r, task, out, row, encoder, ids, "\"completions\", or \"chosen\" and \"rejected\"", err));
+    if (!lm_row_has(row, "completions")) return render_pair(&r, 1, 0, err);
+    const lm_json *completions = json_object_get(row->object, "completions");
+    size_t n = json_array_size(completions);
+    if (n < 2) return lm_fail(err, LM_E_FORMAT, "\"completions\": expected a list of two or more, found %zu", n);
+    ranked *list = lm_malloc(n * sizeof *list);
+    lm_status status = render_ranked(&r, list, n, err);
+    free(list);
+    return status;
+}

@@ -1,0 +1,56 @@
+/* Rank responses: answers from any number of sources are ordered by their scores, and the best is learnt.
+ *
+ *   p_i = log p(y_i | x) / |y_i|
+ *   loss = sum over s_i < s_j of max(0, p_i - p_j)  -  w p_best
+ *
+ * Source: Yuan et al. 2023, "RRHF: Rank Responses to Align Language Models with Human Feedback", equations 1 to
+ * 4; the learnt answer counts by its mean, as in the authors' program. */
+#include "objective/compare.h"
+
+typedef struct settings {
+    const char *template;
+    double sft;
+} settings;
+
+static const lm_option options[] = {
+    LM_OPTION(REAL, settings, sft, "sft-weight", .fallback = "1", .max = 1e6, .help = "weight of learning the best answer"),
+    LM_OPTION(STRING, settings, template, "chat-template", .metavar = "FILE", .help = "a template to use for chats instead of the model's"),
+    { 0 },
+};
+
+static double reward(const void *set, const lm_compared *c, int64_t i)
+{
+    (void)set;
+    return c->logp[i] / (double)c->length[i];
+}
+
+static double loss(const void *set, const lm_compared *c, double *slope)
+{
+    const settings *o = set;
+    double sum = -o->sft * reward(o, c, 0);
+    slope[0] -= o->sft / (double)c->length[0];
+    for (int64_t j = 0; j < c->n; j++)                   /* better ones first */
+        for (int64_t i = j + 1; i < c->n; i++) {
+            double off = reward(o, c, i) - reward(o, c, j);
+            if (c->value[i] == c->value[j] || off <= 0) continue;
+            sum += off;
+            slope[i] += 1 / (double)c->length[i];
+            slope[j] -= 1 / (double)c->length[j];
+        }
+    return sum;
+}
+
+static const lm_comparison comparison = { .loss = loss, .reward = reward };
+
+static lm_status prepare(lm_task *task, lm_err *err)
+{
+    return lm_comparer_open(task, &comparison, ((const settings *)task->options)->template, err);
+}
+
+const lm_objective lm_objective_rrhf = {
+    .name = "rrhf", .source = "Yuan et al. 2023, equations 1 to 4",
+    .help = "order answers (\"completions\" with \"scores\", or a pair) by how likely they are, and learn the best",
+    .options = options, .options_size = sizeof(settings), .prepare = prepare, .release = lm_comparer_release,
+    .render = lm_compare_ranked, .loss = lm_comparer_loss, .finish = lm_comparer_finish,
+    .measure = lm_comparer_measure, .measured = lm_comparer_measured,
+};

@@ -1,0 +1,316 @@
+/* Objectives that compare sequences: each loss against its equation written out once more over log-probabilities
+ * that another op gave, its gradient against a finite difference, and the rows that are refused.  tests/interop
+ * holds dpo and simpo to TRL as well. */
+#include "train/tiny.h"
+
+#include "objective/compare.h"
+#include "nn/head.h"
+
+static char *model, *pairs, *ranked, *out;
+
+enum { ROWS = 3, MOST = 4 };
+
+static int setup(void **state)
+{
+    if (test_folder_make(state)) return -1;
+    model = tiny_model("model");
+    pairs = tiny_file("pairs.jsonl", "{\"prompt\": \"Say: \", \"chosen\": \"good day\", \"rejected\": \"go away now\"}\n"
+                                     "{\"prompt\": \"Q\", \"chosen\": \"yes\", \"rejected\": \"n\", \"margin\": 0.5}\n"
+                                     "{\"chosen\": \"one two three\", \"rejected\": \"one two four five\"}\n");
+    ranked = tiny_file("ranked.jsonl", "{\"prompt\": \"a\", \"completions\": [\"bb\", \"ccc\", \"d\"], \"scores\": [0.1, 0.9, 0.4]}\n"
+                                       "{\"prompt\": \"a\", \"completions\": [\"xyz\", \"z\", \"y\", \"w w\"], \"scores\": [3, 1, 1, 2]}\n"
+                                       "{\"prompt\": \"e\", \"chosen\": \"f\", \"rejected\": \"gh\"}\n");
+    out = test_path("out");
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    free(model), free(pairs), free(ranked), free(out);
+    return test_folder_remove(state);
+}
+
+/* ---- the equations, once more ---- */
+
+/* One row: p log-probabilities (or scores), q the reference's, n lengths, v values; K of them. */
+typedef struct row {
+    double p[MOST], q[MOST], n[MOST], v[MOST];
+    int k;
+} row;
+
+static double softplus(double x) { return log(1 + exp(x)); }
+static double positive(double x) { return x > 0 ? x : 0; }
+static double delta(const row *r) { return (r->p[0] - r->q[0]) - (r->p[1] - r->q[1]); }
+static double mean(const row *r, int i) { return r->p[i] / r->n[i]; }
+static double odds(double m) { return exp(m) / (1 - exp(m)); }
+
+static double dpo(const row *r) { return softplus(-0.4 * delta(r)); }
+static double dpo_smooth(const row *r) { return 0.8 * softplus(-0.4 * delta(r)) + 0.2 * softplus(0.4 * delta(r)); }
+static double dpo_sft(const row *r) { return dpo(r) - 0.7 * mean(r, 0); }
+static double ipo(const row *r)
+{
+    double off = (r->p[0] - r->q[0]) / r->n[0] - (r->p[1] - r->q[1]) / r->n[1] - 1 / (2 * 0.4);
+    return off * off;
+}
+static double simpo(const row *r) { return softplus(-(2.5 * (mean(r, 0) - mean(r, 1)) - 0.3)); }
+static double orpo(const row *r) { return -mean(r, 0) + 0.25 * softplus(-log(odds(mean(r, 0)) / odds(mean(r, 1)))); }
+static double rrhf(const row *r)
+{
+    double sum = -0.6 * mean(r, 0);
+    for (int i = 0; i < r->k; i++)
+        for (int j = 0; j < r->k; j++)
+            if (r->v[i] < r->v[j]) sum += positive(mean(r, i) - mean(r, j));
+    return sum;
+}
+static double slic(const row *r) { return positive(1.5 - r->p[0] + r->p[r->k - 1]) - 0.2 * mean(r, 0); }
+static double slic_margin(const row *r)
+{
+    double sum = 0, n = 0;
+    for (int i = 0; i < r->k; i++)
+        for (int j = 0; j < r->k; j++)
+            if (r->v[i] > r->v[j]) sum += positive(40 * (r->v[i] - r->v[j]) - r->p[i] + r->p[j]), n++;
+    return sum / n;
+}
+static double slic_list(const row *r)
+{
+    double sum = 0, n = 0;
+    for (int i = 0; i < r->k; i++)
+        for (int j = i + 1; j < r->k; j++)
+            if (r->v[i] > r->v[j]) sum += positive(3 * (j - i) - mean(r, i) + mean(r, j)), n++;
+    return sum / n;
+}
+static double reward_pair(const row *r)
+{
+    double both = r->p[0] + r->p[1];
+    return softplus(-(r->p[0] - r->p[1] - r->v[0])) + 0.05 * both * both;
+}
+static double reward_ranked(const row *r)
+{
+    double sum = 0;
+    for (int i = 0; i < r->k; i++)
+        for (int j = 0; j < r->k; j++)
+            if (r->k == 2 ? i < j : r->v[i] > r->v[j]) sum += softplus(r->p[j] - r->p[i]);     /* a pair without margin */
+    return sum / (r->k * (r->k - 1) / 2.0);
+}
+
+static const struct {
+    const char *objective, *options;
+    bool ranked;
+    double (*equation)(const row *r);
+} cases[] = {
+    { "dpo", "--beta 0.4", false, dpo },
+    { "dpo", "--beta 0.4 --label-smoothing 0.2", false, dpo_smooth },
+    { "dpo", "--beta 0.4 --sft-weight 0.7", false, dpo_sft },
+    { "dpo", "--beta 0.4 --loss-type ipo", false, ipo },
+    { "simpo", "--beta 2.5 --gamma 0.3", false, simpo },
+    { "orpo", "--beta 0.25", false, orpo },
+    { "rrhf", "--sft-weight 0.6", true, rrhf },
+    { "slic", "--beta 1.5 --lambda 0.2", true, slic },
+    { "slic", "--loss-type margin --beta 40 --lambda 0", true, slic_margin },
+    { "slic", "--loss-type list --beta 3 --lambda 0 --by-length", true, slic_list },
+    { "reward", "--center-rewards 0.05", false, reward_pair },
+    { "reward", "", true, reward_ranked },
+};
+enum { CASES = sizeof cases / sizeof *cases };
+
+/* ---- the numbers that go in ---- */
+
+/* A run after two steps, so that it has left its reference, at a micro-batch of all rows. */
+static const lm_microbatch *open_moved(tiny_run *r, int c, const char *more)
+{
+    char arguments[300];
+    snprintf(arguments, sizeof arguments, "--steps 9 --batch-size 3 --dtype f32 --no-shuffle --lr 0.02 %s %s", cases[c].options, more);
+    tiny_open(r, cases[c].objective, model, cases[c].ranked ? ranked : pairs, out, arguments);
+    for (int i = 0; i < 2; i++) {
+        lm_step_report report;
+        if (lm_trainer_step(&r->t, &report, &r->err) != LM_OK) fail_msg("%s", r->err.message);
+    }
+    const lm_microbatch *m = lm_batcher_fill(&r->t.batches, 0, ROWS, 1, 1.0f / ROWS);
+    r->t.forward.batch = &m->batch;
+    r->t.tape.recording = r->t.tape.training = false;
+    return m;
+}
+
+/* Sums by sequence of what `which` model gives each learnt token, or of the scores there. */
+static void measure(tiny_run *r, lm_model *which, const lm_microbatch *m, double *sums, double *lengths)
+{
+    float nll[1024];
+    lm_forward f = { .t = &r->t.tape, .m = which, .batch = &m->batch };
+    bool scores = which->score;
+    assert_true(m->batch.n_tokens <= 1024);
+    lm_tape_reset(&r->t.tape);
+    lm_tensor *hidden = lm_model_forward(&f);
+    if (!scores) lm_cross_entropy(&r->t.tape, hidden, which->head, m->targets, &(lm_cross_entropy_options){ .nll = nll });
+    const float *given = scores ? lm_model_scores(&f, hidden)->data : NULL;
+    assert_int_equal(r->t.tape.err.code, LM_OK);
+    for (int64_t s = 0; s < m->batch.n_segments; s++) {
+        const lm_segment *g = &m->batch.segments[s];
+        sums[s] = lengths[s] = 0;
+        for (int64_t i = g->q0; i < g->q0 + g->nq; i++) {
+            if (m->targets[i] < 0) continue;
+            sums[s] += scores ? (double)given[i] : -(double)nll[i];
+            lengths[s]++;
+        }
+    }
+}
+
+static double expected_loss(tiny_run *r, int c, const lm_microbatch *m)
+{
+    double p[64], q[64] = { 0 }, n[64], sum = 0;
+    measure(r, r->t.model, m, p, n);
+    if (!strcmp(cases[c].objective, "dpo")) {
+        lm_model *base;
+        assert_int_equal(lm_model_load(&base, model, &r->k, NULL), LM_OK);
+        measure(r, base, m, q, n);
+        lm_model_free(base);
+    }
+    for (int64_t b = 0; b < m->n_blocks; b++) {
+        row one = { .k = (int)(m->first[b + 1] - m->first[b]) };
+        for (int i = 0; i < one.k; i++) {
+            int64_t s = m->first[b] + i;
+            one.p[i] = p[s], one.q[i] = q[s], one.n[i] = n[s];
+            one.v[i] = (double)m->data->documents[m->documents[s]].value;
+        }
+        sum += cases[c].equation(&one);
+    }
+    return sum / (double)m->n_blocks;
+}
+
+static double loss_now(tiny_run *r, const lm_microbatch *m)
+{
+    lm_tape_reset(&r->t.tape);
+    return (double)lm_scalar(&r->t.tape, r->t.task.objective->loss(&r->t.task, &r->t.forward, m));
+}
+
+/* f32 forward passes over some 60 tokens. */
+static void losses_are_their_equations(void **state)
+{
+    (void)state;
+    for (int c = 0; c < CASES; c++)
+        for (int adapter = 0; adapter < 2; adapter++) {
+            tiny_run r;
+            const lm_microbatch *m = open_moved(&r, c, adapter ? "--adapter lora --lora-r 4" : "");
+            double want = expected_loss(&r, c, m), got = loss_now(&r, m);
+            if (!(fabs(got - want) <= 2e-5 * (1 + fabs(want)))) fail_msg("%s %s: %.8g, expected %.8g", cases[c].objective, cases[c].options, got, want);
+            tiny_close(&r);
+        }
+}
+
+/* Along a random direction of all weights.  A loss in f32 carries a few 1e-7 of its size; h is what keeps the
+ * hinges of some pairs on their side. */
+static void gradients_are_those_of_the_loss(void **state)
+{
+    (void)state;
+    for (int c = 0; c < CASES; c++) {
+        tiny_run r;
+        const lm_microbatch *m = open_moved(&r, c, "--adapter lora --lora-r 4");
+        lm_rng rng = { 7, (uint64_t)c, 0 };
+        double slope = 0, values[2], h = 3e-4;
+        float *direction[64];
+        assert_true(r.t.optim.n <= 64);
+        lm_params_zero_grad(&r.t.adapter->params);
+        r.t.tape.recording = true;
+        lm_tape_reset(&r.t.tape);
+        assert_int_equal(lm_backward(&r.t.tape, r.t.task.objective->loss(&r.t.task, &r.t.forward, m)), LM_OK);
+        r.t.tape.recording = false;
+        for (int64_t i = 0; i < r.t.optim.n; i++) {
+            const lm_param *p = r.t.optim.slots[i].param;
+            direction[i] = lm_malloc(lm_nbytes(&p->t));
+            for (int64_t j = 0; j < lm_numel(&p->t); j++) {
+                direction[i][j] = (float)lm_rng_normal(&rng);
+                slope += (double)direction[i][j] * (double)((float *)p->grad.data)[j];
+            }
+        }
+        for (int side = 0; side < 2; side++) {
+            for (int64_t i = 0; i < r.t.optim.n; i++) {
+                float *w = r.t.optim.slots[i].param->t.data;
+                for (int64_t j = 0; j < lm_numel(&r.t.optim.slots[i].param->t); j++) w[j] += (float)(side ? -2 * h : h) * direction[i][j];
+            }
+            values[side] = loss_now(&r, m);
+        }
+        for (int64_t i = 0; i < r.t.optim.n; i++) free(direction[i]);
+        double quotient = (values[0] - values[1]) / (2 * h);
+        if (!(fabs(quotient - slope) <= 0.02 * fabs(slope) + 4e-7 * (1 + fabs(values[0])) / h)) fail_msg("%s %s: %g, by differences %g", cases[c].objective, cases[c].options, slope, quotient);
+        tiny_close(&r);
+    }
+}
+
+/* An untrained adapter is its reference: log 2; and what is preferred is learnt. */
+static void preferences_are_learnt(void **state)
+{
+    (void)state;
+    tiny_run r;
+    tiny_open(&r, "dpo", model, pairs, out, "--steps 30 --batch-size 3 --dtype f32 --lr 0.02 --adapter lora --lora-r 4");
+    lm_step_report report = { 0 };
+    for (int i = 0; i < 30; i++) {
+        if (lm_trainer_step(&r.t, &report, &r.err) != LM_OK) fail_msg("%s", r.err.message);
+        if (i == 0) assert_true(fabs(report.loss - log(2)) < 1e-6);
+    }
+    assert_true(report.loss < 0.3);
+    tiny_close(&r);
+}
+
+/* ---- rows ---- */
+
+static void refused(const char *objective, const char *text, const char *words)
+{
+    char *path = tiny_file("bad.jsonl", text);
+    tiny_run r;
+    tiny_parse(&r, objective, model, path, out, "--steps 1 --dtype f32");
+    assert_int_not_equal(lm_trainer_open(&r.t, &r.config, &r.err), LM_OK);
+    if (!strstr(r.err.message, words)) fail_msg("%s: \"%s\", expected \"%s\"", text, r.err.message, words);
+    assert_non_null(strstr(r.err.message, "bad.jsonl:1: "));
+    tiny_close(&r);
+    free(path);
+}
+
+static void bad_rows_are_named(void **state)
+{
+    (void)state;
+    refused("dpo", "{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"b\"}\n", "are the same");
+    refused("dpo", "{\"prompt\": \"a\", \"chosen\": \"b\"}\n", "field \"rejected\" is missing");
+    refused("dpo", "{\"prompt\": \"a\", \"chosen\": \"\", \"rejected\": \"b\"}\n", "field \"chosen\" is empty");
+    refused("dpo", "{\"prompt\": \"a\", \"chosen\": 3, \"rejected\": \"b\"}\n", "expected text or a list of messages");
+    refused("dpo", "{\"chosen\": \"xa\", \"rejected\": \"ya\"}\n", "differ from the first character on");
+    refused("dpo", "{\"chosen\": [{\"role\": \"user\", \"content\": \"p\"}, {\"role\": \"assistant\", \"content\": \"a\"}], \"rejected\": "
+                   "[{\"role\": \"user\", \"content\": \"q\"}, {\"role\": \"assistant\", \"content\": \"a\"}]}\n", "prompts of \"chosen\" and \"rejected\" differ");
+    refused("dpo", "{\"prompt\": \"a\", \"chosen\": [{\"role\": \"assistant\", \"content\": \"a\"}], \"rejected\": \"b\"}\n", "expected both alike");
+    refused("dpo", "{\"prompt\": \"a long prompt that takes all of the room that the context of this tiny model has\", \"chosen\": \"b\", "
+                   "\"rejected\": \"c\"}\n", "more than the context");
+    refused("rrhf", "{\"prompt\": \"a\", \"completions\": [\"b\", \"c\"], \"scores\": [1, 1]}\n", "nothing to prefer");
+    refused("rrhf", "{\"prompt\": \"a\", \"completions\": [\"b\", \"c\"], \"scores\": [1]}\n", "expected 2 numbers");
+    refused("rrhf", "{\"prompt\": \"a\", \"completions\": [\"b\", \"c\"], \"scores\": [1, \"x\"]}\n", "entry 2 is no number");
+    refused("rrhf", "{\"prompt\": \"a\", \"completions\": [\"b\"]}\n", "two or more");
+    refused("slic", "just text\n", "not JSON");
+}
+
+/* A prompt that both begin with is found; messages of a prompt are not learnt, answers are. */
+static void prompts_are_shared(void **state)
+{
+    (void)state;
+    char *path = tiny_file("chat.jsonl",
+        "{\"prompt\": [{\"role\": \"user\", \"content\": \"p\"}, {\"role\": \"assistant\", \"content\": \"q\"}, {\"role\": \"user\", \"content\": \"r\"}], "
+        "\"chosen\": [{\"role\": \"assistant\", \"content\": \"good\"}], \"rejected\": [{\"role\": \"assistant\", \"content\": \"x\"}]}\n");
+    tiny_run r;
+    tiny_open(&r, "dpo", model, path, out, "--steps 1 --batch-size 1 --dtype f32");
+    const lm_microbatch *m = lm_batcher_fill(&r.t.batches, 0, 1, 1, 1);
+    assert_int_equal(m->batch.n_segments, 2);
+    assert_int_equal(m->n_targets, strlen(" good") + 1 + strlen("\n\n") + strlen(" x") + 1 + strlen("\n\n"));    /* the plain template's */
+    tiny_close(&r);
+    free(path);
+
+    tiny_open(&r, "dpo", model, pairs, out, "--steps 1 --batch-size 3 --dtype f32 --no-shuffle");
+    m = lm_batcher_fill(&r.t.batches, 2, 1, 1, 1);
+    assert_int_equal(m->n_targets, strlen(" three") + 1 + strlen(" four five") + 1);    /* the space is the answer's */
+    tiny_close(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(losses_are_their_equations), cmocka_unit_test(gradients_are_those_of_the_loss),
+        cmocka_unit_test(preferences_are_learnt),     cmocka_unit_test(bad_rows_are_named),
+        cmocka_unit_test(prompts_are_shared),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
