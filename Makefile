@@ -105,11 +105,12 @@ $(BUILD)/tests/fuzz/test_replay_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/obj
 	$(CC) $(SANITIZE) -o $@ $^ -Wl,-rpath,$(abspath $(BUILD)) -lcmocka $(LIBS)
 
 $(BUILD)/obj/tests/%.o: ALL_CFLAGS += -Itests
+$(BUILD)/obj/tests/%.o: OPTIMISE := -O1 -g1
 
 # Kernels are a loop over loads: without the checks that AddressSanitizer makes as well they compile and
 # run in a third of the time.
 asan:
-	$(MAKE) BUILD=$(BUILD)/asan OPTIMISE='-O1 -g' SANITIZE='-fsanitize=address,undefined -fno-omit-frame-pointer' \
+	$(MAKE) BUILD=$(BUILD)/asan OPTIMISE='-O1 -g1' SANITIZE='-fsanitize=address,undefined -fno-omit-frame-pointer' \
 	        KERNEL_OPTIMISE='-O2 -fno-sanitize=null,alignment,object-size,pointer-overflow' tests
 	tools/run-tests $(BUILD)/asan
 

@@ -1,4 +1,4 @@
-/* Rows of training data: in every format, each row is UTF-8, comes after the one before, and has bytes of the
+/* Rows of training data: in a format that its length chooses, each row is UTF-8, comes after the one before, and has bytes of the
  * file; and the same file gives the same rows or the same error again. */
 #include "common/test.h"
 #include "base/map.h"
@@ -49,14 +49,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     FILE *out = fopen(path, "wb");
     LM_ASSERT(out && fwrite(data, 1, size, out) == size);
     fclose(out);
-    for (const lm_row_format *const *f = lm_row_format_registry; *f; f++) {
-        const lm_source_options options = { .format = (*f)->name, .separator = "---" };
-        lm_err first = {0}, second = {0};
-        uint64_t sum = 0, again = 0;
-        lm_status status = read_rows(path, &options, size, &sum, &first);
-        LM_ASSERT(status == first.code && status == read_rows(path, &options, size, &again, &second) && sum == again);
-        LM_ASSERT(!strcmp(first.message, second.message) && !strpbrk(first.message, "\n\r\033"));
-    }
+    size_t formats = 0;
+    while (lm_row_format_registry[formats]) formats++;
+    const lm_source_options options = { .format = lm_row_format_registry[size % formats]->name, .separator = "---" };
+    lm_err first = {0}, second = {0};
+    uint64_t sum = 0, again = 0;
+    lm_status status = read_rows(path, &options, size, &sum, &first);
+    LM_ASSERT(status == first.code && status == read_rows(path, &options, size, &again, &second) && sum == again);
+    LM_ASSERT(!strcmp(first.message, second.message) && !strpbrk(first.message, "\n\r\033"));
     remove(path);
     free(path);
     return 0;
