@@ -28,12 +28,14 @@ typedef struct lm_comparer {
 double lm_log_sigmoid(double x) { return x < 0 ? x - log1p(exp(x)) : -log1p(exp(-x)); }
 double lm_sigmoid(double x) { return x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x)); }
 
-lm_status lm_comparer_open(lm_task *task, const lm_comparison *how, const char *template, lm_err *err)
+lm_status lm_comparer_prepare(lm_task *task, lm_err *err)
 {
+    const lm_compare_options *o = task->options;
     lm_comparer *c = task->own = lm_calloc(1, sizeof *c);
-    c->how = how;
-    LM_TRY(lm_answers_open(&c->answers, task, template, err));
-    if (!how->refers || task->model->adapters) return LM_OK;
+    c->how = task->objective->method;
+    if (c->how->check) LM_TRY(c->how->check(task->options, err));
+    LM_TRY(lm_answers_open(&c->answers, task, o->template, err));
+    if (!c->how->refers || task->model->adapters) return LM_OK;
     return lm_model_load(&c->reference, task->model->path, task->model->params.k, err);
 }
 
@@ -54,7 +56,6 @@ lm_status lm_comparer_finish(const lm_task *task, const char *out, lm_err *err)
 }
 
 lm_answers *lm_comparer_answers(const lm_task *task) { return ((const lm_comparer *)task->own)->answers; }
-const lm_comparison *lm_comparer_how(const lm_task *task) { return ((const lm_comparer *)task->own)->how; }
 
 /* ---- the learnt tokens of a micro-batch ------------------------------------------------ */
 

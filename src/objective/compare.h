@@ -24,6 +24,7 @@ typedef struct lm_compared {
 } lm_compared;
 
 typedef struct lm_comparison {
+    lm_status (*check)(const void *options, lm_err *err);        /* of options together; NULL: none */
     /* The loss of a row, and slope[i] += d loss / d logp[i], slope being zero. */
     double (*loss)(const void *options, const lm_compared *c, double *slope);
     /* How good the model finds sequence i, for the accuracy that a measurement prints. */
@@ -32,14 +33,26 @@ typedef struct lm_comparison {
     bool scores;                         /* logp[i] is what a head of one score gives the last token instead */
 } lm_comparison;
 
-/* The hooks of lm_objective for such a method; task->own is theirs. */
-lm_status lm_comparer_open(lm_task *task, const lm_comparison *how, const char *template, lm_err *err);
+/* Such a method's options begin with this. */
+typedef struct lm_compare_options {
+    const char *template;
+} lm_compare_options;
+
+#define LM_OPTION_COMPARE(type) \
+    LM_OPTION(STRING, type, shared.template, "chat-template", .metavar = "FILE", .help = "a template to use for chats instead of the model's")
+
+/* The hooks of lm_objective; .method is the lm_comparison. */
+lm_status lm_comparer_prepare(lm_task *task, lm_err *err);
 void lm_comparer_release(lm_task *task);
 lm_status lm_comparer_collect(const lm_task *task, const lm_forward *f, lm_microbatch *m, lm_err *err);
 lm_tensor *lm_comparer_loss(const lm_task *task, const lm_forward *f, const lm_microbatch *m);
 lm_tensor *lm_comparer_measure(const lm_task *task, const lm_forward *f, const lm_microbatch *m);
 lm_json *lm_comparer_measured(const lm_task *task);
 lm_status lm_comparer_finish(const lm_task *task, const char *out, lm_err *err);
+
+#define LM_COMPARER_HOOKS \
+    .prepare = lm_comparer_prepare, .release = lm_comparer_release, .collect = lm_comparer_collect, .loss = lm_comparer_loss, \
+    .measure = lm_comparer_measure, .measured = lm_comparer_measured, .finish = lm_comparer_finish
 
 /* ---- rows: render of lm_objective ---- */
 
@@ -56,7 +69,6 @@ lm_status lm_compare_pair(const lm_task *task, lm_example *out, const lm_row *ro
 lm_status lm_compare_ranked(const lm_task *task, lm_example *out, const lm_row *row, lm_encoder *encoder, lm_ids *ids, lm_err *err);
 
 lm_answers *lm_comparer_answers(const lm_task *task);
-const lm_comparison *lm_comparer_how(const lm_task *task);
 
 /* ---- for methods ---- */
 

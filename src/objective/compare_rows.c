@@ -135,7 +135,7 @@ static lm_status begin(reading *r, const lm_task *task, lm_example *out, const l
 {
     if (!row->object) return lm_fail(err, LM_E_FORMAT, "expected an object with %s, found plain text", needs);
     *r = (reading){ .task = task, .answers = lm_comparer_answers(task), .row = row->object, .prompt = json_object_get(row->object, "prompt"), .out = out,
-                    .encoder = encoder, .ids = ids, .scores = lm_comparer_how(task)->scores };
+                    .encoder = encoder, .ids = ids, .scores = ((const lm_comparison *)task->objective->method)->scores };
     return LM_OK;
 }
 

@@ -30,7 +30,7 @@ static const char *const forms[] = { "sigmoid", "sigmoid_norm", "hinge", "ipo", 
                                      "sppo_hard", "apo_zero", "apo_down", NULL };
 
 typedef struct settings {
-    const char *template;
+    lm_compare_options shared;
     double beta, smoothing, sft;
     int form;
 } settings;
@@ -40,7 +40,7 @@ static const lm_option options[] = {
     LM_OPTION(REAL, settings, beta, "beta", .fallback = "0.1", .min = 1e-6, .max = 1e6, .help = "how closely the model stays to the reference: larger is closer"),
     LM_OPTION(REAL, settings, smoothing, "label-smoothing", .fallback = "0", .max = 0.499, .help = "share of preferences that may be wrong"),
     LM_OPTION(REAL, settings, sft, "sft-weight", .fallback = "0", .max = 1e6, .help = "weight of learning the chosen answers beside it (RPO)"),
-    LM_OPTION(STRING, settings, template, "chat-template", .metavar = "FILE", .help = "a template to use for chats instead of the model's"),
+    LM_OPTION_COMPARE(settings),
     { 0 },
 };
 
@@ -151,19 +151,18 @@ static double loss(const void *set, const lm_compared *c, double *slope)
 
 static double reward(const void *set, const lm_compared *c, int64_t i) { return ((const settings *)set)->beta * (c->logp[i] - c->ref[i]); }
 
-static const lm_comparison comparison = { .loss = loss, .reward = reward, .refers = true };
-
-static lm_status prepare(lm_task *task, lm_err *err)
+static lm_status check(const void *set, lm_err *err)
 {
-    const settings *o = task->options;
-    if (o->form == EXO_PAIR && o->smoothing <= 0) return lm_fail(err, LM_E_USAGE, "--loss-type exo_pair needs --label-smoothing above 0, such as 0.001");
-    return lm_comparer_open(task, &comparison, o->template, err);
+    const settings *o = set;
+    if (o->form != EXO_PAIR || o->smoothing > 0) return LM_OK;
+    return lm_fail(err, LM_E_USAGE, "--loss-type exo_pair needs --label-smoothing above 0, such as 0.001");
 }
+
+static const lm_comparison comparison = { .check = check, .loss = loss, .reward = reward, .refers = true };
 
 const lm_objective lm_objective_dpo = {
     .name = "dpo", .source = "Rafailov et al. 2023, equation 7",
     .help = "prefer the better of two answers (\"chosen\", \"rejected\") to the worse, without a reward model",
-    .options = options, .options_size = sizeof(settings), .prepare = prepare, .release = lm_comparer_release,
-    .render = lm_compare_pair, .collect = lm_comparer_collect, .loss = lm_comparer_loss, .finish = lm_comparer_finish,
-    .measure = lm_comparer_measure, .measured = lm_comparer_measured,
+    .method = &comparison, .options = options, .options_size = sizeof(settings),
+    .render = lm_compare_pair, LM_COMPARER_HOOKS,
 };

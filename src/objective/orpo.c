@@ -9,13 +9,13 @@
 #include <math.h>
 
 typedef struct settings {
-    const char *template;
+    lm_compare_options shared;
     double beta;
 } settings;
 
 static const lm_option options[] = {
     LM_OPTION(REAL, settings, beta, "beta", .fallback = "0.1", .max = 1e6, .help = "weight of the odds ratio"),
-    LM_OPTION(STRING, settings, template, "chat-template", .metavar = "FILE", .help = "a template to use for chats instead of the model's"),
+    LM_OPTION_COMPARE(settings),
     { 0 },
 };
 
@@ -43,15 +43,9 @@ static double loss(const void *set, const lm_compared *c, double *slope)
 
 static const lm_comparison comparison = { .loss = loss, .reward = reward };
 
-static lm_status prepare(lm_task *task, lm_err *err)
-{
-    return lm_comparer_open(task, &comparison, ((const settings *)task->options)->template, err);
-}
-
 const lm_objective lm_objective_orpo = {
     .name = "orpo", .source = "Hong et al. 2024, equations 4 to 7",
     .help = "learn the better of two answers and its odds above the worse, without a reference",
-    .options = options, .options_size = sizeof(settings), .prepare = prepare, .release = lm_comparer_release,
-    .render = lm_compare_pair, .loss = lm_comparer_loss, .finish = lm_comparer_finish,
-    .measure = lm_comparer_measure, .measured = lm_comparer_measured,
+    .method = &comparison, .options = options, .options_size = sizeof(settings),
+    .render = lm_compare_pair, LM_COMPARER_HOOKS,
 };

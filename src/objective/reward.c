@@ -14,13 +14,13 @@
 #include "train/options.h"
 
 typedef struct settings {
-    const char *template;
+    lm_compare_options shared;
     double center;
 } settings;
 
 static const lm_option options[] = {
     LM_OPTION(REAL, settings, center, "center-rewards", .fallback = "0", .max = 1e6, .help = "weight of keeping scores about zero; 0.01 is usual"),
-    LM_OPTION(STRING, settings, template, "chat-template", .metavar = "FILE", .help = "a template to use for chats instead of the model's"),
+    LM_OPTION_COMPARE(settings),
     { 0 },
 };
 
@@ -61,11 +61,6 @@ static lm_status head(lm_task *task, lm_model *model, const lm_train_options *o,
     return status;
 }
 
-static lm_status prepare(lm_task *task, lm_err *err)
-{
-    return lm_comparer_open(task, &comparison, ((const settings *)task->options)->template, err);
-}
-
 static lm_status render(const lm_task *task, lm_example *out, const lm_row *row, lm_encoder *encoder, lm_ids *ids, lm_err *err)
 {
     return (lm_row_has(row, "completions") ? lm_compare_ranked : lm_compare_pair)(task, out, row, encoder, ids, err);
@@ -75,7 +70,6 @@ const lm_objective lm_objective_reward = {
     .name = "reward", .source = "Ouyang et al. 2022, equation 1; Touvron et al. 2023, equation 2",
     .help = "a reward model: one score a text, from preferences (\"chosen\", \"rejected\") or ranked answers",
     .use = "eval reward", .use_option = "data",
-    .options = options, .options_size = sizeof(settings), .head = head, .prepare = prepare, .release = lm_comparer_release,
-    .render = render, .loss = lm_comparer_loss, .finish = lm_comparer_finish,
-    .measure = lm_comparer_measure, .measured = lm_comparer_measured,
+    .method = &comparison, .options = options, .options_size = sizeof(settings), .head = head,
+    .render = render, LM_COMPARER_HOOKS,
 };

@@ -8,13 +8,13 @@
 #include "objective/compare.h"
 
 typedef struct settings {
-    const char *template;
+    lm_compare_options shared;
     double sft;
 } settings;
 
 static const lm_option options[] = {
     LM_OPTION(REAL, settings, sft, "sft-weight", .fallback = "1", .max = 1e6, .help = "weight of learning the best answer"),
-    LM_OPTION(STRING, settings, template, "chat-template", .metavar = "FILE", .help = "a template to use for chats instead of the model's"),
+    LM_OPTION_COMPARE(settings),
     { 0 },
 };
 
@@ -42,15 +42,9 @@ static double loss(const void *set, const lm_compared *c, double *slope)
 
 static const lm_comparison comparison = { .loss = loss, .reward = reward };
 
-static lm_status prepare(lm_task *task, lm_err *err)
-{
-    return lm_comparer_open(task, &comparison, ((const settings *)task->options)->template, err);
-}
-
 const lm_objective lm_objective_rrhf = {
     .name = "rrhf", .source = "Yuan et al. 2023, equations 1 to 4",
     .help = "order answers (\"completions\" with \"scores\", or a pair) by how likely they are, and learn the best",
-    .options = options, .options_size = sizeof(settings), .prepare = prepare, .release = lm_comparer_release,
-    .render = lm_compare_ranked, .loss = lm_comparer_loss, .finish = lm_comparer_finish,
-    .measure = lm_comparer_measure, .measured = lm_comparer_measured,
+    .method = &comparison, .options = options, .options_size = sizeof(settings),
+    .render = lm_compare_ranked, LM_COMPARER_HOOKS,
 };

@@ -7,7 +7,7 @@
 #include "objective/compare.h"
 
 typedef struct settings {
-    const char *template;
+    lm_compare_options shared;
     double beta, gamma, smoothing;
 } settings;
 
@@ -15,7 +15,7 @@ static const lm_option options[] = {
     LM_OPTION(REAL, settings, beta, "beta", .fallback = "2", .min = 1e-6, .max = 1e6, .help = "scale of the reward"),
     LM_OPTION(REAL, settings, gamma, "gamma", .fallback = "1", .max = 1e6, .help = "margin that the better answer is to have"),
     LM_OPTION(REAL, settings, smoothing, "label-smoothing", .fallback = "0", .max = 0.499, .help = "share of preferences that may be wrong"),
-    LM_OPTION(STRING, settings, template, "chat-template", .metavar = "FILE", .help = "a template to use for chats instead of the model's"),
+    LM_OPTION_COMPARE(settings),
     { 0 },
 };
 
@@ -33,15 +33,9 @@ static double loss(const void *set, const lm_compared *c, double *slope)
 
 static const lm_comparison comparison = { .loss = loss, .reward = reward };
 
-static lm_status prepare(lm_task *task, lm_err *err)
-{
-    return lm_comparer_open(task, &comparison, ((const settings *)task->options)->template, err);
-}
-
 const lm_objective lm_objective_simpo = {
     .name = "simpo", .source = "Meng et al. 2024, equation 6",
     .help = "prefer the better of two answers by mean log-probability, without a reference",
-    .options = options, .options_size = sizeof(settings), .prepare = prepare, .release = lm_comparer_release,
-    .render = lm_compare_pair, .loss = lm_comparer_loss, .finish = lm_comparer_finish,
-    .measure = lm_comparer_measure, .measured = lm_comparer_measured,
+    .method = &comparison, .options = options, .options_size = sizeof(settings),
+    .render = lm_compare_pair, LM_COMPARER_HOOKS,
 };

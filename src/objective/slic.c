@@ -17,7 +17,7 @@ enum { RANK, MARGIN, LIST };
 static const char *const forms[] = { "rank", "margin", "list", NULL };
 
 typedef struct settings {
-    const char *template;
+    lm_compare_options shared;
     double beta, lambda;
     int form;
     bool by_length;
@@ -28,7 +28,7 @@ static const lm_option options[] = {
     LM_OPTION(REAL, settings, beta, "beta", .fallback = "1", .max = 1e6, .help = "margin"),
     LM_OPTION(REAL, settings, lambda, "lambda", .fallback = "0.1", .max = 1e6, .help = "weight of learning the best answer"),
     LM_OPTION(FLAG, settings, by_length, "by-length", .help = "divide log-probabilities by lengths"),
-    LM_OPTION(STRING, settings, template, "chat-template", .metavar = "FILE", .help = "a template to use for chats instead of the model's"),
+    LM_OPTION_COMPARE(settings),
     { 0 },
 };
 
@@ -74,15 +74,9 @@ static double loss(const void *set, const lm_compared *c, double *slope)
 
 static const lm_comparison comparison = { .loss = loss, .reward = reward };
 
-static lm_status prepare(lm_task *task, lm_err *err)
-{
-    return lm_comparer_open(task, &comparison, ((const settings *)task->options)->template, err);
-}
-
 const lm_objective lm_objective_slic = {
     .name = "slic", .source = "Zhao et al. 2023 (SLiC-HF), equation 1; Zhao et al. 2022, section 2.3",
     .help = "make better answers likelier than worse ones by a margin, and learn the best",
-    .options = options, .options_size = sizeof(settings), .prepare = prepare, .release = lm_comparer_release,
-    .render = lm_compare_ranked, .loss = lm_comparer_loss, .finish = lm_comparer_finish,
-    .measure = lm_comparer_measure, .measured = lm_comparer_measured,
+    .method = &comparison, .options = options, .options_size = sizeof(settings),
+    .render = lm_compare_ranked, LM_COMPARER_HOOKS,
 };

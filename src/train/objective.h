@@ -28,6 +28,7 @@ typedef struct lm_task {
 struct lm_objective {
     const char *name, *source, *help;
     const char *use, *use_option;            /* the command that runs the result, and its option; NULL: generate, prompt */
+    const void *method;                      /* what a family of objectives shares its hooks over, or NULL */
     const lm_option *options;                /* over options_size bytes; NULL for none */
     size_t options_size;
     bool packs;                              /* several documents share a block unless --no-pack */
