@@ -32,7 +32,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 class Run:
     """What one process wrote, and what it cost."""
     out: str
-    first_line: float            # seconds from its start to its first line
+    first_byte: float            # seconds from its start to the first byte it writes
     seconds: float               # to its end
     cpu_seconds: float
     peak_mib: float
@@ -46,8 +46,8 @@ def run(command, limit):
         stopped = threading.Event()
         timer = threading.Timer(limit, lambda: (stopped.set(), child.kill()))
         timer.start()
-        first = child.stdout.readline()
-        first_line = time.perf_counter() - start
+        first = os.read(child.stdout.fileno(), 1)
+        first_byte = time.perf_counter() - start
         out = (first + child.stdout.read()).decode()
         _, status, usage = os.wait4(child.pid, 0)
         seconds = time.perf_counter() - start
@@ -55,7 +55,7 @@ def run(command, limit):
         if status != 0 and not stopped.is_set():
             errors.seek(0)
             sys.exit(f"{' '.join(map(str, command))}\n{errors.read().decode()}bench: it failed")
-    return None if stopped.is_set() else Run(out, first_line, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    return None if stopped.is_set() else Run(out, first_byte, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 class Series:

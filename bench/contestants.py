@@ -89,7 +89,7 @@ def training_work(key, title, model, speed_wanted, dtypes, *options):
 # ---- first token ----
 
 def first_token_work(title, folder):
-    milliseconds = lambda run: 1000 * run.first_line
+    milliseconds = lambda run: 1000 * run.first_byte
     return Work(
         key="first-token", title=title, unit="ms", more_is_better=False, speed_wanted=1.0, memory_wanted=None,
         contestants=[

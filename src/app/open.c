@@ -8,42 +8,10 @@
 
 const char *const lm_dtype_choices[] = { "auto", "f32", "bf16", NULL };
 
-/* ---- the mapped weights, brought in meanwhile ---- */
-
-static void *read_weights(void *opened)
-{
-    const size_t at_once = (size_t)8 << 20;          /* between two looks at `closing` */
-    lm_opened *o = opened;
-    const lm_weights *w = &o->model->weights;
-    for (int64_t f = 0; f < w->n_files; f++) {
-        const lm_mapping *file = &w->files[f].mapping;
-        for (size_t at = 0; at < file->size && !atomic_load(&o->closing); at += at_once)
-            lm_mapping_populate(file->data + at, file->size - at < at_once ? file->size - at : at_once);
-    }
-    return NULL;
-}
-
-/* A first token waits until every page of the file is mapped, work that another core can begin while this
- * one reads the tokenizer.  Weights in another format are copies already. */
-static void start_reading(lm_opened *o)
-{
-    if (!o->load_in) o->reads = pthread_create(&o->reader, NULL, read_weights, o) == 0;
-}
-
-static void stop_reading(lm_opened *o)
-{
-    if (!o->reads) return;
-    atomic_store(&o->closing, true);
-    pthread_join(o->reader, NULL);
-}
-
-/* ---- opening ---- */
-
 lm_status lm_open(lm_opened *o, const lm_call *call, const char *model, const lm_strings *adapters, lm_dtype_choice dtype, lm_err *err)
 {
     LM_TRY(lm_call_kernels(call, &o->kernels, err));
     LM_TRY(lm_model_load_in(&o->model, model, o->load_in, &o->kernels, err));
-    start_reading(o);
     if (adapters) LM_TRY(lm_adapters_open(&o->adapters, o->model, adapters, o->foreign, err));
     lm_dtype automatic = lm_compute_auto(o->model, &o->kernels);
     o->compute = dtype == LM_DTYPE_AUTO ? automatic : dtype == LM_DTYPE_F32 ? LM_F32 : LM_BF16;
@@ -61,7 +29,6 @@ lm_status lm_open_tokenizer(lm_opened *o, lm_err *err)
 
 void lm_close(lm_opened *o)
 {
-    stop_reading(o);
     lm_adapters_close(&o->adapters);
     lm_model_free(o->model);
     lm_tokenizer_free(o->tokenizer);

@@ -7,9 +7,6 @@
 #include "app/command.h"
 #include "token/tokenizer.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
-
 /* Not to be moved while it is open: the model points at the kernels. */
 typedef struct lm_opened {
     lm_kernels kernels;
@@ -19,9 +16,6 @@ typedef struct lm_opened {
     lm_dtype compute;
     const char *load_in;                 /* --load-in, set before opening; NULL: as the folder has it */
     lm_foreign foreign;                  /* set before opening: LM_FOREIGN_WARNED with --force */
-    pthread_t reader;                    /* brings the mapped weights in while the rest is opened */
-    bool reads;
-    atomic_bool closing;
 } lm_opened;
 
 /* The option --load-in of a command whose values are a `type`. */

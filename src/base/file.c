@@ -104,15 +104,6 @@ void lm_mapping_unload(const void *data, size_t n)
     if (end > begin) madvise((void *)begin, end - begin, MADV_DONTNEED);
 }
 
-void lm_mapping_populate(const void *data, size_t n)
-{
-#ifdef MADV_POPULATE_READ
-    madvise((void *)(uintptr_t)data, n, MADV_POPULATE_READ);   /* a refusal costs nothing but time */
-#else
-    (void)data, (void)n;
-#endif
-}
-
 /* ---- writing ----------------------------------------------------------------- */
 
 enum { NAME_PART = 180, TEMPORARIES = 1000 };   /* a name of 180 bytes leaves room in NAME_MAX for the rest */

@@ -24,10 +24,6 @@ void lm_mapping_free(lm_mapping *mapping);
  * come back from the file if they are read after all. */
 void lm_mapping_unload(const void *data, size_t n);
 
-/* The opposite: brings `n` mapped bytes, from a page's start on, into this process's memory now, one call
- * to the system instead of a fault for every few pages.  Does nothing where the system cannot. */
-void lm_mapping_populate(const void *data, size_t n);
-
 /* Atomic writing: a temporary file in the target's folder that takes its name on commit
  * (flush, fsync, rename, fsync of the folder) and vanishes on abort.  Write through `stream`;
  * errors of the stream, a full disk among them, surface in commit, which ends the writer either way.
