@@ -36,15 +36,10 @@ typedef struct measure {
     double loss;
 } measure;
 
-static lm_status render(const void *task, lm_example *out, const lm_row *row, lm_encoder *encoder, lm_ids *ids, lm_err *err)
-{
-    return ((const lm_task *)task)->objective->render(task, out, row, encoder, ids, err);
-}
-
 static lm_status read(measure *p, lm_err *err)
 {
     lm_source *source;
-    const lm_renderer renderer = { .render = render, .context = &p->task };
+    const lm_renderer renderer = lm_task_renderer(&p->task);
     LM_TRY(lm_source_open(&source, &p->e->data, &(lm_source_options){ .format = p->o->format }, err));
     lm_status status = lm_dataset_read(&p->data, source, p->e->tokenizer, &renderer, err);
     lm_source_close(source);

@@ -9,6 +9,13 @@ const lm_objective *lm_objective_find(const char *name)
     return NULL;
 }
 
+static lm_status render(const void *task, lm_example *out, const lm_row *row, lm_encoder *encoder, lm_ids *ids, lm_err *err)
+{
+    return ((const lm_task *)task)->objective->render(task, out, row, encoder, ids, err);
+}
+
+lm_renderer lm_task_renderer(const lm_task *task) { return (lm_renderer){ .render = render, .context = task }; }
+
 int32_t lm_task_eos(const lm_model *m, const lm_tokenizer *tk)
 {
     int32_t eos = lm_eos_id(tk);

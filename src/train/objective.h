@@ -61,6 +61,9 @@ struct lm_objective {
 extern const lm_objective *const lm_objective_registry[];
 const lm_objective *lm_objective_find(const char *name);                /* NULL when there is none */
 
+/* What makes examples of rows for the task, which outlives it. */
+lm_renderer lm_task_renderer(const lm_task *task);
+
 /* The id that ends a text: the tokenizer's, else the model's, else -1. */
 int32_t lm_task_eos(const lm_model *m, const lm_tokenizer *tk);
 

@@ -64,17 +64,12 @@ static lm_status choose_context(lm_trainer *t, lm_err *err)
     return LM_OK;
 }
 
-static lm_status render(const void *task, lm_example *out, const lm_row *row, lm_encoder *encoder, lm_ids *ids, lm_err *err)
-{
-    return ((const lm_task *)task)->objective->render(task, out, row, encoder, ids, err);
-}
-
 static lm_status read_corpus(lm_trainer *t, lm_corpus *corpus, const lm_strings *paths, lm_err *err)
 {
     const lm_train_options *o = t->c->o;
     lm_source *source;
     LM_TRY(lm_source_open(&source, paths, &(lm_source_options){ .format = o->format, .separator = o->separator }, err));
-    lm_renderer renderer = { .render = render, .context = &t->task };
+    const lm_renderer renderer = lm_task_renderer(&t->task);
     lm_status status = lm_dataset_read(&corpus->data, source, t->tokenizer, &renderer, err);
     lm_source_close(source);
     LM_TRY(status);

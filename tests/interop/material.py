@@ -7,6 +7,7 @@ uniform and the best next token is rarely a near tie.
 import json
 import random
 
+import peft
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (AutoModelForCausalLM, AutoTokenizer, GPT2Config, LlamaConfig, MistralConfig,
@@ -103,3 +104,15 @@ def open_model(folder):
     """A folder as the Python libraries read it: (model, tokenizer), f32."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
     return model.eval(), AutoTokenizer.from_pretrained(folder)
+
+
+def save_random_adapter(model, config, folder, scale):
+    """An adapter of PEFT over the model, everything that trains moved away from its start, as PEFT saves it."""
+    torch.manual_seed(3)
+    model = peft.get_peft_model(model, config)
+    with torch.no_grad():
+        for p in model.parameters():
+            if p.requires_grad:
+                p.add_(scale * torch.randn_like(p))
+    model.save_pretrained(folder)
+    return folder

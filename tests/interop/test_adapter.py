@@ -186,14 +186,7 @@ METHODS = {                                                # by malmoi's name: P
 def method_of_peft(base, method, folder):
     """A random adapter of the method, written by PEFT."""
     model, _ = material.open_model(base)
-    torch.manual_seed(3)
-    model = get_peft_model(model, METHODS[method][0](family_of(base)))
-    with torch.no_grad():
-        for p in model.parameters():
-            if p.requires_grad:
-                p.add_(0.5 * torch.randn_like(p))
-    model.save_pretrained(folder)
-    return folder
+    return material.save_random_adapter(model, METHODS[method][0](family_of(base)), folder, 0.5)
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])

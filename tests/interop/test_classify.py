@@ -6,7 +6,7 @@ import random
 import pytest
 import torch
 from peft import (AdaLoraConfig, IA3Config, LoraConfig, PeftModel, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig,
-                  VeraConfig, get_peft_model)
+                  VeraConfig)
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -169,14 +169,7 @@ METHODS = {                                              # PEFT's configuration,
 
 def adapter_of_peft(base, method, family, folder):
     model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=len(LABELS), attn_implementation="eager")
-    torch.manual_seed(3)
-    model = get_peft_model(model, METHODS[method][0](family))
-    with torch.no_grad():
-        for p in model.parameters():
-            if p.requires_grad:
-                p.add_(0.3 * torch.randn_like(p))
-    model.save_pretrained(folder)
-    return folder
+    return material.save_random_adapter(model, METHODS[method][0](family), folder, 0.3)
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
