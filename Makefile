@@ -94,15 +94,16 @@ $(BUILD)/obj/gen/%.o: $(BUILD)/gen/%.c
 # ---- tests -------------------------------------------------------------------
 tests: $(TEST_BIN) $(if $(filter src/app/main.c,$(APP_SRC)),$(BUILD)/malmoi)
 
-# Linked to the shared library: ninety programs would each take the archive's time otherwise.
-$(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(TEST_COMMON) $(BUILD)/liblm.so
+# Linked to the shared library: ninety programs would each take the archive's time otherwise.  A library
+# that changed asks for no new link.
+$(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(TEST_COMMON) | $(BUILD)/liblm.so
 	@mkdir -p $(@D)
-	$(CC) $(SANITIZE) -o $@ $^ -Wl,-rpath,$(abspath $(BUILD)) -lcmocka $(LIBS)
+	$(CC) $(SANITIZE) -o $@ $^ $(BUILD)/liblm.so -Wl,-rpath,$(abspath $(BUILD)) -lcmocka $(LIBS)
 
 # A fuzz target, replayed over its corpus: see tests/common/replay.c.
-$(BUILD)/tests/fuzz/test_replay_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/obj/tests/common/replay.o $(TEST_COMMON) $(BUILD)/liblm.so
+$(BUILD)/tests/fuzz/test_replay_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/obj/tests/common/replay.o $(TEST_COMMON) | $(BUILD)/liblm.so
 	@mkdir -p $(@D)
-	$(CC) $(SANITIZE) -o $@ $^ -Wl,-rpath,$(abspath $(BUILD)) -lcmocka $(LIBS)
+	$(CC) $(SANITIZE) -o $@ $^ $(BUILD)/liblm.so -Wl,-rpath,$(abspath $(BUILD)) -lcmocka $(LIBS)
 
 $(BUILD)/obj/tests/%.o: ALL_CFLAGS += -Itests
 $(BUILD)/obj/tests/%.o: OPTIMISE := -O1 -g1
