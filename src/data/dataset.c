@@ -24,6 +24,14 @@ void lm_example_end(lm_example *e, float value)
     e->parts[e->n_parts++] = (lm_example_part){ .end = e->n, .value = value };
 }
 
+void lm_example_free(lm_example *e)
+{
+    free(e->tokens);
+    free(e->parts);
+    lm_str_free(&e->note);
+    *e = (lm_example){0};
+}
+
 /* ---- rows are rendered in rounds: some are read, all threads render them, the results are appended ---- */
 
 enum { ROUND_ROWS = 1024 };
@@ -54,6 +62,7 @@ static void render_rows(int64_t begin, int64_t end, void *context)
         for (int64_t i = w; i < r->n && me->failed < 0; i += r->n_workers) {
             lm_example *e = &r->examples[i];
             e->n = e->n_parts = 0, e->lost = 0, e->skipped = false;
+            lm_str_clear(&e->note);
             lm_ids_clear(&me->ids);
             if (r->renderer->render(r->renderer->context, e, &r->rows[i], me->encoder, &me->ids, &me->err) != LM_OK)
                 me->failed = i;
@@ -94,7 +103,7 @@ static void make_room(lm_dataset *d, size_t tokens, size_t documents)
     }
 }
 
-static void append(lm_dataset *d, const lm_example *e, const lm_row *row)
+void lm_dataset_add(lm_dataset *d, const lm_example *e, const char *path, int64_t line)
 {
     if (e->skipped) {
         d->n_skipped++;
@@ -105,14 +114,15 @@ static void append(lm_dataset *d, const lm_example *e, const lm_row *row)
     make_room(d, (size_t)d->n_tokens + e->n, (size_t)d->n + n + 1);
     if (e->n) memcpy(d->tokens + d->n_tokens, e->tokens, e->n * sizeof *e->tokens);
     for (size_t i = 0; i < n; at = parts[i++].end) {
-        d->documents[d->n++] = (lm_document){ .begin = d->n_tokens + (int64_t)at, .line = row->line, .path = path_index(d, row->path),
-                                              .value = parts[i].value, .joins = i > 0 };
+        d->documents[d->n++] = (lm_document){ .begin = d->n_tokens + (int64_t)at, .line = line, .note = d->notes.len,
+                                              .path = path_index(d, path), .value = parts[i].value, .joins = i > 0 };
+        if (i == 0) lm_str_append(&d->notes, e->note.data, e->note.len);
         for (size_t j = at + 1; j < parts[i].end; j++) d->n_supervised += e->tokens[j] >> 31;     /* nothing predicts the first */
     }
     d->n_tokens += (int64_t)e->n;
     d->n_truncated += e->lost > 0;
     d->lost += e->lost;
-    d->documents[d->n] = (lm_document){ .begin = d->n_tokens };
+    d->documents[d->n] = (lm_document){ .begin = d->n_tokens, .note = d->notes.len };
 }
 
 static lm_status read_round(round_of_rows *r, lm_source *source, bool *more, lm_err *err)
@@ -133,7 +143,7 @@ static lm_status read_all(lm_dataset *d, round_of_rows *r, lm_source *source, lm
         lm_status status = read_round(r, source, &more, err);
         if (status == LM_OK) status = render_round(r, err);
         for (int64_t i = 0; i < r->n; i++) {
-            if (status == LM_OK) append(d, &r->examples[i], &r->rows[i]);
+            if (status == LM_OK) lm_dataset_add(d, &r->examples[i], r->rows[i].path, r->rows[i].line);
             d->n_bytes += (int64_t)r->rows[i].bytes;
             lm_row_free(&r->rows[i]);
         }
@@ -158,7 +168,7 @@ lm_status lm_dataset_read(lm_dataset *d, lm_source *source, const lm_tokenizer *
         lm_encoder_free(r->workers[w].encoder);
         lm_ids_free(&r->workers[w].ids);
     }
-    for (int64_t i = 0; i < ROUND_ROWS; i++) free(r->examples[i].tokens), free(r->examples[i].parts);
+    for (int64_t i = 0; i < ROUND_ROWS; i++) lm_example_free(&r->examples[i]);
     free(r->workers);
     free(r);
     if (status != LM_OK) lm_dataset_free(d);
@@ -171,6 +181,7 @@ void lm_dataset_free(lm_dataset *d)
     free(d->paths);
     free(d->tokens);
     free(d->documents);
+    lm_str_free(&d->notes);
     *d = (lm_dataset){0};
 }
 
@@ -184,6 +195,7 @@ char *lm_document_place(const lm_dataset *d, int64_t i)
 uint64_t lm_dataset_hash(const lm_dataset *d)
 {
     uint64_t hash = lm_hash(d->tokens, (size_t)d->n_tokens * sizeof *d->tokens, 0);
+    if (d->notes.len) hash = lm_hash(d->notes.data, d->notes.len, hash);
     for (int64_t i = 0; i < d->n; i++) {
         hash = lm_hash(&d->documents[i].begin, sizeof d->documents[i].begin, hash);
         if (d->documents[i].value != 0) hash = lm_hash(&d->documents[i].value, sizeof d->documents[i].value, hash);

@@ -25,6 +25,7 @@ typedef struct lm_example {
     size_t n, cap;
     lm_example_part *parts;              /* the finished ones; none: all tokens are one */
     size_t n_parts, cap_parts;
+    lm_str note;                         /* what the objective keeps of the row itself, as text */
     int64_t lost;                        /* tokens of its row that were cut off */
     bool skipped;                        /* the row is left out and counted */
 } lm_example;
@@ -43,6 +44,7 @@ typedef struct lm_renderer {
 typedef struct lm_document {
     int64_t begin;                       /* of its first token */
     int64_t line;                        /* of its row */
+    size_t note;                         /* where its note begins in notes; only the first of a row has one */
     int32_t path;                        /* index into paths */
     float value;                         /* that the objective gave it */
     bool joins;                          /* the one before is of the same row */
@@ -52,6 +54,7 @@ typedef struct lm_dataset {
     lm_token *tokens;
     lm_document *documents;              /* [n + 1]; the last one only marks the end */
     char **paths;
+    lm_str notes;
     int64_t n, n_tokens, n_bytes;        /* n_bytes: of text that was read */
     int64_t n_supervised;
     int64_t n_skipped, n_truncated, lost;    /* rows left out, rows cut and tokens lost as they were rendered */
@@ -63,9 +66,18 @@ typedef struct lm_dataset {
 lm_status lm_dataset_read(lm_dataset *d, lm_source *source, const lm_tokenizer *tk, const lm_renderer *renderer, lm_err *err);
 void lm_dataset_free(lm_dataset *d);     /* takes {0} */
 
+/* Appends an example to a data set that is made by hand ({0} is empty), as if it had come from that row. */
+void lm_dataset_add(lm_dataset *d, const lm_example *e, const char *path, int64_t line);
+void lm_example_free(lm_example *e);     /* takes {0} */
+
 static inline int64_t lm_document_length(const lm_dataset *d, int64_t i)
 {
     return d->documents[i + 1].begin - d->documents[i].begin;
+}
+
+static inline lm_span lm_document_note(const lm_dataset *d, int64_t i)
+{
+    return lm_span_of(d->notes.data + d->documents[i].note, d->documents[i + 1].note - d->documents[i].note);
 }
 
 /* "stories.jsonl:12" of document i, in a buffer that the caller frees. */

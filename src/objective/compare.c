@@ -1,8 +1,9 @@
 /* The loss of compared sequences; rows are read in compare_rows.c. */
 #include "objective/compare.h"
 
-#include "nn/adapter.h"
 #include "nn/head.h"
+#include "objective/learnt.h"
+#include "objective/reference.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@ typedef struct memory {
 typedef struct lm_comparer {
     const lm_comparison *how;
     lm_answers *answers;
-    lm_model *reference;                     /* a mapped copy where every weight trains; else NULL */
+    lm_reference reference;                  /* where it is needed */
     memory memory[2];                        /* of the training data and of data of its own to measure on */
     struct counted {
         int64_t rows, right;
@@ -35,8 +36,7 @@ lm_status lm_comparer_prepare(lm_task *task, lm_err *err)
     c->how = task->objective->method;
     if (c->how->check) LM_TRY(c->how->check(task->options, err));
     LM_TRY(lm_answers_open(&c->answers, task, o->template, err));
-    if (!c->how->refers || task->model->adapters) return LM_OK;
-    return lm_model_load(&c->reference, task->model->path, task->model->params.k, err);
+    return c->how->refers ? lm_reference_open(&c->reference, task->model, err) : LM_OK;
 }
 
 void lm_comparer_release(lm_task *task)
@@ -45,7 +45,7 @@ void lm_comparer_release(lm_task *task)
     task->own = NULL;
     if (!c) return;
     lm_answers_close(c->answers);
-    lm_model_free(c->reference);
+    lm_reference_close(&c->reference);
     for (int i = 0; i < 2; i++) free(c->memory[i].logp);
     free(c);
 }
@@ -57,51 +57,40 @@ lm_status lm_comparer_finish(const lm_task *task, const char *out, lm_err *err)
 
 lm_answers *lm_comparer_answers(const lm_task *task) { return ((const lm_comparer *)task->own)->answers; }
 
-/* ---- the learnt tokens of a micro-batch ------------------------------------------------ */
+/* ---- the numbers of a micro-batch ------------------------------------------------------ */
 
-/* They stand together, sequence after sequence: only their rows meet the head. */
-typedef struct learnt {
+typedef struct lessons {
     const lm_comparer *c;
     const void *options;
     const lm_microbatch *m;
-    const double *ref;                       /* [n_segments] */
-    int64_t *begin;                          /* [n_segments + 1] tokens of sequence s: begin[s] .. begin[s + 1] */
-    int32_t *rows, *targets;                 /* [m->n_targets] */
+    const lm_learnt *tokens;
+    const double *ref;                       /* [documents] */
     struct counted *counted;                 /* NULL unless it is to be counted */
-} learnt;
+} lessons;
 
 /* On the tape, with which it lives. */
-static learnt *gather(const lm_task *task, lm_tape *t, const lm_microbatch *m)
+static lessons *gather(const lm_task *task, lm_tape *t, const lm_microbatch *m)
 {
-    int64_t sequences = m->batch.n_segments, at = 0;
-    learnt *l = lm_tape_meta(t, sizeof *l);
-    int64_t *begin = lm_tape_meta(t, (size_t)(sequences + 1) * sizeof *begin);
-    int32_t *rows = lm_tape_meta(t, (size_t)m->n_targets * sizeof *rows), *targets = lm_tape_meta(t, (size_t)m->n_targets * sizeof *targets);
+    const lm_learnt *tokens = lm_learnt_of(t, m);
+    lessons *l = lm_tape_meta(t, sizeof *l);
     if (t->err.code) return NULL;
-    *l = (learnt){ .c = task->own, .options = task->options, .m = m, .begin = begin, .rows = rows, .targets = targets };
-    for (int64_t s = 0; s < sequences; s++) {
-        const lm_segment *seg = &m->batch.segments[s];
-        begin[s] = at;
-        for (int64_t i = seg->q0; i < seg->q0 + seg->nq; i++)
-            if (m->targets[i] >= 0) rows[at] = (int32_t)i, targets[at++] = m->targets[i];
-    }
-    begin[sequences] = at;
+    *l = (lessons){ .c = task->own, .options = task->options, .m = m, .tokens = tokens };
     return l;
 }
 
 /* -log p of each learnt token [n_targets], or the score of each sequence. */
-static lm_tensor *numbers(const lm_forward *f, const learnt *l)
+static lm_tensor *numbers(const lm_forward *f, const lessons *l)
 {
-    lm_tensor *hidden = lm_model_forward(f), *index = lm_input(f->t, l->rows, LM_I32, 1, &l->m->n_targets);
-    return l->c->how->scores ? lm_model_scores(f, lm_gather_rows(f->t, hidden, index)) : lm_model_costs(f, hidden, index, l->targets);
+    lm_tensor *hidden = lm_model_forward(f), *index = lm_learnt_index(f->t, l->tokens);
+    return l->c->how->scores ? lm_model_scores(f, lm_gather_rows(f->t, hidden, index)) : lm_model_costs(f, hidden, index, l->tokens->targets);
 }
 
-static double sign(const learnt *l) { return l->c->how->scores ? 1 : -1; }
+static double sign(const lessons *l) { return l->c->how->scores ? 1 : -1; }
 
-static double sum_of(const float *x, const learnt *l, int64_t sequence)
+static double sum_of(const float *x, const lessons *l, int64_t sequence)
 {
     double sum = 0;
-    for (int64_t i = l->begin[sequence]; i < l->begin[sequence + 1]; i++) sum += (double)x[i];
+    for (int64_t i = l->tokens->begin[sequence]; i < l->tokens->begin[sequence + 1]; i++) sum += (double)x[i];
     return sign(l) * sum;
 }
 
@@ -117,11 +106,6 @@ static double *remembered(lm_comparer *c, const lm_dataset *data)
     return m->logp;
 }
 
-static void switch_adapters(lm_model *m, bool on)
-{
-    for (lm_adapter *a = m->adapters; a; a = a->next) lm_adapter_switch(a, on);
-}
-
 lm_status lm_comparer_collect(const lm_task *task, const lm_forward *f, lm_microbatch *m, lm_err *err)
 {
     lm_comparer *c = task->own;
@@ -131,12 +115,10 @@ lm_status lm_comparer_collect(const lm_task *task, const lm_forward *f, lm_micro
     for (int64_t s = 0; s < m->batch.n_segments; s++) known &= !isnan(logp[m->documents[s]]);
     if (known) return LM_OK;
 
-    lm_forward reference = *f;
-    if (c->reference) reference.m = c->reference;
-    else switch_adapters(f->m, false);
-    const learnt *l = gather(task, f->t, m);
+    const lm_forward reference = lm_reference_enter(&c->reference, f);
+    const lessons *l = gather(task, f->t, m);
     const lm_tensor *cost = l ? numbers(&reference, l) : NULL;
-    if (!c->reference) switch_adapters(f->m, true);
+    lm_reference_leave(&c->reference, f);
     if (f->t->err.code) return lm_fail(err, f->t->err.code, "%s", f->t->err.message);
 
     float *host = lm_malloc((size_t)m->n_targets * sizeof *host);
@@ -149,7 +131,7 @@ lm_status lm_comparer_collect(const lm_task *task, const lm_forward *f, lm_micro
 /* ---- the loss ----------------------------------------------------------------------------- */
 
 /* The best answer stands first, the worst last. */
-static void count(struct counted *counted, const learnt *l, const lm_compared *c)
+static void count(struct counted *counted, const lessons *l, const lm_compared *c)
 {
     const lm_comparison *how = l->c->how;
     double margin = how->reward(l->options, c, 0) - how->reward(l->options, c, c->n - 1);
@@ -159,7 +141,7 @@ static void count(struct counted *counted, const learnt *l, const lm_compared *c
 }
 
 /* One row: sequences [first, first + n) of the micro-batch.  slope is that of the numbers x. */
-static double row_loss(const learnt *l, const float *x, float *slope, int64_t first, int64_t n)
+static double row_loss(const lessons *l, const float *x, float *slope, int64_t first, int64_t n)
 {
     double logp[n], ref[n], d[n];
     int64_t length[n];
@@ -169,20 +151,20 @@ static double row_loss(const learnt *l, const float *x, float *slope, int64_t fi
         logp[i] = sum_of(x, l, first + i);
         ref[i] = l->ref ? l->ref[document] : 0;
         d[i] = 0;
-        length[i] = l->begin[first + i + 1] - l->begin[first + i];
+        length[i] = l->tokens->begin[first + i + 1] - l->tokens->begin[first + i];
         value[i] = l->m->data->documents[document].value;
     }
     const lm_compared c = { .n = n, .logp = logp, .ref = ref, .length = length, .value = value };
     double loss = l->c->how->loss(l->options, &c, d);
     for (int64_t i = 0; i < n; i++)
-        for (int64_t j = l->begin[first + i]; j < l->begin[first + i + 1]; j++) slope[j] += l->m->share * (float)(sign(l) * d[i]);
+        for (int64_t j = l->tokens->begin[first + i]; j < l->tokens->begin[first + i + 1]; j++) slope[j] += l->m->share * (float)(sign(l) * d[i]);
     if (l->counted) count(l->counted, l, &c);
     return loss;
 }
 
 static double rows_loss(const void *context, const float *x, float *slope, int64_t n)
 {
-    const learnt *l = context;
+    const lessons *l = context;
     double sum = 0;
     (void)n;
     for (int64_t b = 0; b < l->m->n_blocks; b++) sum += row_loss(l, x, slope, l->m->first[b], l->m->first[b + 1] - l->m->first[b]);
@@ -192,7 +174,7 @@ static double rows_loss(const void *context, const float *x, float *slope, int64
 static lm_tensor *loss_of(const lm_task *task, const lm_forward *f, const lm_microbatch *m, bool counts)
 {
     lm_comparer *c = task->own;
-    learnt *l = gather(task, f->t, m);
+    lessons *l = gather(task, f->t, m);
     if (!l) return &f->t->dead;
     if (c->how->refers && f->t->k->computes) l->ref = remembered(c, m->data);
     if (counts) l->counted = &c->counted;
