@@ -24,6 +24,12 @@ void lm_example_end(lm_example *e, float value)
     e->parts[e->n_parts++] = (lm_example_part){ .end = e->n, .value = value };
 }
 
+void lm_example_apart(lm_example *e)
+{
+    LM_ASSERT(e->n_parts);
+    e->parts[e->n_parts - 1].last = true;
+}
+
 void lm_example_free(lm_example *e)
 {
     free(e->tokens);
@@ -115,11 +121,12 @@ void lm_dataset_add(lm_dataset *d, const lm_example *e, const char *path, int64_
     if (e->n) memcpy(d->tokens + d->n_tokens, e->tokens, e->n * sizeof *e->tokens);
     for (size_t i = 0; i < n; at = parts[i++].end) {
         d->documents[d->n++] = (lm_document){ .begin = d->n_tokens + (int64_t)at, .line = line, .note = d->notes.len,
-                                              .path = path_index(d, path), .value = parts[i].value, .joins = i > 0 };
+                                              .path = path_index(d, path), .value = parts[i].value, .joins = i > 0 && !parts[i - 1].last };
         if (i == 0) lm_str_append(&d->notes, e->note.data, e->note.len);
         for (size_t j = at + 1; j < parts[i].end; j++) d->n_supervised += e->tokens[j] >> 31;     /* nothing predicts the first */
     }
     d->n_tokens += (int64_t)e->n;
+    d->parted |= e->n_parts > 0;
     d->n_truncated += e->lost > 0;
     d->lost += e->lost;
     d->documents[d->n] = (lm_document){ .begin = d->n_tokens, .note = d->notes.len };

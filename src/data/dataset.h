@@ -17,6 +17,7 @@ static inline int32_t lm_token_value(lm_token token) { return (int32_t)(token & 
 typedef struct lm_example_part {
     size_t end;
     float value;
+    bool last;                           /* what follows is not compared with it */
 } lm_example_part;
 
 /* One example in the making: one sequence, or several that are compared with each other.  {0} is empty. */
@@ -30,7 +31,8 @@ typedef struct lm_example {
     bool skipped;                        /* the row is left out and counted */
 } lm_example;
 void lm_example_put(lm_example *e, const int32_t *ids, size_t n, bool supervised);
-void lm_example_end(lm_example *e, float value);         /* what is put from now on is the next sequence */
+void lm_example_end(lm_example *e, float value);         /* what is put from now on is the next sequence ... */
+void lm_example_apart(lm_example *e);                    /* ... and belongs to no sequence before it */
 
 /* What turns rows into examples.  `render` runs on several threads at once, each with its own encoder
  * (and `ids`, an empty list that it may use); messages need not name the row. */
@@ -47,7 +49,7 @@ typedef struct lm_document {
     size_t note;                         /* where its note begins in notes; only the first of a row has one */
     int32_t path;                        /* index into paths */
     float value;                         /* that the objective gave it */
-    bool joins;                          /* the one before is of the same row */
+    bool joins;                          /* it is compared with the one before, of the same row */
 } lm_document;
 
 typedef struct lm_dataset {
@@ -60,6 +62,7 @@ typedef struct lm_dataset {
     int64_t n_skipped, n_truncated, lost;    /* rows left out, rows cut and tokens lost as they were rendered */
     size_t token_cap, document_cap;
     int n_paths;
+    bool parted;                         /* rows say where their sequences end: they are not packed */
 } lm_dataset;
 
 /* Reads every row of the source.  LM_E_FORMAT names the row; no row at all is LM_E_FORMAT as well. */

@@ -143,9 +143,7 @@ lm_status lm_blocks_make(lm_blocks *b, const lm_dataset *d, const lm_pack_option
             lm_blocks_free(b);
             return LM_E_FORMAT;
         }
-    bool compares = false;
-    for (int64_t i = 0; i < d->n && !compares; i++) compares = d->documents[i].joins;
-    if (options->pack && !compares) best_fit(b, options->context);
+    if (options->pack && !d->parted) best_fit(b, options->context);
     else one_each(b, d);
     return LM_OK;
 }

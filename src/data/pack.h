@@ -4,7 +4,7 @@
  * j + 1.  A *piece* is a run of lessons of one document; a *block* is one piece or more, together at
  * most `context` lessons long, and is what --batch-size counts.  Pieces of a block do not see each
  * other and nothing is ever padded.  Sequences of one row, which an objective compares, are a block by themselves, in
- * which each may be as long as the context.
+ * which each may be as long as the context, whether packing is asked for or not.
  *
  * Documents longer than the context are split, truncated or refused.  Packing puts pieces together by
  * best fit in the order of decreasing length, so that whole blocks stay whole and short pieces fill the

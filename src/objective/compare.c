@@ -20,9 +20,10 @@ typedef struct lm_comparer {
     lm_answers *answers;
     lm_reference reference;                  /* where it is needed */
     memory memory[2];                        /* of the training data and of data of its own to measure on */
+    double kl;                               /* of the micro-batch at hand */
     struct counted {
-        int64_t rows, right;
-        double margin;
+        int64_t rows, right, n[2];           /* n and reward: of better or good answers, of worse or bad ones */
+        double reward[2];
     } counted;                               /* by a measurement */
 } lm_comparer;
 
@@ -106,38 +107,79 @@ static double *remembered(lm_comparer *c, const lm_dataset *data)
     return m->logp;
 }
 
-lm_status lm_comparer_collect(const lm_task *task, const lm_forward *f, lm_microbatch *m, lm_err *err)
+/* log p of each sequence of m, by the model or by its reference. */
+static lm_status ask(double *logp, const lm_task *task, const lm_forward *f, const lm_microbatch *m, bool reference, lm_err *err)
 {
-    lm_comparer *c = task->own;
-    if (!c->how->refers || !f->t->k->computes) return LM_OK;
-    double *logp = remembered(c, m->data);
-    bool known = true;
-    for (int64_t s = 0; s < m->batch.n_segments; s++) known &= !isnan(logp[m->documents[s]]);
-    if (known) return LM_OK;
-
-    const lm_forward reference = lm_reference_enter(&c->reference, f);
+    const lm_reference *r = &((lm_comparer *)task->own)->reference;
+    lm_tape_reset(f->t);
+    lm_forward asked = reference ? lm_reference_enter(r, f) : *f;
+    asked.batch = &m->batch;
     const lessons *l = gather(task, f->t, m);
-    const lm_tensor *cost = l ? numbers(&reference, l) : NULL;
-    lm_reference_leave(&c->reference, f);
+    const lm_tensor *cost = l ? numbers(&asked, l) : NULL;
+    if (reference) lm_reference_leave(r, f);
     if (f->t->err.code) return lm_fail(err, f->t->err.code, "%s", f->t->err.message);
 
     float *host = lm_malloc((size_t)m->n_targets * sizeof *host);
     f->t->k->copy(host, cost->data, m->n_targets * (int64_t)sizeof *host);
-    for (int64_t s = 0; s < m->batch.n_segments; s++) logp[m->documents[s]] = sum_of(host, l, s);
+    for (int64_t s = 0; s < m->batch.n_segments; s++) logp[s] = sum_of(host, l, s);
     free(host);
     return LM_OK;
 }
 
+static lm_status ask_reference(const lm_task *task, const lm_forward *f, const lm_microbatch *m, lm_err *err)
+{
+    double *known = remembered(task->own, m->data);
+    int64_t n = m->batch.n_segments, unknown = 0;
+    for (int64_t s = 0; s < n; s++) unknown += isnan(known[m->documents[s]]);
+    if (!unknown) return LM_OK;
+    double *logp = lm_malloc((size_t)n * sizeof *logp);
+    lm_status status = ask(logp, task, f, m, true, err);
+    for (int64_t s = 0; s < n && status == LM_OK; s++) known[m->documents[s]] = logp[s];
+    free(logp);
+    return status;
+}
+
+static lm_status estimate_kl(const lm_task *task, const lm_forward *f, const lm_microbatch *m, lm_err *err)
+{
+    lm_mismatched other;
+    int64_t n = m->batch.n_segments;
+    double *logp = lm_malloc(2 * (size_t)n * sizeof *logp), *ref = logp + n, sum = 0;
+    lm_mismatched_make(&other, m, task->context);
+    lm_status status = ask(logp, task, f, &other.m, false, err);
+    if (status == LM_OK) status = ask(ref, task, f, &other.m, true, err);
+    for (int64_t s = 0; s < n && status == LM_OK; s++) sum += (logp[s] - ref[s]) / (double)n;
+    ((lm_comparer *)task->own)->kl = sum > 0 ? sum : 0;
+    lm_mismatched_free(&other);
+    free(logp);
+    return status;
+}
+
+lm_status lm_comparer_collect(const lm_task *task, const lm_forward *f, lm_microbatch *m, lm_err *err)
+{
+    const lm_comparison *how = task->objective->method;
+    if (!f->t->k->computes) return LM_OK;
+    if (how->refers) LM_TRY(ask_reference(task, f, m, err));
+    return how->needs_kl && how->needs_kl(task->options) ? estimate_kl(task, f, m, err) : LM_OK;
+}
+
 /* ---- the loss ----------------------------------------------------------------------------- */
 
-/* The best answer stands first, the worst last. */
+static void count_one(struct counted *counted, double reward, bool worse)
+{
+    counted->n[worse]++;
+    counted->reward[worse] += reward;
+}
+
+/* The best answer stands first, the worst last; one that stands alone is good or bad. */
 static void count(struct counted *counted, const lessons *l, const lm_compared *c)
 {
     const lm_comparison *how = l->c->how;
-    double margin = how->reward(l->options, c, 0) - how->reward(l->options, c, c->n - 1);
+    double first = how->reward(l->options, c, 0), last = how->reward(l->options, c, c->n - 1);
+    bool bad = how->alone && c->value[0] <= 0;
     counted->rows++;
-    counted->right += margin > 0;
-    counted->margin += margin;
+    counted->right += how->alone ? (bad ? first < 0 : first > 0) : first > last;
+    count_one(counted, first, bad);
+    if (!how->alone) count_one(counted, last, true);
 }
 
 /* One row: sequences [first, first + n) of the micro-batch.  slope is that of the numbers x. */
@@ -154,7 +196,7 @@ static double row_loss(const lessons *l, const float *x, float *slope, int64_t f
         length[i] = l->tokens->begin[first + i + 1] - l->tokens->begin[first + i];
         value[i] = l->m->data->documents[document].value;
     }
-    const lm_compared c = { .n = n, .logp = logp, .ref = ref, .length = length, .value = value };
+    const lm_compared c = { .n = n, .logp = logp, .ref = ref, .length = length, .value = value, .kl = l->c->kl };
     double loss = l->c->how->loss(l->options, &c, d);
     for (int64_t i = 0; i < n; i++)
         for (int64_t j = l->tokens->begin[first + i]; j < l->tokens->begin[first + i + 1]; j++) slope[j] += l->m->share * (float)(sign(l) * d[i]);
@@ -184,11 +226,13 @@ static lm_tensor *loss_of(const lm_task *task, const lm_forward *f, const lm_mic
 lm_tensor *lm_comparer_loss(const lm_task *task, const lm_forward *f, const lm_microbatch *m) { return loss_of(task, f, m, false); }
 lm_tensor *lm_comparer_measure(const lm_task *task, const lm_forward *f, const lm_microbatch *m) { return loss_of(task, f, m, true); }
 
+static double mean(double sum, int64_t n) { return n ? sum / (double)n : 0; }
+
 lm_json *lm_comparer_measured(const lm_task *task)
 {
     struct counted *n = &((lm_comparer *)task->own)->counted;
-    double rows = n->rows ? (double)n->rows : 1;
-    lm_json *doc = json_pack("{s:f, s:f}", "accuracy", (double)n->right / rows, "margin", n->margin / rows);
+    lm_json *doc = json_pack("{s:f, s:f}", "accuracy", mean((double)n->right, n->rows), "margin",
+                             mean(n->reward[0], n->n[0]) - mean(n->reward[1], n->n[1]));
     *n = (struct counted){0};
     return doc;
 }

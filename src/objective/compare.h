@@ -21,6 +21,7 @@ typedef struct lm_compared {
     const double *logp, *ref;            /* [n]; ref: all 0 for a method without a reference */
     const int64_t *length;               /* [n] tokens learnt */
     const float *value;                  /* [n] */
+    double kl;                           /* of the model from the reference, at least 0, for a method that needs it */
 } lm_compared;
 
 typedef struct lm_comparison {
@@ -29,8 +30,12 @@ typedef struct lm_comparison {
     double (*loss)(const void *options, const lm_compared *c, double *slope);
     /* How good the model finds sequence i, for the accuracy that a measurement prints. */
     double (*reward)(const void *options, const lm_compared *c, int64_t i);
+    /* Whether c->kl is wanted: estimated on the prompts of a micro-batch with the answers of their neighbours
+     * (compare_kl.c).  NULL: never. */
+    bool (*needs_kl)(const void *options);
     bool refers;                         /* needs the reference */
     bool scores;                         /* logp[i] is what a head of one score gives the last token instead */
+    bool alone;                          /* a row is one sequence: good (its value is above 0) or bad, by its reward */
 } lm_comparison;
 
 /* Such a method's options begin with this. */
@@ -62,6 +67,11 @@ lm_status lm_comparer_finish(const lm_task *task, const char *out, lm_err *err);
  * chosen one becomes sequence 0, whose value is the margin (0 where none is given). */
 lm_status lm_compare_pair(const lm_task *task, lm_example *out, const lm_row *row, lm_encoder *encoder, lm_ids *ids, lm_err *err);
 
+/* An answer that is good or bad by itself, worth 1 or 0:
+ *   {"prompt": .., "completion": .., "label": true}
+ * or a pair, which counts as two such rows. */
+lm_status lm_compare_labelled(const lm_task *task, lm_example *out, const lm_row *row, lm_encoder *encoder, lm_ids *ids, lm_err *err);
+
 /* Any number of answers with what they are worth:
  *   {"prompt": .., "completions": [..], "scores": [..]}
  * or, without scores, from best to worst; or a pair, worth 1 and 0.  The best becomes sequence 0; values are
@@ -69,6 +79,18 @@ lm_status lm_compare_pair(const lm_task *task, lm_example *out, const lm_row *ro
 lm_status lm_compare_ranked(const lm_task *task, lm_example *out, const lm_row *row, lm_encoder *encoder, lm_ids *ids, lm_err *err);
 
 lm_answers *lm_comparer_answers(const lm_task *task);
+
+/* ---- the answers of neighbours: compare_kl.c ---- */
+
+/* The prompts of m with each other's answers, y_(i-1) to x_i and the last to the first, none longer than
+ * `context`; the caller frees with lm_mismatched_free. */
+typedef struct lm_mismatched {
+    lm_microbatch m;
+    int32_t *ids, *positions;
+    lm_segment *segments;
+} lm_mismatched;
+void lm_mismatched_make(lm_mismatched *out, const lm_microbatch *m, int64_t context);
+void lm_mismatched_free(lm_mismatched *mm);
 
 /* ---- for methods ---- */
 

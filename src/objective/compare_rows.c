@@ -14,6 +14,7 @@ typedef struct reading {
     lm_encoder *encoder;
     lm_ids *ids;
     bool scores;                             /* the lesson of a sequence is that of its last token */
+    bool apart;                              /* sequences are not compared with each other */
 } reading;
 
 static const char *kind_of(const lm_json *value)
@@ -56,6 +57,23 @@ static void put_lesson(lm_example *out, size_t from, int64_t padding)
     lm_example_put(out, &anything, 1, true);
 }
 
+/* Where a sequence is longer than the context and may be cut, its prompt loses its beginning (but for a mark of
+ * beginning) before the answer loses its end. */
+static void fit(const reading *r, size_t from)
+{
+    const lm_task *task = r->task;
+    lm_token *tokens = r->out->tokens + from;
+    size_t n = r->out->n - from, room = (size_t)task->context + !r->scores, prompt = 0;
+    if (!task->truncate || n <= room) return;
+    while (prompt < n && !(tokens[prompt] & LM_TOKEN_SUPERVISED)) prompt++;
+    bool marked = prompt && lm_token_value(tokens[0]) == task->model->config.bos_id;
+    size_t keep = marked, least = marked || !r->scores;          /* something must predict the answer's first token */
+    size_t most = prompt > least ? prompt - least : 0, cut = n - room < most ? n - room : most;
+    memmove(tokens + keep, tokens + keep + cut, (n - keep - cut) * sizeof *tokens);
+    r->out->n -= cut;
+    r->out->lost += (int64_t)cut;
+}
+
 static lm_status put_answer(reading *r, const lm_json *answer, const char *field, double value, lm_err *err)
 {
     size_t from = r->out->n;
@@ -68,8 +86,10 @@ static lm_status put_answer(reading *r, const lm_json *answer, const char *field
     lm_ids_clear(r->ids);
     if (chat) LM_TRY(put_chat(r, answer, err));
     else LM_TRY(lm_answers_text(r->task, r->out, text_of(r->prompt), text_of(answer), false, r->encoder, r->ids, err));
+    fit(r, from);
     if (r->scores) put_lesson(r->out, from, r->task->model->config.pad_id);
     lm_example_end(r->out, (float)value);
+    if (r->apart) lm_example_apart(r->out);
     return LM_OK;
 }
 
@@ -166,6 +186,31 @@ lm_status lm_compare_pair(const lm_task *task, lm_example *out, const lm_row *ro
     LM_TRY(begin(&r, task, out, row, encoder, ids, "\"chosen\" and \"rejected\"", err));
     LM_TRY(lm_json_opt_real(row->object, "margin", "row", &margin, err));
     return render_pair(&r, margin, 0, err);
+}
+
+/* ---- answers that are good or bad ------------------------------------------------------------ */
+
+/* true or false, or 1 or 0. */
+static lm_status read_label(const lm_json *row, bool *out, lm_err *err)
+{
+    const lm_json *label = json_object_get(row, "label");
+    bool number = json_is_integer(label) && (json_integer_value(label) == 0 || json_integer_value(label) == 1);
+    *out = number ? json_integer_value(label) : json_is_true(label);
+    if (number || json_is_boolean(label)) return LM_OK;
+    return lm_fail(err, LM_E_FORMAT, "field \"label\"%s: expected true or false", label ? "" : " is missing");
+}
+
+lm_status lm_compare_labelled(const lm_task *task, lm_example *out, const lm_row *row, lm_encoder *encoder, lm_ids *ids, lm_err *err)
+{
+    reading r;
+    bool good;
+    LM_TRY(begin(&r, task, out, row, encoder, ids, "\"completion\" and \"label\", or \"chosen\" and \"rejected\"", err));
+    r.apart = true;
+    if (lm_row_has(row, "chosen")) return render_pair(&r, 1, 0, err);
+    const lm_json *completion = json_object_get(row->object, "completion");
+    if (!completion) return lm_fail(err, LM_E_FORMAT, "field \"completion\" is missing");
+    LM_TRY(read_label(row->object, &good, err));
+    return put_answer(&r, completion, "completion", good, err);
 }
 
 /* ---- ranked answers --------------------------------------------------------------------------- */

@@ -76,6 +76,21 @@ def test_simpo_has_the_losses_of_trl(malmoi, folders, pairs, tmp_path):
     assert ours == pytest.approx(theirs, abs=1e-4, rel=1e-4)
 
 
+@pytest.mark.parametrize("options, more", [(["--desirable-weight", 1.3, "--undesirable-weight", 0.7], {"desirable_weight": 1.3, "undesirable_weight": 0.7}),
+                                           (["--loss-type", "apo_zero_unpaired"], {"loss_type": "apo_zero_unpaired"})])
+def test_kto_has_the_losses_of_trl(malmoi, base, tmp_path, options, more):
+    """The KL term comes from each prompt with the answer of the row above it, in both."""
+    rows = [{"prompt": row["prompt"], "completion": row["chosen"], "label": i != 1} for i, row in enumerate(ROWS)]
+    data = tmp_path / "labelled.jsonl"
+    data.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    ours = held(malmoi, base, "kto", data, tmp_path / "out", "--beta", 0.3, *options)
+    model, tokenizer = open_for_trl(base)
+    theirs = losses_of(trl.KTOTrainer(model, material.open_model(base)[0], processing_class=tokenizer, train_dataset=datasets.Dataset.from_list(rows),
+                                      args=arguments(trl.KTOConfig, tmp_path / "trl", beta=0.3, **more)))
+    assert abs(ours[-1] - ours[0]) > 1e-2, "the updates must have changed something"
+    assert ours == pytest.approx(theirs, abs=1e-4, rel=1e-4)
+
+
 def test_reward_has_the_losses_of_trl(malmoi, base, pairs, tmp_path):
     """Both begin with the same head, which transformers made; what malmoi saves is a model with one label."""
     _, tokenizer = open_for_trl(base)

@@ -6,7 +6,7 @@
 #include "objective/compare.h"
 #include "nn/head.h"
 
-static char *model, *pairs, *ranked, *out;
+static char *model, *pairs, *ranked, *labelled, *out;
 
 enum { ROWS = 3, MOST = 4 };
 
@@ -20,21 +20,24 @@ static int setup(void **state)
     ranked = tiny_file("ranked.jsonl", "{\"prompt\": \"a\", \"completions\": [\"bb\", \"ccc\", \"d\"], \"scores\": [0.1, 0.9, 0.4]}\n"
                                        "{\"prompt\": \"a\", \"completions\": [\"xyz\", \"z\", \"y\", \"w w\"], \"scores\": [3, 1, 1, 2]}\n"
                                        "{\"prompt\": \"e\", \"chosen\": \"f\", \"rejected\": \"gh\"}\n");
+    labelled = tiny_file("labelled.jsonl", "{\"prompt\": \"Say: \", \"completion\": \"good day\", \"label\": true}\n"
+                                           "{\"prompt\": \"Q\", \"completion\": \"never\", \"label\": false}\n"
+                                           "{\"prompt\": \"ab\", \"completion\": \"no\", \"label\": 0}\n");
     out = test_path("out");
     return 0;
 }
 
 static int teardown(void **state)
 {
-    free(model), free(pairs), free(ranked), free(out);
+    free(model), free(pairs), free(ranked), free(labelled), free(out);
     return test_folder_remove(state);
 }
 
 /* ---- the equations, once more ---- */
 
-/* One row: p log-probabilities (or scores), q the reference's, n lengths, v values; K of them. */
+/* One row: p log-probabilities (or scores), q the reference's, n lengths, v values; K of them.  kl: of the batch. */
 typedef struct row {
-    double p[MOST], q[MOST], n[MOST], v[MOST];
+    double p[MOST], q[MOST], n[MOST], v[MOST], kl;
     int k;
 } row;
 
@@ -84,6 +87,16 @@ static double reward_pair(const row *r)
     double both = r->p[0] + r->p[1];
     return softplus(-(r->p[0] - r->p[1] - r->v[0])) + 0.05 * both * both;
 }
+static double kto(const row *r)
+{
+    double x = 0.4 * (r->p[0] - r->q[0] - r->kl);
+    return r->v[0] > 0 ? 1.5 * (1 - 1 / (1 + exp(-x))) : 0.5 * (1 - 1 / (1 + exp(x)));
+}
+static double apo_zero_unpaired(const row *r)
+{
+    double x = 0.4 * (r->p[0] - r->q[0]);
+    return r->v[0] > 0 ? 1 - 1 / (1 + exp(-x)) : 1 / (1 + exp(-x));
+}
 static double reward_ranked(const row *r)
 {
     double sum = 0;
@@ -95,21 +108,23 @@ static double reward_ranked(const row *r)
 
 static const struct {
     const char *objective, *options;
-    bool ranked;
+    enum { PAIRS, RANKED, LABELLED } rows;
     double (*equation)(const row *r);
 } cases[] = {
-    { "dpo", "--beta 0.4", false, dpo },
-    { "dpo", "--beta 0.4 --label-smoothing 0.2", false, dpo_smooth },
-    { "dpo", "--beta 0.4 --sft-weight 0.7", false, dpo_sft },
-    { "dpo", "--beta 0.4 --loss-type ipo", false, ipo },
-    { "simpo", "--beta 2.5 --gamma 0.3", false, simpo },
-    { "orpo", "--beta 0.25", false, orpo },
-    { "rrhf", "--sft-weight 0.6", true, rrhf },
-    { "slic", "--beta 1.5 --lambda 0.2", true, slic },
-    { "slic", "--loss-type margin --beta 40 --lambda 0", true, slic_margin },
-    { "slic", "--loss-type list --beta 3 --lambda 0 --by-length", true, slic_list },
-    { "reward", "--center-rewards 0.05", false, reward_pair },
-    { "reward", "", true, reward_ranked },
+    { "dpo", "--beta 0.4", PAIRS, dpo },
+    { "dpo", "--beta 0.4 --label-smoothing 0.2", PAIRS, dpo_smooth },
+    { "dpo", "--beta 0.4 --sft-weight 0.7", PAIRS, dpo_sft },
+    { "dpo", "--beta 0.4 --loss-type ipo", PAIRS, ipo },
+    { "simpo", "--beta 2.5 --gamma 0.3", PAIRS, simpo },
+    { "orpo", "--beta 0.25", PAIRS, orpo },
+    { "rrhf", "--sft-weight 0.6", RANKED, rrhf },
+    { "slic", "--beta 1.5 --lambda 0.2", RANKED, slic },
+    { "slic", "--loss-type margin --beta 40 --lambda 0", RANKED, slic_margin },
+    { "slic", "--loss-type list --beta 3 --lambda 0 --by-length", RANKED, slic_list },
+    { "kto", "--beta 0.4 --desirable-weight 1.5 --undesirable-weight 0.5", LABELLED, kto },
+    { "kto", "--beta 0.4 --loss-type apo_zero_unpaired", LABELLED, apo_zero_unpaired },
+    { "reward", "--center-rewards 0.05", PAIRS, reward_pair },
+    { "reward", "", RANKED, reward_ranked },
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
@@ -120,7 +135,7 @@ static const lm_microbatch *open_moved(tiny_run *r, int c, const char *more)
 {
     char arguments[300];
     snprintf(arguments, sizeof arguments, "--steps 9 --batch-size 3 --dtype f32 --no-shuffle --lr 0.02 %s %s", cases[c].options, more);
-    tiny_open(r, cases[c].objective, model, cases[c].ranked ? ranked : pairs, out, arguments);
+    tiny_open(r, cases[c].objective, model, (const char *[]){ pairs, ranked, labelled }[cases[c].rows], out, arguments);
     for (int i = 0; i < 2; i++) {
         lm_step_report report;
         if (lm_trainer_step(&r->t, &report, &r->err) != LM_OK) fail_msg("%s", r->err.message);
@@ -128,6 +143,7 @@ static const lm_microbatch *open_moved(tiny_run *r, int c, const char *more)
     const lm_microbatch *m = lm_batcher_fill(&r->t.batches, 0, ROWS, 1, 1.0f / ROWS);
     r->t.forward.batch = &m->batch;
     r->t.tape.recording = r->t.tape.training = false;
+    assert_int_equal(r->t.task.objective->collect(&r->t.task, &r->t.forward, &r->t.batches.at, &r->err), LM_OK);
     return m;
 }
 
@@ -154,18 +170,47 @@ static void measure(tiny_run *r, lm_model *which, const lm_microbatch *m, double
     }
 }
 
+/* labelled.jsonl with each prompt before the answer of the row above it, byte by byte, and its z. */
+static double neighbours_kl(tiny_run *r, lm_model *base, const lm_microbatch *m)
+{
+    static const char *const prompts[ROWS] = { "Say: ", "Q", "ab" }, *const answers[ROWS] = { "no", "good day", "never" };
+    int32_t ids[128], positions[128], targets[128];
+    lm_segment segments[ROWS];
+    lm_microbatch other = { .batch = { .n_segments = ROWS, .ids = ids, .positions = positions, .segments = segments }, .targets = targets };
+    double p[ROWS], q[ROWS], n[ROWS], sum = 0;
+    int64_t at = 0;
+    for (int i = 0; i < ROWS; i++) {
+        size_t asked = strlen(prompts[i]), all = asked + strlen(answers[i]);
+        segments[i] = (lm_segment){ .q0 = at, .nq = (int64_t)all, .k0 = at, .nk = (int64_t)all };
+        for (size_t j = 0; j < all; j++, at++) {
+            ids[at] = (uint8_t)(j < asked ? prompts[i][j] : answers[i][j - asked]);
+            positions[at] = (int32_t)j;
+            targets[at] = j + 1 < asked ? -1 : j + 1 == all ? TINY_END : (uint8_t)answers[i][j + 1 - asked];
+        }
+    }
+    other.batch.n_tokens = at;
+    measure(r, r->t.model, &other, p, n);
+    measure(r, base, &other, q, n);
+    for (int i = 0; i < ROWS; i++) sum += (p[i] - q[i]) / ROWS;
+    r->t.forward.batch = &m->batch;
+    return sum;
+}
+
 static double expected_loss(tiny_run *r, int c, const lm_microbatch *m)
 {
-    double p[64], q[64] = { 0 }, n[64], sum = 0;
+    double p[64], q[64] = { 0 }, n[64], sum = 0, kl = 0;
+    bool labels = cases[c].rows == LABELLED;
     measure(r, r->t.model, m, p, n);
-    if (!strcmp(cases[c].objective, "dpo")) {
+    if (labels || !strcmp(cases[c].objective, "dpo")) {
         lm_model *base;
         assert_int_equal(lm_model_load(&base, model, &r->k, NULL), LM_OK);
         measure(r, base, m, q, n);
+        if (labels) kl = neighbours_kl(r, base, m);
+        if (labels) assert_true(fabs(kl) > 0.05);
         lm_model_free(base);
     }
     for (int64_t b = 0; b < m->n_blocks; b++) {
-        row one = { .k = (int)(m->first[b + 1] - m->first[b]) };
+        row one = { .k = (int)(m->first[b + 1] - m->first[b]), .kl = kl > 0 ? kl : 0 };
         for (int i = 0; i < one.k; i++) {
             int64_t s = m->first[b] + i;
             one.p[i] = p[s], one.q[i] = q[s], one.n[i] = n[s];
@@ -282,6 +327,9 @@ static void bad_rows_are_named(void **state)
     refused("rrhf", "{\"prompt\": \"a\", \"completions\": [\"b\", \"c\"], \"scores\": [1, \"x\"]}\n", "entry 2 is no number");
     refused("rrhf", "{\"prompt\": \"a\", \"completions\": [\"b\"]}\n", "two or more");
     refused("slic", "just text\n", "not JSON");
+    refused("kto", "{\"prompt\": \"a\", \"completion\": \"b\"}\n", "field \"label\" is missing");
+    refused("kto", "{\"prompt\": \"a\", \"completion\": \"b\", \"label\": -1}\n", "field \"label\": expected true or false");
+    refused("kto", "{\"prompt\": \"a\", \"completion\": \"\", \"label\": true}\n", "field \"completion\" is empty");
 }
 
 /* A prompt that both begin with is found; messages of a prompt are not learnt, answers are. */
@@ -305,12 +353,60 @@ static void prompts_are_shared(void **state)
     tiny_close(&r);
 }
 
+/* A pair is a good answer and a bad one, each a block of its own also where packing was asked for. */
+static void pairs_are_parted(void **state)
+{
+    (void)state;
+    tiny_run r;
+    lm_json *counted;
+    double loss;
+    tiny_open(&r, "kto", model, pairs, out, "--steps 1 --batch-size 2 --dtype f32 --pack");
+    assert_int_equal(r.t.corpus.blocks.n, 6);
+    for (int i = 0; i < 6; i++) assert_true(r.t.corpus.data.documents[i].value == (float)(i % 2 == 0));
+    tiny_close(&r);
+
+    tiny_parse(&r, "kto", model, pairs, out, "--steps 1 --batch-size 2 --dtype f32 --adapter lora");
+    tiny_set(&r, "val-data", labelled);
+    assert_int_equal(lm_trainer_open(&r.t, &r.config, &r.err), LM_OK);
+    assert_int_equal(lm_trainer_measure(&r.t, &loss, &counted, &r.err), LM_OK);
+    assert_true(fabs(loss - 0.5) < 1e-6);                /* the reference itself */
+    assert_true(json_real_value(json_object_get(counted, "margin")) == 0);
+    lm_json_free(counted);
+    tiny_close(&r);
+    assert_int_equal(tiny_train(&r, "kto", model, pairs, out, "--batch-size 1"), LM_E_USAGE);
+    tiny_expect(&r, LM_E_USAGE, "kto compares the rows of a pass");
+    tiny_close(&r);
+}
+
+/* A long prompt loses its beginning and nothing else; the answer, also where it is scored, stays whole. */
+static void prompts_are_cut_at_their_beginning(void **state)
+{
+    (void)state;
+    static const char prompt[] = "this is the beginning and this the end: ", *const objectives[] = { "dpo", "reward" };
+    char *path = tiny_file("long.jsonl", "{\"prompt\": \"this is the beginning and this the end: \", \"chosen\": \"good\", \"rejected\": \"bad\"}\n");
+    for (int scores = 0; scores < 2; scores++) {
+        tiny_run r;
+        char text[11] = { 0 };
+        tiny_open(&r, objectives[scores], model, path, out, "--steps 1 --batch-size 1 --dtype f32 --context 10 --truncate");
+        const lm_microbatch *m = lm_batcher_fill(&r.t.batches, 0, 1, 1, 1);
+        assert_int_equal(m->batch.segments[0].nq, 10);
+        for (int j = 0; j < 10 - scores; j++) text[j] = (char)m->batch.ids[j];
+        assert_string_equal(text, scores ? "end: good" : " end: good");
+        assert_int_equal(m->n_targets, scores ? 2 : 5 + 4);          /* a score each; or the answers with their ends */
+        assert_int_equal(r.t.corpus.blocks.n_truncated, 1);
+        assert_int_equal(r.t.corpus.blocks.lost, 2 * (strlen(prompt) - (scores ? 10 : 11)) + 5 + 4);
+        tiny_close(&r);
+    }
+    free(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(losses_are_their_equations), cmocka_unit_test(gradients_are_those_of_the_loss),
         cmocka_unit_test(preferences_are_learnt),     cmocka_unit_test(bad_rows_are_named),
-        cmocka_unit_test(prompts_are_shared),
+        cmocka_unit_test(prompts_are_shared),             cmocka_unit_test(pairs_are_parted),
+        cmocka_unit_test(prompts_are_cut_at_their_beginning),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
