@@ -91,7 +91,7 @@ static void put_piece(lm_batcher *b, const lm_piece *p, float weight)
         bool learnt = token[i + 1] & LM_TOKEN_SUPERVISED;
         b->ids[at + i] = lm_token_value(token[i]);
         b->positions[at + i] = (int32_t)i;
-        m->targets[at + i] = learnt ? lm_token_value(token[i + 1]) : -1;
+        m->targets[at + i] = learnt ? lm_token_lesson(token[i + 1]) : -1;
         m->weights[at + i] = learnt ? weight : 0;
         m->n_targets += learnt;
     }

@@ -21,7 +21,7 @@ void lm_part_free(lm_part *part);        /* takes {0} */
 /* A micro-batch: as many blocks as a pass through the model takes at once. */
 typedef struct lm_microbatch {
     lm_batch batch;
-    int32_t *targets;                    /* [n_tokens] the id that follows; -1: nothing is learnt here */
+    int32_t *targets;                    /* [n_tokens] the id that follows, or a label; -1: nothing is learnt here */
     float *weights;                      /* [n_tokens] of each target in the step's loss */
     int64_t n_targets, n_blocks;
     const int64_t *blocks;

@@ -15,6 +15,12 @@ void lm_example_put(lm_example *e, const int32_t *ids, size_t n, bool supervised
     for (size_t i = 0; i < n; i++) e->tokens[e->n++] = (lm_token)ids[i] | (supervised ? LM_TOKEN_SUPERVISED : 0);
 }
 
+void lm_example_label(lm_example *e, size_t i, int label)
+{
+    LM_ASSERT(i > 0 && i < e->n && label >= 0 && label < LM_TOKEN_LABELS);
+    e->tokens[i] = (lm_token)lm_token_value(e->tokens[i]) | LM_TOKEN_SUPERVISED | (lm_token)(label + 1) << LM_TOKEN_LABEL_SHIFT;
+}
+
 void lm_example_end(lm_example *e, float value)
 {
     if (e->n_parts == e->cap_parts) {

@@ -8,10 +8,17 @@
 #include "data/source.h"
 #include "token/tokenizer.h"
 
-/* A token's id, and in the highest bit whether the model learns to predict it here. */
+/* A token: its id in 24 bits (nn/model has no larger vocabulary), in the highest bit whether something is to be
+ * predicted in its place, and between them what: 0 for the token itself, else a label + 1. */
 typedef uint32_t lm_token;
 #define LM_TOKEN_SUPERVISED 0x80000000u
-static inline int32_t lm_token_value(lm_token token) { return (int32_t)(token & ~LM_TOKEN_SUPERVISED); }
+enum { LM_TOKEN_LABEL_SHIFT = 24, LM_TOKEN_LABELS = 126 };
+static inline int32_t lm_token_value(lm_token token) { return (int32_t)(token & 0xFFFFFF); }
+static inline int32_t lm_token_lesson(lm_token token)
+{
+    int32_t label = (int32_t)(token >> LM_TOKEN_LABEL_SHIFT & 0x7F);
+    return label ? label - 1 : lm_token_value(token);
+}
 
 /* A sequence of an example: where its tokens end, and a number that the objective keeps of it. */
 typedef struct lm_example_part {
@@ -31,6 +38,10 @@ typedef struct lm_example {
     bool skipped;                        /* the row is left out and counted */
 } lm_example;
 void lm_example_put(lm_example *e, const int32_t *ids, size_t n, bool supervised);
+
+/* Token i - 1 is labelled: `label` < LM_TOKEN_LABELS is to be predicted there, and not token i. */
+void lm_example_label(lm_example *e, size_t i, int label);
+
 void lm_example_end(lm_example *e, float value);         /* what is put from now on is the next sequence ... */
 void lm_example_apart(lm_example *e);                    /* ... and belongs to no sequence before it */
 

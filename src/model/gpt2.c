@@ -149,6 +149,6 @@ static const char *const model_types[] = { "gpt2", NULL };
 
 const lm_family lm_family_gpt2 = {
     .name = "gpt2", .source = "Radford et al. 2019, section 2.3",
-    .architecture = "GPT2LMHeadModel", .prefix = "transformer.", .model_types = model_types, .presets = presets,
+    .architecture = "GPT2LMHeadModel", .prefix = "transformer.", .token_head = "classifier", .model_types = model_types, .presets = presets,
     .size = sizeof(gpt2), .configure = configure, .declare = declare, .forward = forward,
 };

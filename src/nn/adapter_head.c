@@ -1,5 +1,5 @@
-/* An adapter's head that classifies: a trained copy of the model's score.weight, as PEFT saves it for the
- * task SEQ_CLS.  PEFT's folder does not say what the labels are called; here the weights' metadata does. */
+/* An adapter's head that classifies: a trained copy of the model's score.weight (and bias), as PEFT saves it for
+ * the tasks SEQ_CLS and TOKEN_CLS.  PEFT's folder does not say what the labels are called; here the weights' metadata does. */
 #include "nn/adapter.h"
 
 #include "nn/head.h"
@@ -9,18 +9,56 @@
 
 static const char labels_key[] = "malmoi.labels";    /* metadata of adapter_model.safetensors: a JSON list */
 
+static const char *const modules[] = { "score", "classifier", NULL };
+
+bool lm_adapter_head_is(const char *module)
+{
+    for (const char *const *name = modules; *name; name++)
+        if (!strcmp(module, *name)) return true;
+    return false;
+}
+
 /* PEFT's name in a->params; methods with virtual tokens have the model directly under "base_model". */
-static const char *name_of(const lm_adapter *a) { return a->type->bare ? "base_model.score.weight" : "score.weight"; }
+static char *name_of(const lm_adapter *a, const char *name)
+{
+    lm_str text = { 0 };
+    lm_str_printf(&text, "%s%s", a->type->bare ? "base_model." : "", name);
+    return lm_str_take(&text);
+}
 
-static const char *file_name_of(const lm_adapter *a) { return a->type->bare || a->type->file ? name_of(a) : "base_model.model.score.weight"; }
+bool lm_adapter_classifies(const lm_adapter *a)
+{
+    char *name = a->model->score ? name_of(a, a->model->score->name) : NULL;
+    bool has = name && lm_param_find(&a->params, name);
+    free(name);
+    return has;
+}
 
-bool lm_adapter_classifies(const lm_adapter *a) { return lm_param_find(&a->params, name_of(a)) != NULL; }
-
-bool lm_adapter_head_is(const char *module) { return !strcmp(module, "score") || !strcmp(module, "classifier"); }
+static void copy(lm_adapter *a, const lm_tensor *t)
+{
+    char *name = name_of(a, t->name);
+    lm_adapter_copy_param(a, lm_param_find(&a->model->params, t->name), name);
+    free(name);
+}
 
 void lm_adapter_head_attach(lm_adapter *a)
 {
-    lm_adapter_copy_param(a, lm_param_find(&a->model->params, a->model->score->name), name_of(a));
+    copy(a, a->model->score);
+    if (a->model->score_bias) copy(a, a->model->score_bias);
+}
+
+/* "weight" or "bias" of the head in a file, under one of its names; NULL: there is none. */
+static const lm_stored *find(const lm_adapter *a, const lm_safetensors *file, const char *part)
+{
+    const lm_stored *found = NULL;
+    const char *prefix = a->type->bare ? "base_model." : a->type->file ? "" : "base_model.model.";
+    for (const char *const *module = modules; *module && !found; module++) {
+        lm_str name = { 0 };
+        lm_str_printf(&name, "%s%s.%s", prefix, *module, part);
+        found = lm_safetensors_find(file, name.data);
+        lm_str_free(&name);
+    }
+    return found;
 }
 
 /* The list's own strings, for as long as it lives. */
@@ -33,19 +71,20 @@ static lm_status read_names(lm_strings *out, const lm_json *list, const lm_safet
     return LM_OK;
 }
 
-static lm_status make_head(lm_model *m, const lm_strings *names, lm_err *err)
+/* One with a bias labels tokens. */
+static lm_status make_head(lm_model *m, const lm_strings *names, bool bias, lm_err *err)
 {
-    if (!m->score) return lm_model_classify(m, names, 0, err);
+    if (!m->score) return (bias ? lm_model_label_tokens : lm_model_classify)(m, names, 0, err);
     lm_model_name_labels(m, names);
     return LM_OK;
 }
 
-static lm_status read_labelled(lm_model *m, int64_t n, const char *text, const lm_safetensors *file, lm_err *err)
+static lm_status read_labelled(lm_model *m, int64_t n, bool bias, const char *text, const lm_safetensors *file, lm_err *err)
 {
     lm_strings names = { lm_calloc((size_t)n, sizeof(char *)), (int)n };
     lm_json *list = lm_json_parse(text, strlen(text), file->path, err);
     lm_status status = list ? read_names(&names, list, file, err) : err->code;
-    if (status == LM_OK) status = make_head(m, &names, err);
+    if (status == LM_OK) status = make_head(m, &names, bias, err);
     lm_json_free(list);
     free(names.items);
     return status;
@@ -54,16 +93,17 @@ static lm_status read_labelled(lm_model *m, int64_t n, const char *text, const l
 lm_status lm_adapter_head_read(lm_adapter *a, const lm_safetensors *file, bool *has, lm_err *err)
 {
     lm_model *m = a->model;
-    const lm_stored *s = lm_safetensors_find(file, file_name_of(a));
+    const lm_stored *s = find(a, file, "weight");
+    bool bias = find(a, file, "bias");
     *has = s != NULL;
     if (!s) return LM_OK;
     int64_t n = s->ndim == 2 && s->dim[0] > 0 && s->dim[0] <= LM_MOST_LABELS ? s->dim[0] : 1;
     LM_TRY(lm_stored_need_shape(s, 2, (int64_t[]){ m->score ? m->labels.n : n, m->config.hidden_size }, err));
     const char *text = lm_safetensors_meta(file, labels_key);
-    if (text) return read_labelled(m, n, text, file, err);
+    if (text) return read_labelled(m, n, bias, text, file, err);
     if (m->score) return LM_OK;
     lm_strings names = lm_labels_default(n);
-    lm_status status = lm_model_classify(m, &names, 0, err);
+    lm_status status = make_head(m, &names, bias, err);
     lm_labels_free(&names);
     return status;
 }
@@ -71,12 +111,12 @@ lm_status lm_adapter_head_read(lm_adapter *a, const lm_safetensors *file, bool *
 /* As PEFT writes the list: for the names of the head in all families that it knows. */
 void lm_adapter_head_write(const lm_adapter *a, lm_json *config, lm_json *metadata)
 {
-    json_t *names = json_array(), *modules = json_object_get(config, "modules_to_save");
-    modules = json_is_array(modules) ? json_incref(modules) : json_array();
-    json_array_append_new(modules, json_string("classifier"));
-    json_array_append_new(modules, json_string("score"));
-    json_object_set_new(config, "modules_to_save", modules);
-    json_object_set_new(config, "task_type", json_string("SEQ_CLS"));
+    json_t *names = json_array(), *saved = json_object_get(config, "modules_to_save");
+    saved = json_is_array(saved) ? json_incref(saved) : json_array();
+    json_array_append_new(saved, json_string("classifier"));
+    json_array_append_new(saved, json_string("score"));
+    json_object_set_new(config, "modules_to_save", saved);
+    json_object_set_new(config, "task_type", json_string(a->model->labels_tokens ? "TOKEN_CLS" : "SEQ_CLS"));
 
     lm_str text = { 0 };
     for (int i = 0; i < a->model->labels.n; i++) json_array_append_new(names, json_string(a->model->labels.items[i]));

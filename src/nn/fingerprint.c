@@ -57,8 +57,10 @@ lm_status lm_fingerprint(const char **out, lm_model *m, lm_err *err)
     if (!m->fingerprint) {
         uint64_t hash = 0;
         lm_str text = { 0 };
-        for (int64_t i = 0; i < m->params.n; i++)
-            if (m->params.items[i]->t.data && &m->params.items[i]->t != m->score) hash = hash_tensor(m, &m->params.items[i]->t, hash);
+        for (int64_t i = 0; i < m->params.n; i++) {
+            const lm_tensor *t = &m->params.items[i]->t;
+            if (t->data && t != m->score && t != m->score_bias) hash = hash_tensor(m, t, hash);
+        }
         lm_str_printf(&text, "weights %016" PRIx64 ", %" PRId64 " ids", hash, m->config.vocab_size);
         lm_status status = put_template(&text, m, err);
         if (status != LM_OK) {

@@ -76,6 +76,7 @@ typedef struct lm_family {
     const char *architecture;                                /* of a fresh config.json: "LlamaForCausalLM" */
     const char *const *model_types;                          /* config.json's spellings, NULL-terminated */
     const char *prefix;                                      /* of the trunk in names: "model." */
+    const char *token_head;                                  /* of a head that labels tokens; NULL: "score" */
     const char *const *presets;                              /* pairs: name, config.json text; NULL-terminated */
     size_t size;                                             /* of the family's own struct, m->own */
     lm_status (*configure)(lm_model *m, const lm_json *config, lm_err *err);   /* fills m->config and m->own */
@@ -95,6 +96,8 @@ struct lm_model {
     lm_params params;
     lm_tensor *embedding, *head;         /* head is the embedding when tied; [V, C]; NULL: no LM head (nn/head.h) */
     lm_tensor *score;                    /* head that classifies [labels, C], or NULL */
+    lm_tensor *score_bias;               /* [labels]; NULL: none */
+    bool labels_tokens;                  /* its head is for each token, not for a text's last */
     lm_strings labels;                   /* what its scores stand for */
     lm_linear_site **sites;              /* every linear, for adapters */
     lm_linear_site *table;               /* the embedding as a linear of one-hot rows; not one of sites */
