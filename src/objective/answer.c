@@ -78,3 +78,79 @@ lm_status lm_answers_text(const lm_task *task, lm_example *out, lm_span prompt, 
     lm_example_put(out, ids->data + n_prompt, ids->len - n_prompt, true);
     return LM_OK;
 }
+
+/* ---- answers of a row ------------------------------------------------------------------- */
+
+const char *lm_answers_kind(const lm_json *value)
+{
+    return !value ? "nothing" : json_is_string(value) ? "text" : json_is_array(value) ? "messages" : json_is_object(value) ? "an object" : "something else";
+}
+
+static lm_span text_of(const lm_json *value)
+{
+    return json_is_string(value) ? lm_span_of(json_string_value(value), json_string_length(value)) : lm_span_of("", 0);
+}
+
+static lm_status check(const lm_exchange *x, lm_err *err)
+{
+    bool chat = json_is_array(x->answer);
+    if (!chat && !json_is_string(x->answer))
+        return lm_fail(err, LM_E_FORMAT, "field \"%s\": expected text or a list of messages, found %s", x->field, lm_answers_kind(x->answer));
+    if (x->prompt && chat != json_is_array(x->prompt))
+        return lm_fail(err, LM_E_FORMAT, "field \"%s\" is %s, the prompt %s: expected both alike", x->field, lm_answers_kind(x->answer),
+                       lm_answers_kind(x->prompt));
+    if (chat ? !json_array_size(x->answer) : !json_string_length(x->answer))
+        return lm_fail(err, LM_E_FORMAT, "field \"%s\" is empty: no token to learn", x->field);
+    return LM_OK;
+}
+
+static lm_status put_chat(lm_answers *a, lm_example *out, const lm_exchange *x, lm_encoder *encoder, lm_ids *ids, lm_err *err)
+{
+    size_t i;
+    lm_json *message, *messages = x->prompt ? json_copy((json_t *)(uintptr_t)x->prompt) : json_array();
+    size_t first = json_array_size(messages);
+    json_array_foreach((json_t *)(uintptr_t)x->answer, i, message) json_array_append(messages, message);
+    lm_json *chat = json_pack("{s:o, s:O*}", "messages", messages, "tools", x->tools);
+    lm_status status = lm_answers_chat(a, out, chat, (int64_t)first, false, encoder, ids, err);
+    lm_json_free(chat);
+    return status;
+}
+
+/* A model of transformers looks for the last token before padding, which an end of text may be. */
+static void drop_padding(const lm_task *task, lm_example *out, size_t from)
+{
+    while (out->n > from + 1 && lm_token_value(out->tokens[out->n - 1]) == task->model->config.pad_id) out->n--;
+}
+
+static void fit(const lm_task *task, lm_example *out, size_t from, bool scored)
+{
+    lm_token *tokens = out->tokens + from;
+    size_t n = out->n - from, room = (size_t)task->context + !scored, prompt = 0;
+    if (!task->truncate || n <= room) return;
+    while (prompt < n && !(tokens[prompt] & LM_TOKEN_SUPERVISED)) prompt++;
+    bool marked = prompt && lm_token_value(tokens[0]) == task->model->config.bos_id;
+    size_t keep = marked, least = marked || !scored;         /* something must predict the answer's first token */
+    size_t most = prompt > least ? prompt - least : 0, cut = n - room < most ? n - room : most;
+    memmove(tokens + keep, tokens + keep + cut, (n - keep - cut) * sizeof *tokens);
+    out->n -= cut;
+    out->lost += (int64_t)cut;
+}
+
+lm_status lm_answers_put(lm_answers *a, const lm_task *task, lm_example *out, const lm_exchange *x, lm_encoder *encoder,
+                         lm_ids *ids, lm_err *err)
+{
+    size_t from = out->n;
+    LM_TRY(check(x, err));
+    lm_ids_clear(ids);
+    if (json_is_array(x->answer)) LM_TRY(put_chat(a, out, x, encoder, ids, err));
+    else LM_TRY(lm_answers_text(task, out, text_of(x->prompt), text_of(x->answer), false, encoder, ids, err));
+    if (x->scored) drop_padding(task, out, from);
+    fit(task, out, from, x->scored);
+    return LM_OK;
+}
+
+void lm_answers_lesson(lm_example *out, size_t from, int32_t lesson, bool beside)
+{
+    for (size_t i = from; i < out->n && !beside; i++) out->tokens[i] &= ~LM_TOKEN_SUPERVISED;
+    lm_example_put(out, &lesson, 1, true);
+}

@@ -28,6 +28,27 @@ lm_status lm_answers_finish(const lm_answers *a, const char *out, lm_err *err);
 lm_status lm_answers_chat(lm_answers *a, lm_example *out, const lm_json *chat, int64_t first, bool all, lm_encoder *encoder,
                           lm_ids *ids, lm_err *err);
 
+/* An answer of a row to a prompt. */
+typedef struct lm_exchange {
+    const lm_json *prompt, *answer;                      /* text or a list of messages, both alike; prompt NULL: none */
+    const lm_json *tools;                                /* that the prompt offers, or NULL */
+    const char *field;                                   /* that the answer stands in, for messages */
+    bool scored;                                         /* a head reads it: one token more fits, padding at its end goes */
+} lm_exchange;
+
+/* As the sequence at the end of out, the answer's tokens learnt.  Where it is longer than the context and may be cut,
+ * the prompt loses its beginning (but for a mark of beginning) before the answer loses its end.  LM_E_FORMAT for an
+ * answer that is empty or of another kind than its prompt. */
+lm_status lm_answers_put(lm_answers *a, const lm_task *task, lm_example *out, const lm_exchange *x, lm_encoder *encoder,
+                         lm_ids *ids, lm_err *err);
+
+/* Behind a scored sequence that began at token `from`: what its last token is to learn.  Its other lessons are
+ * forgotten unless `beside`. */
+void lm_answers_lesson(lm_example *out, size_t from, int32_t lesson, bool beside);
+
+/* "text", "messages", ..: what a value is, for messages. */
+const char *lm_answers_kind(const lm_json *value);
+
 /* A prompt and its answer, both of which may be empty, into out. */
 lm_status lm_answers_text(const lm_task *task, lm_example *out, lm_span prompt, lm_span answer, bool all, lm_encoder *encoder,
                           lm_ids *ids, lm_err *err);

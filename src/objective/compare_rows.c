@@ -17,77 +17,17 @@ typedef struct reading {
     bool apart;                              /* sequences are not compared with each other */
 } reading;
 
-static const char *kind_of(const lm_json *value)
-{
-    return !value ? "nothing" : json_is_string(value) ? "text" : json_is_array(value) ? "messages" : json_is_object(value) ? "an object" : "something else";
-}
-
 static lm_span text_of(const lm_json *value)
 {
     return json_is_string(value) ? (lm_span){ .data = json_string_value(value), .len = json_string_length(value) } : (lm_span){ .data = "" };
 }
 
-static bool is_empty(const lm_json *answer)
-{
-    if (json_is_string(answer)) return !json_string_length(answer);
-    return !json_array_size(answer);
-}
-
-/* ---- one answer -------------------------------------------------------------------------- */
-
-static lm_status put_chat(reading *r, const lm_json *answer, lm_err *err)
-{
-    size_t i;
-    lm_json *message, *messages = r->prompt ? json_copy((json_t *)(uintptr_t)r->prompt) : json_array(), *tools = json_object_get(r->row, "tools");
-    size_t first = json_array_size(messages);
-    json_array_foreach((json_t *)(uintptr_t)answer, i, message) json_array_append(messages, message);
-    lm_json *chat = json_pack("{s:o, s:O*}", "messages", messages, "tools", tools);
-    lm_status status = lm_answers_chat(r->answers, r->out, chat, (int64_t)first, false, r->encoder, r->ids, err);
-    lm_json_free(chat);
-    return status;
-}
-
-/* To the packing the tokens from `from` on are a text without lessons, and then one thing to predict.  Padding at
- * the end (an end of text may be that) does not count: transformers looks for the last token before it. */
-static void put_lesson(lm_example *out, size_t from, int64_t padding)
-{
-    const int32_t anything = 0;
-    while (out->n > from + 1 && lm_token_value(out->tokens[out->n - 1]) == padding) out->n--;
-    for (size_t i = from; i < out->n; i++) out->tokens[i] &= ~LM_TOKEN_SUPERVISED;
-    lm_example_put(out, &anything, 1, true);
-}
-
-/* Where a sequence is longer than the context and may be cut, its prompt loses its beginning (but for a mark of
- * beginning) before the answer loses its end. */
-static void fit(const reading *r, size_t from)
-{
-    const lm_task *task = r->task;
-    lm_token *tokens = r->out->tokens + from;
-    size_t n = r->out->n - from, room = (size_t)task->context + !r->scores, prompt = 0;
-    if (!task->truncate || n <= room) return;
-    while (prompt < n && !(tokens[prompt] & LM_TOKEN_SUPERVISED)) prompt++;
-    bool marked = prompt && lm_token_value(tokens[0]) == task->model->config.bos_id;
-    size_t keep = marked, least = marked || !r->scores;          /* something must predict the answer's first token */
-    size_t most = prompt > least ? prompt - least : 0, cut = n - room < most ? n - room : most;
-    memmove(tokens + keep, tokens + keep + cut, (n - keep - cut) * sizeof *tokens);
-    r->out->n -= cut;
-    r->out->lost += (int64_t)cut;
-}
-
 static lm_status put_answer(reading *r, const lm_json *answer, const char *field, double value, lm_err *err)
 {
     size_t from = r->out->n;
-    bool chat = json_is_array(answer), asked_in_chat = r->prompt ? json_is_array(r->prompt) : chat;
-    if (!chat && !json_is_string(answer))
-        return lm_fail(err, LM_E_FORMAT, "field \"%s\": expected text or a list of messages, found %s", field, kind_of(answer));
-    if (chat != asked_in_chat)
-        return lm_fail(err, LM_E_FORMAT, "field \"%s\" is %s, the prompt %s: expected both alike", field, kind_of(answer), kind_of(r->prompt));
-    if (is_empty(answer)) return lm_fail(err, LM_E_FORMAT, "field \"%s\" is empty: no token to learn", field);
-    lm_ids_clear(r->ids);
-    if (chat) LM_TRY(put_chat(r, answer, err));
-    else LM_TRY(lm_answers_text(r->task, r->out, text_of(r->prompt), text_of(answer), false, r->encoder, r->ids, err));
-    fit(r, from);
-    if (r->scores) put_lesson(r->out, from, r->task->model->config.pad_id);
+    const lm_exchange x = { .prompt = r->prompt, .answer = answer, .tools = json_object_get(r->row, "tools"), .field = field, .scored = r->scores };
+    LM_TRY(lm_answers_put(r->answers, r->task, r->out, &x, r->encoder, r->ids, err));
+    if (r->scores) lm_answers_lesson(r->out, from, 0, false);
     lm_example_end(r->out, (float)value);
     if (r->apart) lm_example_apart(r->out);
     return LM_OK;
@@ -137,7 +77,7 @@ static lm_status split(reading *r, lm_json **chosen, lm_json **rejected, lm_err 
     bool chat = json_is_array(*chosen);
     if (chat != json_is_array(*rejected) || (!chat && !(json_is_string(*chosen) && json_is_string(*rejected))))
         return lm_fail(err, LM_E_FORMAT, "\"chosen\" is %s and \"rejected\" %s: expected two texts or two lists of messages",
-                       kind_of(*chosen), kind_of(*rejected));
+                       lm_answers_kind(*chosen), lm_answers_kind(*rejected));
     size_t n = chat ? common_messages(*chosen, *rejected) : common_text(text_of(*chosen), text_of(*rejected));
     r->shared = chat ? slice(*chosen, 0, n) : json_stringn(json_string_value(*chosen), n);
     r->prompt = r->shared;

@@ -138,7 +138,7 @@ static void compared_sequences_stand_together(void **state)
     for (int pack = 0; pack < 2; pack++) {
         lm_dataset d = fake_dataset(lengths, 5, 0);
         lm_blocks b;
-        d.documents[1].joins = d.documents[3].joins = d.documents[4].joins = true;
+        d.parted = d.documents[1].joins = d.documents[3].joins = d.documents[4].joins = true;
         assert_int_equal(lm_blocks_make(&b, &d, &(lm_pack_options){ .context = 8, .pack = pack }, NULL), LM_OK);
         assert_int_equal(b.n, 2);
         assert_int_equal(lm_block_length(&b, 0), 8 + 3);
