@@ -41,6 +41,12 @@ lm_status lm_labelled_text(const lm_row *row, const lm_labelled_fields *fields, 
     return lm_row_text(row, field, out, err);
 }
 
+lm_status lm_document_field(const lm_row *row, const char *given, const char **field, lm_err *err)
+{
+    *field = row->object ? choose(row, given, text_names) : NULL;
+    return *field || !row->object ? LM_OK : not_there(row, "text", "--field", text_names, err);
+}
+
 lm_status lm_labelled_label(const lm_row *row, const lm_labelled_fields *fields, lm_str *out, lm_err *err)
 {
     const char *field = choose(row, fields->label, label_names);

@@ -148,15 +148,46 @@ static void close_file(lm_source *s)
     *r = (lm_row_reader){0};
 }
 
+void lm_skipped_free(lm_skipped *skipped)
+{
+    lm_row_fields_free(&skipped->messages);
+    *skipped = (lm_skipped){0};
+}
+
+lm_status lm_source_pass_over(lm_source *s, lm_err *err)
+{
+    lm_skipped *skipped = s->options.skipped;
+    if (!skipped || err->code != LM_E_FORMAT) return err->code;
+    if (skipped->n++ < LM_SKIPPED_LISTED) {
+        skipped->messages.items = lm_realloc(skipped->messages.items, (size_t)skipped->n * sizeof *skipped->messages.items);
+        skipped->messages.items[skipped->messages.n++] = lm_strdup(err->message);
+    }
+    lm_err_clear(err);
+    return LM_OK;
+}
+
+/* The next row of the file that is open.  Rows that are malformed may be passed over; a file whose packing is
+ * damaged ends there, and nobody knows how much of it is lost. */
+static lm_status next_of_file(lm_source *s, lm_row *row, bool *more, lm_err *err)
+{
+    lm_row_reader *r = &s->reader;
+    for (;;) {
+        lm_err local = {0};
+        *row = (lm_row){ .path = s->paths.items[s->at] };
+        lm_status status = s->formats[s->at]->next(r, row, more, &local);
+        if (status == LM_OK) return LM_OK;
+        lm_row_free(row);
+        if (lm_stream_broken(r->stream) || lm_source_pass_over(s, &local) != LM_OK) return lm_fail(err, status, "%s", local.message);
+    }
+}
+
 lm_status lm_source_next(lm_source *s, lm_row *row, bool *more, lm_err *err)
 {
     for (*more = false; s->at < s->paths.n; s->at++) {
         lm_row_reader *r = &s->reader;
         if (!r->stream) LM_TRY(lm_stream_open(&r->stream, s->paths.items[s->at], err));
         r->options = &s->options;
-        *row = (lm_row){ .path = s->paths.items[s->at] };
-        lm_status status = s->formats[s->at]->next(r, row, more, err);
-        if (status != LM_OK) lm_row_free(row);
+        lm_status status = next_of_file(s, row, more, err);
         if (status != LM_OK || *more) return status;
         close_file(s);
     }

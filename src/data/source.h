@@ -24,9 +24,18 @@ lm_status lm_row_text(const lm_row *row, const char *field, lm_span *out, lm_err
 /* Whether the row is an object with that field. */
 bool lm_row_has(const lm_row *row, const char *field);
 
+/* Rows that could not be used and were passed over: how many, and what was wrong with the first of them. */
+enum { LM_SKIPPED_LISTED = 100 };
+typedef struct lm_skipped {
+    int64_t n;
+    lm_strings messages;                 /* at most LM_SKIPPED_LISTED */
+} lm_skipped;
+void lm_skipped_free(lm_skipped *skipped);   /* takes {0} */
+
 typedef struct lm_source_options {
     const char *format;                  /* of every file; NULL or "auto": by its name */
     const char *separator;               /* plain text: the line that stands between two documents; NULL: none */
+    lm_skipped *skipped;                 /* malformed rows are counted here; NULL: the first one is an error */
 } lm_source_options;
 
 typedef struct lm_source lm_source;
@@ -36,6 +45,10 @@ typedef struct lm_source lm_source;
  * are the caller's. */
 lm_status lm_source_open(lm_source **out, const lm_strings *paths, const lm_source_options *options, lm_err *err);
 lm_status lm_source_next(lm_source *s, lm_row *row, bool *more, lm_err *err);      /* *more false: no row */
+
+/* For a row that came well but cannot be used: counts it where such rows are passed over, and forgets the
+ * error; else gives it back. */
+lm_status lm_source_pass_over(lm_source *s, lm_err *err);
 const char *lm_source_name(const lm_source *s);                                    /* of its first file */
 void lm_source_close(lm_source *s);                                                /* takes NULL */
 

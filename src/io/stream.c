@@ -28,6 +28,8 @@ struct lm_stream {
     z_stream gzip;
     ZSTD_DStream *zstd;
     size_t max_line;
+    bool broken;
+    bool overlong;                           /* the text that comes next belongs to a line that was refused */
     int64_t number, place;
     int64_t size, read;                      /* of the file, as it lies; size 0: not known */
 };
@@ -89,7 +91,7 @@ static lm_status step_zstd(lm_stream *s, lm_err *err)
 }
 
 /* Makes text_len > 0, or leaves it 0 at the end. */
-static lm_status refill(lm_stream *s, lm_err *err)
+static lm_status unpack(lm_stream *s, lm_err *err)
 {
     while (s->text_len == 0) {
         /* A decoder may still hold output when the file has ended, so it is asked once more. */
@@ -108,6 +110,13 @@ static lm_status refill(lm_stream *s, lm_err *err)
             return damaged(s, s->packing == GZIP ? "gzip" : "zstd", "the file ends too early", err);
     }
     return LM_OK;
+}
+
+static lm_status refill(lm_stream *s, lm_err *err)
+{
+    lm_status status = unpack(s, err);
+    if (status != LM_OK) s->broken = true;
+    return status;
 }
 
 static void take(lm_stream *s, size_t n)
@@ -180,9 +189,22 @@ static void drop_mark(lm_str *line)
     line->len -= 3;
 }
 
+/* What is left of a line that was too long. */
+static lm_status drop_line(lm_stream *s, lm_err *err)
+{
+    while (s->overlong) {
+        LM_TRY(refill(s, err));
+        const uint8_t *newline = s->text_len ? memchr(s->text, '\n', s->text_len) : NULL;
+        s->overlong = s->text_len && !newline;
+        take(s, newline ? (size_t)(newline - s->text) + 1 : s->text_len);
+    }
+    return LM_OK;
+}
+
 lm_status lm_stream_line(lm_stream *s, lm_str *line, bool *eof, lm_err *err)
 {
     lm_str_clear(line);
+    LM_TRY(drop_line(s, err));
     LM_TRY(refill(s, err));
     *eof = s->text_len == 0;
     if (*eof) return LM_OK;
@@ -192,9 +214,12 @@ lm_status lm_stream_line(lm_stream *s, lm_str *line, bool *eof, lm_err *err)
     while (!ended && s->text_len) {
         const uint8_t *newline = memchr(s->text, '\n', s->text_len);
         size_t n = newline ? (size_t)(newline - s->text) : s->text_len;
-        if (n > s->max_line - line->len)
+        if (n > s->max_line - line->len) {
+            s->overlong = true;
+            lm_str_free(line);
             return lm_fail(err, LM_E_FORMAT, "%s: line %lld: longer than %zu bytes", s->name, (long long)s->number,
                            s->max_line);
+        }
         lm_str_append(line, s->text, n);
         ended = newline != NULL;
         take(s, n + ended);
@@ -206,6 +231,7 @@ lm_status lm_stream_line(lm_stream *s, lm_str *line, bool *eof, lm_err *err)
 }
 
 void lm_stream_limit(lm_stream *s, size_t bytes) { s->max_line = bytes; }
+bool lm_stream_broken(const lm_stream *s) { return s->broken; }
 
 lm_status lm_stream_read(lm_stream *s, void *buffer, size_t n, size_t *got, lm_err *err)
 {

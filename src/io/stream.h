@@ -22,8 +22,11 @@ void lm_stream_close(lm_stream *s);                                /* takes NULL
  * checked to be UTF-8.  LM_E_FORMAT for damaged packing and for a line longer than the limit. */
 lm_status lm_stream_line(lm_stream *s, lm_str *line, bool *eof, lm_err *err);
 
-/* The longest line that is read; 1 GiB unless set. */
+/* The longest line that is read; 1 GiB unless set.  After the error the stream goes on behind that line. */
 void lm_stream_limit(lm_stream *s, size_t bytes);
+
+/* Whether reading or unpacking has failed, so that nothing more comes. */
+bool lm_stream_broken(const lm_stream *s);
 
 /* Up to n bytes as they come; *got < n only at the end.  Lines and bytes may be read in turn. */
 lm_status lm_stream_read(lm_stream *s, void *buffer, size_t n, size_t *got, lm_err *err);

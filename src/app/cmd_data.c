@@ -1,0 +1,12 @@
+/* malmoi data: from raw text to text that can be trusted. */
+#include "app/data.h"
+
+static const lm_command *const commands[] = { &lm_data_dedup, NULL };
+
+const lm_command lm_command_data = {
+    .name = "data",
+    .group = "data",
+    .summary = "clean texts, find duplicates, look at what is there",
+    .example = "malmoi data dedup corpus.jsonl --method minhash --out unique.jsonl",
+    .commands = commands,
+};

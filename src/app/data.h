@@ -1,0 +1,9 @@
+/* The subcommands of `malmoi data`, one file data_<name>.c each.  A new one is declared here and listed in cmd_data.c. */
+#ifndef LM_APP_DATA_H
+#define LM_APP_DATA_H
+
+#include "app/command.h"
+
+extern const lm_command lm_data_dedup;
+
+#endif

@@ -1,0 +1,442 @@
+#include "data/dedup.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/thread.h"
+#include "data/normal.h"
+#include "data/rounds.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CLUSTERS_SHOWN = 100, MEMBERS_SHOWN = 20 };
+
+typedef enum keep_rule { KEEP_FIRST, KEEP_LONGEST, KEEP_NEWEST } keep_rule;
+
+typedef struct driver {
+    lm_dedup_run run;
+    lm_dedup_result *result;
+    const lm_strings *paths;
+    lm_source *source;
+    keep_rule keep;
+    const char *newest;                  /* field */
+    lm_dedup_document *documents;
+    size_t cap;
+    lm_strings names;                    /* of files, as documents refer to them */
+    uint8_t *dropped;                    /* a bit each */
+    lm_against *against;
+    lm_json *hits;
+    lm_writer out;
+    int64_t at;                          /* the document that is written next */
+} driver;
+
+const lm_dedup *lm_dedup_find(const char *name)
+{
+    for (const lm_dedup *const *m = lm_dedup_registry; *m; m++)
+        if (!strcmp((*m)->name, name)) return *m;
+    return NULL;
+}
+
+/* ---- the first reading ------------------------------------------------------- */
+
+typedef struct first_slot {
+    lm_digest digest;
+    lm_overlaps overlaps;
+    lm_dedup_document document;
+    lm_err err;
+} first_slot;
+
+static void free_first(void *slot)
+{
+    first_slot *s = slot;
+    lm_str_free(&s->digest.text);
+    lm_str_free(&s->digest.room);
+    lm_hashes_free(&s->digest.hashes);
+    lm_hashes_free(&s->digest.keys);
+    lm_overlaps_free(&s->overlaps);
+}
+
+static lm_status text_of(const driver *d, const lm_row *row, lm_span *text, lm_err *err)
+{
+    const char *field;
+    LM_TRY(lm_document_field(row, d->run.common->field, &field, err));
+    return lm_row_text(row, field, text, err);
+}
+
+/* A text whose first bytes decide, as dates do when they are written from the year on. */
+static uint64_t rank_of_text(const char *text)
+{
+    uint64_t rank = 0;
+    for (int i = 0; i < 17; i++) {
+        unsigned digit = *text >= '0' && *text <= '9' ? (unsigned)(*text - '0') + 1 : *text ? 11 : 0;
+        rank = rank * 12 + digit;
+        text += *text != 0;
+    }
+    return rank;
+}
+
+static lm_status rank_of(const driver *d, const lm_row *row, lm_span text, uint64_t *rank, lm_err *err)
+{
+    *rank = d->keep == KEEP_LONGEST ? text.len : 0;
+    if (d->keep != KEEP_NEWEST) return LM_OK;
+    const lm_json *value = row->object ? lm_json_get(row->object, d->newest) : NULL;
+    if (json_is_string(value)) *rank = rank_of_text(json_string_value(value));
+    else if (json_is_number(value) && json_number_value(value) >= 0) *rank = (uint64_t)(json_number_value(value) * 1024);
+    else return lm_fail(err, LM_E_FORMAT, "field \"%s\" of --keep: expected a date or a number that is not negative", d->newest);
+    return LM_OK;
+}
+
+static lm_status look(const driver *d, const lm_row *row, first_slot *s)
+{
+    lm_span text;
+    LM_TRY(text_of(d, row, &text, &s->err));
+    s->document = (lm_dedup_document){ .line = row->line, .tie = d->keep == KEEP_FIRST ? 0 : lm_hash(text.data, text.len, 0) };
+    LM_TRY(rank_of(d, row, text, &s->document.rank, &s->err));
+    d->run.method->digest(&d->run, &s->digest, text);
+    if (d->against) lm_against_find(d->against, &s->overlaps, &s->digest, text);
+    return LM_OK;
+}
+
+static void look_at_row(void *context, int worker, lm_row *row, void *slot)
+{
+    (void)worker;
+    first_slot *s = slot;
+    s->err = (lm_err){0};
+    look(context, row, s);
+}
+
+static uint32_t name_index(driver *d, const char *path)
+{
+    lm_strings *names = &d->names;
+    if (names->n && !strcmp(names->items[names->n - 1], path)) return (uint32_t)names->n - 1;
+    names->items = lm_realloc(names->items, (size_t)(names->n + 1) * sizeof *names->items);
+    names->items[names->n] = lm_strdup(path);
+    return (uint32_t)names->n++;
+}
+
+static lm_json *place_of(const driver *d, int64_t document)
+{
+    return json_sprintf("%s:%" PRId64, d->names.items[d->documents[document].path], d->documents[document].line);
+}
+
+/* A bad row of the first reading fails in the same way in the second, where it is passed over as well. */
+static lm_status bad_row(driver *d, const lm_row *row, const lm_err *why, lm_err *err)
+{
+    lm_err placed = {0};
+    lm_fail(&placed, why->code, "%s:%" PRId64 ": %s", row->path, row->line, why->message);
+    return lm_source_pass_over(d->source, &placed) == LM_OK ? LM_OK : lm_fail(err, placed.code, "%s", placed.message);
+}
+
+static void note_overlaps(driver *d, const lm_overlaps *o)
+{
+    for (size_t i = 0; i < o->n; i++) {
+        char *place = lm_against_place(d->against, o->items[i].row);
+        json_array_append_new(d->hits, json_pack("{s:o, s:s, s:I, s:s%}", "row", place_of(d, d->run.n), "against", place, "ngrams",
+                                                 (json_int_t)o->items[i].ngrams, "text", o->items[i].text.data, o->items[i].text.len));
+        free(place);
+    }
+    d->result->hits += (int64_t)o->n;
+    d->result->contaminated += o->n > 0;
+}
+
+static lm_status take_first(void *context, lm_row *row, void *slot, lm_err *err)
+{
+    driver *d = context;
+    first_slot *s = slot;
+    if (s->err.code) return bad_row(d, row, &s->err, err);
+    if (d->run.n == UINT32_MAX) return lm_fail(err, LM_E_UNSUPPORTED, "more than %" PRIu32 " documents", UINT32_MAX);
+    if ((size_t)d->run.n == d->cap) {
+        size_t old = (d->cap + 7) / 8;
+        d->cap = d->cap * 2 + 1024;
+        d->documents = lm_realloc(d->documents, d->cap * sizeof *d->documents);
+        d->dropped = lm_realloc(d->dropped, (d->cap + 7) / 8);
+        memset(d->dropped + old, 0, (d->cap + 7) / 8 - old);
+    }
+    s->document.path = name_index(d, row->path);
+    d->documents[d->run.n] = s->document;
+    if (d->against && s->overlaps.n) {
+        note_overlaps(d, &s->overlaps);
+        if (!d->run.common->against_keep) lm_bit_set(d->dropped, d->run.n);
+    }
+    LM_TRY(d->run.method->add(&d->run, &s->digest, err));
+    d->run.n++;
+    return LM_OK;
+}
+
+/* ---- which ones stay --------------------------------------------------------- */
+
+static bool better(const lm_dedup_document *a, const lm_dedup_document *b)
+{
+    return a->rank != b->rank ? a->rank > b->rank : a->tie < b->tie;
+}
+
+/* Keeps the best of each cluster.  A document that overlaps with an evaluation set is not among them: it goes
+ * by itself, and does not take its cluster along. */
+static uint32_t *choose(driver *d)
+{
+    int64_t n = d->run.n;
+    const uint32_t *root = d->run.clusters.parent;
+    uint32_t *best = lm_malloc((size_t)n * sizeof *best + 1);
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t r = root[i];
+        if (r == i) best[i] = (uint32_t)i;
+        bool gone = lm_bit(d->dropped, best[r]), going = lm_bit(d->dropped, i);
+        if ((gone && !going) || (gone == going && better(&d->documents[i], &d->documents[best[r]]))) best[r] = (uint32_t)i;
+    }
+    for (int64_t i = 0; i < n; i++)
+        if (best[root[i]] != i) lm_bit_set(d->dropped, i);
+    return best;
+}
+
+/* ---- the second reading ------------------------------------------------------ */
+
+typedef struct second_slot {
+    lm_str line;
+    bool has_line;
+} second_slot;
+
+static void free_second(void *slot) { lm_str_free(&((second_slot *)slot)->line); }
+
+/* Lines of whole documents are made on all threads. */
+static void print_row(void *context, int worker, lm_row *row, void *slot)
+{
+    (void)worker;
+    const driver *d = context;
+    second_slot *s = slot;
+    lm_str_clear(&s->line);
+    s->has_line = !d->run.method->edit;
+    if (s->has_line) lm_row_put_json(&s->line, row);
+}
+
+static lm_status edit_row(driver *d, lm_row *row, lm_span text, lm_str *line, lm_err *err)
+{
+    lm_str left = {0};
+    d->run.method->edit(&d->run, &left, text);
+    lm_span blank = lm_span_of(left.data, left.len);
+    bool changed = left.len != text.len, empty = text.len && lm_is_blank(blank);
+    const char *field = NULL;
+    lm_status status = LM_OK;
+    if (changed) status = lm_document_field(row, d->run.common->field, &field, err);
+    if (status == LM_OK && changed) lm_row_set_text(row, field, blank);
+    if (empty) lm_bit_set(d->dropped, d->at);
+    else if (status == LM_OK) lm_row_put_json(line, row);
+    d->result->edited += changed && !empty;
+    d->result->kept_bytes += empty || lm_bit(d->dropped, d->at) ? 0 : (int64_t)left.len;
+    lm_str_free(&left);
+    return status;
+}
+
+static lm_status take_second(void *context, lm_row *row, void *slot, lm_err *err)
+{
+    driver *d = context;
+    second_slot *s = slot;
+    lm_span text;
+    lm_err local = {0};
+    uint64_t rank;
+    lm_status status = text_of(d, row, &text, &local);
+    if (status == LM_OK) status = rank_of(d, row, text, &rank, &local);
+    if (status != LM_OK) return bad_row(d, row, &local, err);
+    if (d->at == d->run.n) return lm_fail(err, LM_E_MISMATCH, "%s: has more rows than it had a moment ago", row->path);
+    d->result->bytes += (int64_t)text.len;
+    if (!s->has_line) LM_TRY(edit_row(d, row, text, &s->line, err));
+    else if (!lm_bit(d->dropped, d->at)) d->result->kept_bytes += (int64_t)text.len;
+    if (!lm_bit(d->dropped, d->at)) {
+        d->result->kept++;
+        fwrite(s->line.data, 1, s->line.len, d->out.stream);
+        if (ferror(d->out.stream)) return lm_fail(err, LM_E_IO, "%s: cannot be written: is the disk full?", d->run.common->out);
+    }
+    d->at++;
+    return LM_OK;
+}
+
+/* ---- the report -------------------------------------------------------------- */
+
+/* Clusters of two and more, by size and by kept document: pairs (root, document) in that order. */
+typedef struct members {
+    lm_key_pair *pairs;
+    size_t n;
+} members;
+
+static members list_members(const driver *d)
+{
+    const uint32_t *root = d->run.clusters.parent;
+    int64_t n = d->run.n;
+    uint8_t *many = lm_calloc((size_t)n / 8 + 1, 1);
+    members m = {0};
+    for (int64_t i = 0; i < n; i++)
+        if (root[i] != i) lm_bit_set(many, root[i]);
+    for (int64_t i = 0; i < n; i++) m.n += lm_bit(many, root[i]);
+    m.pairs = lm_malloc((2 * m.n + 1) * sizeof *m.pairs);
+    size_t at = 0;
+    for (int64_t i = 0; i < n; i++)
+        if (lm_bit(many, root[i])) m.pairs[at++] = (lm_key_pair){ .key = (uint64_t)root[i] << 32, .value = (uint64_t)i };
+    lm_sort_pairs(m.pairs, m.pairs + m.n, m.n);
+    free(many);
+    return m;
+}
+
+static lm_json *cluster_json(const driver *d, const members *m, size_t begin, size_t end, const uint32_t *best, size_t most)
+{
+    uint32_t kept = best[m->pairs[begin].key >> 32];
+    lm_json *removed = json_array();
+    for (size_t i = begin; i < end && json_array_size(removed) < most; i++)
+        if (m->pairs[i].value != kept) json_array_append_new(removed, place_of(d, (int64_t)m->pairs[i].value));
+    return json_pack("{s:I, s:o, s:o}", "size", (json_int_t)(end - begin), "kept", place_of(d, kept), "removed", removed);
+}
+
+/* Adds "sizes" and the first clusters to the report; all of them go to the file that --clusters names. */
+static lm_status report_clusters(driver *d, lm_json *report, const uint32_t *best, lm_err *err)
+{
+    members m = list_members(d);
+    lm_json *shown = json_array(), *sizes = json_object();
+    lm_writer file = {0};
+    lm_str line = {0};
+    lm_status status = d->run.common->clusters ? lm_writer_open(&file, d->run.common->clusters, err) : LM_OK;
+    for (size_t i = 0, j; i < m.n && status == LM_OK; i = j) {
+        for (j = i; j < m.n && m.pairs[j].key == m.pairs[i].key;) j++;
+        char size[24];
+        snprintf(size, sizeof size, "%zu", j - i);
+        json_object_set_new(sizes, size, json_integer(json_integer_value(json_object_get(sizes, size)) + 1));
+        d->result->clusters++;
+        if ((int64_t)(j - i) > d->result->largest) d->result->largest = (int64_t)(j - i);
+        if (json_array_size(shown) < CLUSTERS_SHOWN) json_array_append_new(shown, cluster_json(d, &m, i, j, best, MEMBERS_SHOWN));
+        if (!file.stream) continue;
+        lm_json *whole = cluster_json(d, &m, i, j, best, SIZE_MAX);
+        lm_str_clear(&line);
+        lm_json_text(&line, whole, 0);
+        lm_str_putc(&line, '\n');
+        fwrite(line.data, 1, line.len, file.stream);
+        lm_json_free(whole);
+    }
+    if (status == LM_OK && file.stream) status = lm_writer_commit(&file, err);
+    lm_writer_abort(&file);
+    lm_str_free(&line);
+    free(m.pairs);
+    json_object_set_new(report, "sizes", sizes);
+    json_object_set_new(report, "clusters", shown);
+    return status;
+}
+
+static lm_json *skipped_json(const lm_skipped *skipped)
+{
+    lm_json *list = json_array();
+    for (int i = 0; i < skipped->messages.n; i++) json_array_append_new(list, json_string(skipped->messages.items[i]));
+    return json_pack("{s:I, s:o}", "count", (json_int_t)skipped->n, "first", list);
+}
+
+static void report_counts(const driver *d, lm_json *report)
+{
+    const lm_dedup_result *r = d->result;
+    lm_json *counts = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o}", "method", d->run.method->name, "source",
+                                d->run.method->source, "documents", (json_int_t)r->documents, "kept", (json_int_t)r->kept, "removed",
+                                (json_int_t)r->removed, "edited", (json_int_t)r->edited, "clusters_of_two_or_more", (json_int_t)r->clusters,
+                                "largest_cluster", (json_int_t)r->largest, "bytes", (json_int_t)r->bytes, "kept_bytes", (json_int_t)r->kept_bytes,
+                                "contaminated", (json_int_t)r->contaminated, "hits_in_all", (json_int_t)r->hits, "seconds", r->seconds, "skipped",
+                                skipped_json(&r->skipped));
+    json_object_update(counts, report);
+    json_object_update(report, counts);
+    lm_json_free(counts);
+    if (d->against) json_object_set(report, "hits", d->hits);
+}
+
+/* ---- the work ---------------------------------------------------------------- */
+
+static lm_status parse_keep(driver *d, lm_err *err)
+{
+    const char *rule = d->run.common->keep;
+    if (!rule || !strcmp(rule, "first")) d->keep = KEEP_FIRST;
+    else if (!strcmp(rule, "longest")) d->keep = KEEP_LONGEST;
+    else if (lm_starts_with(rule, "newest:") && rule[7]) d->keep = KEEP_NEWEST, d->newest = rule + 7;
+    else return lm_fail(err, LM_E_USAGE, "--keep %s: expected first, longest or newest:FIELD", rule);
+    return LM_OK;
+}
+
+static lm_status read_all(driver *d, const lm_row_work *work, lm_err *err)
+{
+    const lm_dedup_options *o = d->run.common;
+    lm_skipped_free(&d->result->skipped);
+    lm_source_options how = { .format = o->format, .separator = o->separator, .skipped = o->on_error ? &d->result->skipped : NULL };
+    LM_TRY(lm_source_open(&d->source, d->paths, &how, err));
+    lm_status status = lm_rows_work(d->source, work, d, err);
+    lm_source_close(d->source);
+    d->source = NULL;
+    return status;
+}
+
+static lm_status work_through(driver *d, lm_json *report, lm_err *err)
+{
+    static const lm_row_work first = { .slot_size = sizeof(first_slot), .slot_free = free_first, .each = look_at_row, .take = take_first };
+    static const lm_row_work second = { .slot_size = sizeof(second_slot), .slot_free = free_second, .each = print_row, .take = take_second };
+    LM_TRY(d->run.method->open(&d->run, err));
+    LM_TRY(read_all(d, &first, err));
+    if (!d->run.n) return lm_fail(err, LM_E_FORMAT, "%s: holds no document", d->paths->items[0]);
+    lm_clusters_init(&d->run.clusters, d->run.n);
+    LM_TRY(d->run.method->solve(&d->run, err));
+    lm_clusters_flatten(&d->run.clusters);
+    uint32_t *best = choose(d);
+    lm_status status = report_clusters(d, report, best, err);
+    free(best);
+    if (status == LM_OK) status = read_all(d, &second, err);
+    if (status == LM_OK && d->at != d->run.n) status = lm_fail(err, LM_E_MISMATCH, "%s: has fewer rows than it had a moment ago", d->paths->items[0]);
+    return status;
+}
+
+static lm_status write_results(driver *d, lm_json *report, double started, lm_err *err)
+{
+    const lm_dedup_options *o = d->run.common;
+    d->result->documents = d->run.n;
+    d->result->removed = d->run.n - d->result->kept;
+    d->result->seconds = lm_now() - started;
+    LM_TRY(lm_writer_commit(&d->out, err));
+    if (d->run.method->describe) d->run.method->describe(&d->run, report);
+    report_counts(d, report);
+    return o->report ? lm_json_write(report, o->report, err) : LM_OK;
+}
+
+static lm_status check_paths(const lm_strings *paths, const lm_dedup_options *o, lm_err *err)
+{
+    for (int i = 0; i < paths->n; i++)
+        if (!strcmp(paths->items[i], "-"))
+            return lm_fail(err, LM_E_USAGE, "standard input cannot be read twice, as finding duplicates needs: give files");
+    return o->out ? LM_OK : lm_fail(err, LM_E_USAGE, "--out: expected a file to write");
+}
+
+static char *folder_of(const lm_dedup_options *o)
+{
+    if (o->folder) return lm_strdup(o->folder);
+    size_t n = (size_t)(lm_path_name(o->out) - o->out);
+    return n ? lm_strndup(o->out, n) : lm_strdup(".");
+}
+
+lm_status lm_dedup_files(lm_dedup_result *result, const lm_strings *paths, const lm_dedup *method, const void *method_options,
+                         const lm_dedup_options *o, lm_err *err)
+{
+    double started = lm_now();
+    *result = (lm_dedup_result){0};
+    LM_TRY(check_paths(paths, o, err));
+    char *folder = folder_of(o);
+    driver d = { .run = { .method = method, .options = method_options, .common = o, .folder = folder }, .result = result, .paths = paths, .hits = json_array() };
+    d.run.normal = (o->nfc ? LM_NORMAL_NFC : 0u) | (o->space ? LM_NORMAL_SPACE : 0u) | (o->lower ? LM_NORMAL_CASE : 0u) |
+                   (o->punctuation ? LM_NORMAL_PUNCTUATION : 0u);
+    lm_json *report = json_object();
+    lm_status status = parse_keep(&d, err);
+    if (status == LM_OK) status = lm_writer_open(&d.out, o->out, err);       /* before hours of work */
+    if (status == LM_OK && o->against.n) status = lm_against_open(&d.against, &o->against, NULL, (int)o->against_ngram, err);
+    if (status == LM_OK) status = work_through(&d, report, err);
+    if (status == LM_OK) status = write_results(&d, report, started, err);
+    lm_writer_abort(&d.out);
+    if (d.run.state) method->close(d.run.state);
+    lm_clusters_free(&d.run.clusters);
+    lm_against_free(d.against);
+    lm_json_free(report);
+    lm_json_free(d.hits);
+    lm_row_fields_free(&d.names);
+    free(d.documents);
+    free(d.dropped);
+    free(folder);
+    return status;
+}
+
+void lm_dedup_result_free(lm_dedup_result *result) { lm_skipped_free(&result->skipped); }

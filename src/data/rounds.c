@@ -1,0 +1,90 @@
+#include "data/rounds.h"
+
+#include "base/signal.h"
+#include "base/thread.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+enum { ROUND_ROWS = 4096 };
+static const size_t ROUND_BYTES = 16 << 20;
+
+typedef struct round_of_rows {
+    const lm_row_work *work;
+    void *context;
+    lm_row rows[ROUND_ROWS];
+    uint8_t *slots;                      /* [ROUND_ROWS] of slot_size */
+    int64_t n;
+    _Atomic int64_t next;                /* the first row that nobody works on */
+} round_of_rows;
+
+static void *slot_of(round_of_rows *r, int64_t i) { return r->slots + (size_t)i * r->work->slot_size; }
+
+static lm_status read_round(round_of_rows *r, lm_source *source, bool *more, lm_err *err)
+{
+    size_t bytes = 0;
+    for (r->n = 0; r->n < ROUND_ROWS && bytes < ROUND_BYTES; r->n++) {
+        LM_TRY(lm_source_next(source, &r->rows[r->n], more, err));
+        if (!*more) break;
+        bytes += r->rows[r->n].bytes;
+    }
+    return LM_OK;
+}
+
+/* A worker takes the next rows as it is done with others: their lengths may differ much. */
+static void work_some(int64_t begin, int64_t end, void *context)
+{
+    round_of_rows *r = context;
+    for (int64_t w = begin; w < end; w++)
+        for (int64_t i; (i = atomic_fetch_add(&r->next, 1)) < r->n;) r->work->each(r->context, (int)w, &r->rows[i], slot_of(r, i));
+}
+
+static lm_status take_round(round_of_rows *r, lm_status status, lm_err *err)
+{
+    for (int64_t i = 0; i < r->n; i++) {
+        if (status == LM_OK) status = r->work->take(r->context, &r->rows[i], slot_of(r, i), err);
+        lm_row_free(&r->rows[i]);
+    }
+    return status;
+}
+
+lm_status lm_rows_work(lm_source *source, const lm_row_work *work, void *context, lm_err *err)
+{
+    round_of_rows *r = lm_calloc(1, sizeof *r);
+    r->work = work;
+    r->context = context;
+    r->slots = lm_calloc(ROUND_ROWS, work->slot_size + !work->slot_size);
+    lm_status status = LM_OK;
+    for (bool more = true; more && status == LM_OK;) {
+        status = read_round(r, source, &more, err);
+        atomic_store(&r->next, 0);
+        if (status == LM_OK && work->each) lm_parallel(lm_threads(), 1, work_some, r);
+        status = take_round(r, status, err);
+        if (status == LM_OK && lm_interrupted()) status = lm_fail(err, LM_E_INTERRUPT, "stopped; nothing was written");
+    }
+    for (int64_t i = 0; i < ROUND_ROWS && work->slot_free; i++) work->slot_free(slot_of(r, i));
+    free(r->slots);
+    free(r);
+    return status;
+}
+
+void lm_row_put_json(lm_str *out, const lm_row *row)
+{
+    lm_json *text = row->object ? NULL : json_pack("{s:s%}", "text", row->text.data ? row->text.data : "", row->text.len);
+    if (!row->object && !text) LM_BUG("a row that was read is not UTF-8");
+    lm_json_text(out, row->object ? row->object : text, 0);
+    lm_str_putc(out, '\n');
+    lm_json_free(text);
+}
+
+void lm_row_set_text(lm_row *row, const char *field, lm_span text)
+{
+    if (row->object) {
+        json_object_set_new_nocheck(row->object, field, json_stringn_nocheck(text.data ? text.data : "", text.len));
+        return;
+    }
+    lm_str copy = {0};
+    lm_str_append(&copy, text.data, text.len);
+    lm_str_free(&row->text);
+    row->text = copy;
+}
