@@ -51,10 +51,10 @@ def peer_training(work, dtype):
     return Contestant(label, [sys.executable, ROOT / "bench/peer_train.py", work, dtype, "--steps", str(STEPS)], peer_speed)
 
 
-def malmoi_training(model, *options):
+def malmoi_training(objective, model, data, *options):
+    """Tokens a second of a training, over the steps after the first."""
     out = WORK / "run"
-    command = [MALMOI, "train", "clm", "--model", WORK / model, "--data", WORK / "text.jsonl", "--out", out,
-               "--batch-size", str(shapes.B), "--context", str(shapes.T), "--steps", str(STEPS), *options]
+    command = [MALMOI, "train", objective, "--model", WORK / model, "--data", WORK / data, "--out", out, "--steps", str(STEPS), *options]
 
     def speed(_):
         with open(out / "log.jsonl") as log:
@@ -76,7 +76,7 @@ def plan_remark(contestant):
 
 def training_work(key, title, model, speed_wanted, dtypes, *options):
     """The key is also the peer's word for the work."""
-    malmoi = malmoi_training(model, *options)
+    malmoi = malmoi_training("clm", model, "text.jsonl", "--batch-size", str(shapes.B), "--context", str(shapes.T), *options)
     peer = "gpt2" if model == "gpt2" else key
     return Work(
         key=key, title=f"{title}, B {shapes.B}, T {shapes.T}", unit="tokens/s", more_is_better=True,
@@ -84,6 +84,45 @@ def training_work(key, title, model, speed_wanted, dtypes, *options):
         contestants=[malmoi, *(peer_training(peer, dtype) for dtype in dtypes)],
         at_limit=lambda limit: STEPS * shapes.B * shapes.T / limit,
         remarks=plan_remark(malmoi))
+
+
+# ---- alignment ----
+
+def more_than_sft(_, peak):
+    """The peak of sft on the same answers against that of dpo."""
+    import compare                               # which imports this file
+    sft = malmoi_training("sft", "llama", "answered.jsonl", "--batch-size", str(2 * shapes.PAIRS), *LORA)
+    sft.prepare()
+    beside = compare.run(sft.command, 600).peak_mib
+    return [f"`train sft` on the same answers takes {beside:.0f} MiB: DPO {peak / beside:.2f}x of it ({'reached' if peak <= 1.25 * beside else 'LOST'}: ≤ 1.25)."]
+
+
+def dpo_work():
+    tokens = 2 * shapes.PAIRS * (shapes.PROMPT + shapes.ANSWER)
+    return Work(
+        key="dpo", title=f"DPO step of LLaMA 110M with LoRA, {shapes.PAIRS} pairs of answers of {shapes.ANSWER} tokens to prompts of {shapes.PROMPT}",
+        unit="tokens/s", more_is_better=True, speed_wanted=1.5, memory_wanted=None,
+        contestants=[malmoi_training("dpo", "llama", "pairs.jsonl", "--batch-size", str(shapes.PAIRS), *LORA),
+                     Contestant("TRL, f32", [sys.executable, ROOT / "bench/peer_dpo.py", WORK / "llama", WORK / "pairs.jsonl", "--steps", str(STEPS)], peer_speed)],
+        at_limit=lambda limit: STEPS * tokens / limit, remarks=more_than_sft)
+
+
+def rollout_work():
+    tokens = shapes.ROLLOUTS * shapes.ROLLOUT_TOKENS
+
+    def theirs(run):
+        said = json.loads(run.out.splitlines()[-1])
+        return said["tokens"] / said["seconds"]
+    return Work(
+        key="rollout", title=f"Rollout of LLaMA 110M: {shapes.ROLLOUTS} prompts of 64 tokens, {shapes.ROLLOUT_TOKENS} new ones each, drawn",
+        unit="tokens/s", more_is_better=True, speed_wanted=3, memory_wanted=None,
+        contestants=[
+            Contestant("malmoi, with opening the model", [MALMOI, "generate", WORK / "llama", "--prompt-file", WORK / "prompts.txt", "--temperature", "1",
+                       "--top-k", "0", "--top-p", "1", "--min-p", "0", "--ignore-eos", "--max-new-tokens", str(shapes.ROLLOUT_TOKENS), "--json"],
+                       lambda run: tokens / run.seconds),
+            Contestant("transformers, f32", [sys.executable, ROOT / "bench/peer_rollout.py", WORK / "llama", WORK / "prompts.txt",
+                       str(shapes.ROLLOUT_TOKENS)], theirs)],
+        at_limit=lambda limit: tokens / limit, remarks=lambda *_: [])
 
 
 # ---- first token ----
@@ -101,15 +140,28 @@ def first_token_work(title, folder):
                                    f"({'reached' if figure < 150 else 'LOST'}: under 150 ms)."])
 
 
+LORA_TARGETS = ["--target-modules", ",".join(shapes.LORA_TARGETS)]
+LORA = ["--adapter", "lora", "--lora-r", str(shapes.LORA_RANK), *LORA_TARGETS]
+VIRTUAL = ["--num-virtual-tokens", shapes.VIRTUAL_TOKENS]
+PARTS = [           # the other ways to train a part: the peer's word, a title, and what follows --adapter
+    ("dora", "DoRA", "lora", "--use-dora", "--lora-r", shapes.LORA_RANK, *LORA_TARGETS),
+    ("adalora", "AdaLoRA", "adalora", "--init-r", shapes.LORA_RANK, "--target-r", shapes.LORA_RANK // 2, *LORA_TARGETS),
+    ("vera", "VeRA", "vera", "--vera-r", shapes.VERA_RANK, "--target-modules", ",".join(shapes.VERA_TARGETS)),
+    ("ia3", "(IA)3", "ia3"),
+    ("prompt", "Prompt tuning", "prompt", *VIRTUAL),
+    ("p_tuning", "P-tuning", "p_tuning", *VIRTUAL),
+    ("prefix", "Prefix tuning", "prefix", *VIRTUAL),
+    ("llama_adapter", "LLaMA-Adapter", "llama_adapter", "--adapter-len", shapes.ADAPTER_LEN, "--adapter-layers", shapes.ADAPTER_LAYERS),
+    ("last_layers", "The last layer", "last_layers", "--last-layers", shapes.LAST_LAYERS),
+]
 WORKS = [
     training_work("full", "Training step of GPT-2 124M, every parameter, AdamW", "gpt2", 1.2, ["bf16", "f32"]),
     training_work("lora", f"LoRA step of LLaMA 110M, rank {shapes.LORA_RANK} on every projection", "llama", 1.3, ["bf16", "f32"],
-                  "--adapter", "lora", "--lora-r", str(shapes.LORA_RANK), "--target-modules", ",".join(shapes.LORA_TARGETS)),
-    training_work("ia3", "(IA)3 step of LLaMA 110M", "llama", 1.3, ["f32"], "--adapter", "ia3"),
-    training_work("prompt", "Prompt tuning step of LLaMA 110M", "llama", 1.3, ["f32"], "--adapter", "prompt",
-                  "--num-virtual-tokens", str(shapes.VIRTUAL_TOKENS)),
-    training_work("prefix", "Prefix tuning step of LLaMA 110M", "llama", 1.3, ["f32"], "--adapter", "prefix",
-                  "--num-virtual-tokens", str(shapes.VIRTUAL_TOKENS)),
+                  *LORA),
+    *(training_work(key, f"{title} step of LLaMA 110M", "llama", 1.3, ["f32"], "--adapter", *map(str, options))
+      for key, title, *options in PARTS),
+    dpo_work(),
+    rollout_work(),
     first_token_work("First token from a mapped model of 500 MB in f32, warm file cache, from the start of the process",
                      WORK / "gpt2"),
 ]

@@ -1,10 +1,11 @@
-"""Writes what the benchmarks read: two random model folders in f32, one training text.
+"""Writes what the benchmarks read: two random model folders in f32, a training text, preferences and prompts.
 
     inputs.py FOLDER
 
 gpt2/ and llama/ have the shapes of shapes.py and a byte-level tokenizer that is filled up to the
-model's vocabulary, so that every id has a text; text.jsonl holds rows that fill a block each.  A
-model that stands there already is kept.
+model's vocabulary, so that every id has a text; text.jsonl holds rows that fill a block each,
+pairs.jsonl prompts with two answers, answered.jsonl the same answers one by one, prompts.txt a prompt
+on each line.  A model that stands there already is kept.
 """
 import json
 import pathlib
@@ -39,12 +40,30 @@ def write_model(folder, model):
         tokenizer_of(model.config.vocab_size).save_pretrained(folder)
 
 
+def letters(draw, n):
+    return "".join(draw.choices("abcdefghijklmnopqrstuvwxyz      ", k=n))
+
+
+def write_rows(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
 def write_text(path):
     draw = random.Random(0)
-    letters = "abcdefghijklmnopqrstuvwxyz      "
-    with open(path, "w") as out:
-        for _ in range(ROWS):
-            out.write(json.dumps({"text": "".join(draw.choices(letters, k=LETTERS))}) + "\n")
+    write_rows(path, ({"text": letters(draw, LETTERS)} for _ in range(ROWS)))
+
+
+def write_pairs(folder):
+    draw = random.Random(1)
+    pairs = [{"prompt": letters(draw, shapes.PROMPT), "chosen": letters(draw, shapes.ANSWER - 1), "rejected": letters(draw, shapes.ANSWER - 1)}
+             for _ in range(ROWS)]
+    write_rows(folder / "pairs.jsonl", pairs)
+    write_rows(folder / "answered.jsonl", ({"prompt": p["prompt"], "completion": p[side]} for p in pairs for side in ("chosen", "rejected")))
+
+
+def write_prompts(path):
+    draw = random.Random(2)
+    path.write_text("".join("a" + letters(draw, 62) + "z\n" for _ in range(shapes.ROLLOUTS)))
 
 
 def main():
@@ -55,6 +74,8 @@ def main():
     write_model(folder / "llama", lambda: LlamaForCausalLM(LlamaConfig(
         **shapes.LLAMA, bos_token_id=0, eos_token_id=0)))
     write_text(folder / "text.jsonl")
+    write_pairs(folder)
+    write_prompts(folder / "prompts.txt")
 
 
 if __name__ == "__main__":

@@ -12,3 +12,9 @@ LLAMA = dict(vocab_size=32000, hidden_size=768, intermediate_size=2048, num_hidd
 LORA_RANK = 16
 VIRTUAL_TOKENS = 20
 LORA_TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+VERA_RANK = 256                                # PEFT's default
+VERA_TARGETS = ["q_proj", "v_proj"]            # of one shape, which PEFT's projections ask for
+ADAPTER_LEN, ADAPTER_LAYERS = 10, 12
+LAST_LAYERS = 1
+PAIRS, PROMPT, ANSWER = 4, 128, 128            # of a DPO step; tokens of a prompt and of each answer with its end
+ROLLOUTS, ROLLOUT_TOKENS = 16, 128             # prompts answered at once, tokens of an answer
