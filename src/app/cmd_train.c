@@ -30,10 +30,12 @@ static void tell_what(const lm_trainer *t)
            100 * training / parameters, lm_dtype_name(t->tape.compute), t->c->k->name);
     lm_log(LM_LOG_INFO, "memory: %s; activations come with the first step", memory.data);
     lm_str_free(&memory);
-    lm_log(LM_LOG_INFO, "data: %lld rows, %s tokens to learn, in %lld blocks of at most %lld", (long long)c->data.n,
-           lm_format_count(tokens, (double)c->blocks.n_supervised), (long long)t->train.n, (long long)t->context);
-    lm_log(LM_LOG_INFO, "run: %lld steps of %lld blocks, learning rate %g", (long long)t->schedule.steps, (long long)t->per_step,
-           t->schedule.peak);
+    bool rounds = t->c->objective->rounds;
+    if (rounds) lm_log(LM_LOG_INFO, "data: %lld prompts", (long long)t->train.n);
+    else lm_log(LM_LOG_INFO, "data: %lld rows, %s tokens to learn, in %lld blocks of at most %lld", (long long)c->data.n,
+                lm_format_count(tokens, (double)c->blocks.n_supervised), (long long)t->train.n, (long long)t->context);
+    lm_log(LM_LOG_INFO, "run: %lld %s of %lld %s, learning rate %g", (long long)t->schedule.steps, rounds ? "rounds" : "steps",
+           (long long)t->per_step, rounds ? "prompts" : "blocks", t->schedule.peak);
 }
 
 static void tell_result(const lm_trainer *t, bool json)

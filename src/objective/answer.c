@@ -154,3 +154,20 @@ void lm_answers_lesson(lm_example *out, size_t from, int32_t lesson, bool beside
     for (size_t i = from; i < out->n && !beside; i++) out->tokens[i] &= ~LM_TOKEN_SUPERVISED;
     lm_example_put(out, &lesson, 1, true);
 }
+
+lm_status lm_answers_prompt(lm_answers *a, lm_ids *ids, const lm_json *chat, lm_encoder *encoder, lm_err *err)
+{
+    const lm_chat what = { .messages = lm_json_get(chat, "messages"), .tools = lm_json_get(chat, "tools"), .prompt = true };
+    lm_marked text = {0};
+    atomic_store(&a->seen, true);
+    if (!a->template) return lm_fail(err, a->err.code, "%s", a->err.message);
+    lm_status status = lm_chat_render(a->template, &text, &what, err);
+    if (status == LM_OK) status = lm_chat_encode(encoder, ids, &text, err);
+    lm_marked_free(&text);
+    return status;
+}
+
+int32_t lm_answers_end_of_turn(const lm_answers *a, const lm_tokenizer *tk)
+{
+    return atomic_load(&a->seen) ? lm_chat_end_of_turn(a->template, tk) : -1;
+}

@@ -53,4 +53,10 @@ const char *lm_answers_kind(const lm_json *value);
 lm_status lm_answers_text(const lm_task *task, lm_example *out, lm_span prompt, lm_span answer, bool all, lm_encoder *encoder,
                           lm_ids *ids, lm_err *err);
 
+/* The messages of `chat` (and its tools) and what asks for an answer, appended to ids. */
+lm_status lm_answers_prompt(lm_answers *a, lm_ids *ids, const lm_json *chat, lm_encoder *encoder, lm_err *err);
+
+/* The token that ends an answer where some row was a chat, else -1. */
+int32_t lm_answers_end_of_turn(const lm_answers *a, const lm_tokenizer *tk);
+
 #endif

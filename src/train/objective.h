@@ -2,7 +2,10 @@
  *
  * One file each, objective/<name>.c.  `render` turns a row of data into tokens and says which of them
  * are to be predicted; `loss` is the loss of a micro-batch, written in ops.  The loop (trainer.c) calls
- * both and knows no objective by name. */
+ * both and knows no objective by name.
+ *
+ * An objective that learns from what the model itself answers has rows that are prompts, and rounds: a step of
+ * the run asks some prompts, judges the answers and makes one update or several of them (round.c). */
 #ifndef LM_TRAIN_OBJECTIVE_H
 #define LM_TRAIN_OBJECTIVE_H
 
@@ -12,6 +15,7 @@
 
 typedef struct lm_objective lm_objective;
 typedef struct lm_train_options lm_train_options;
+typedef struct lm_params lm_params;
 
 /* An objective at work in a run. */
 typedef struct lm_task {
@@ -22,8 +26,35 @@ typedef struct lm_task {
     int32_t eos;                             /* the id that ends a text, or -1 */
     int64_t context;                         /* tokens of a block at most */
     bool truncate;                           /* what is longer may be cut off */
-    void *own;                               /* made by prepare */
+    void *own;                               /* made by prepare, and so are: */
+    lm_params *trained, *state;              /* what trains beside the model, and what is only remembered in checkpoints, by
+                                              * names that no weight has; NULL for none, released with own */
 } lm_task;
+
+/* A step of a run that learns from the model's own answers. */
+typedef struct lm_round {
+    int64_t number;                          /* from 0 */
+    uint64_t seed;                           /* of the run */
+    bool learns;                             /* false: the prompts are only measured on */
+    const lm_dataset *prompts;
+    const int32_t *documents;                /* [n] of them are asked */
+    int64_t n;
+    lm_dataset answers;                      /* what is learnt from, by `rollout`; the loop frees it */
+    lm_json *numbers, *table;                /* for the log, by `rollout`: an object of numbers, and rows of OUT/rollouts.jsonl */
+    size_t bytes;                            /* by `rollout`: what it held besides the tape's memory */
+} lm_round;
+
+typedef struct lm_rounds {
+    int64_t (*prompts)(const lm_task *task);             /* of a round */
+    int64_t (*passes)(const lm_task *task);              /* over its answers */
+    /* The prompts are answered and judged.  f's tape records nothing.  On a backend that does not compute, answers
+     * are as long as they may become. */
+    lm_status (*rollout)(const lm_task *task, const lm_forward *f, lm_round *round, lm_err *err);
+    /* After `collect` has seen all answers; adds to the numbers and finishes the table. */
+    lm_status (*credit)(const lm_task *task, lm_round *round, lm_err *err);
+    bool (*goes_on)(const lm_task *task);                /* after each update: whether another may follow in this round */
+    void (*close)(const lm_task *task, lm_round *round); /* in the end: adds to the numbers what the updates gave */
+} lm_rounds;
 
 struct lm_objective {
     const char *name, *source, *help;
@@ -43,7 +74,10 @@ struct lm_objective {
     lm_status (*render)(const lm_task *task, lm_example *out, const lm_row *row, lm_encoder *encoder,
                         lm_ids *ids, lm_err *err);
 
-    /* Before the loss and without gradients: rollouts, reference log-probabilities.  NULL for none. */
+    const lm_rounds *rounds;                 /* NULL: learns from the data as it is */
+
+    /* Before the loss and without gradients: reference log-probabilities.  In a round it sees every answer once,
+     * before the first update.  NULL for none. */
     lm_status (*collect)(const lm_task *task, const lm_forward *f, lm_microbatch *m, lm_err *err);
 
     /* Adds the objective's own files to the folder of a finished run.  NULL for none. */

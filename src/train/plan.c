@@ -86,15 +86,34 @@ void lm_plan_memory(lm_plan *p, const lm_trainer *t)
     part(p, "process", "program, libraries, tokenizer and data", lm_memory_now());
 }
 
-static lm_status count(lm_plan *p, lm_trainer *t, lm_err *err)
+/* A round of the longest prompts, and what is held while they are answered. */
+static lm_status pass_round(lm_plan *p, lm_trainer *t, size_t *held, lm_err *err)
+{
+    int64_t tokens, at = largest(&t->batches, &tokens), n = t->train.n - at < t->batches.size ? t->train.n - at : t->batches.size;
+    lm_experience x;
+    LM_TRY(lm_experience_open(&x, t, &t->batches, at, n, true, err));
+    *held = x.round.bytes;
+    at = largest(&x.batches, &p->batch_tokens);
+    lm_status status = pass(t, &x.batches, at, true, err);
+    lm_experience_close(&x);
+    return status;
+}
+
+static lm_status passes(lm_plan *p, lm_trainer *t, lm_err *err)
 {
     int64_t held = 0, at = largest(&t->batches, &p->batch_tokens);
     LM_TRY(pass(t, &t->batches, at, true, err));
-    if (t->val.n) {
-        at = largest(&t->val_batches, &held);
-        LM_TRY(pass(t, &t->val_batches, at, false, err));
-    }
+    if (!t->val.n) return LM_OK;
+    at = largest(&t->val_batches, &held);
+    return pass(t, &t->val_batches, at, false, err);
+}
+
+static lm_status count(lm_plan *p, lm_trainer *t, lm_err *err)
+{
+    size_t rollouts = 0;
+    LM_TRY(t->task.objective->rounds ? pass_round(p, t, &rollouts, err) : passes(p, t, err));
     lm_plan_memory(p, t);
+    if (rollouts) part(p, "rollouts", "keys, values and logits of answers being written", rollouts);
     const lm_params *model = &t->model->params, *adapter = t->adapter ? &t->adapter->params : NULL;
     p->parameters = lm_params_count(model, false);
     p->trained = lm_params_count(adapter ? adapter : model, true);

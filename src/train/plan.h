@@ -2,7 +2,8 @@
  *
  * The run is opened with the null backend: the same code lays out the same weights, gradients and
  * optimiser, and one pass over the largest micro-batch fills the tape's arenas, which are only counted.
- * The data is read for real, so rows, tokens and steps are those of the run.  What lies outside the
+ * The data is read for real, so rows, tokens and steps are those of the run.  A run in rounds is counted with
+ * answers as long as they may become, and the cache that they are written with.  What lies outside the
  * arenas (program, libraries, tokenizer, data) is this process's own resident memory, for the run has
  * the same. */
 #ifndef LM_TRAIN_PLAN_H
@@ -10,7 +11,7 @@
 
 #include "train/trainer.h"
 
-enum { LM_PLAN_PARTS = 8 };
+enum { LM_PLAN_PARTS = 9 };
 
 typedef struct lm_plan {
     struct { const char *name, *what; size_t bytes; } parts[LM_PLAN_PARTS];

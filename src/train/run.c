@@ -112,9 +112,18 @@ static lm_status refuse_other_rates(const lm_run *r, const lm_json *was, lm_err 
 
 /* ---- checkpoints ---- */
 
-static int64_t n_remembered(const lm_trainer *t) { return t->adapter ? t->adapter->state.n : 0; }
+/* What is remembered beside what trains: the adapter's and the objective's. */
+enum { MEMORIES = 2 };
+static const lm_params *memory_of(const lm_trainer *t, int i) { return i ? t->task.state : t->adapter ? &t->adapter->state : NULL; }
 
-/* Weights under their own names, the optimiser's numbers as "exp_avg:NAME", and what the adapter remembers. */
+static int64_t n_remembered(const lm_trainer *t)
+{
+    int64_t n = 0;
+    for (int i = 0; i < MEMORIES; i++) n += memory_of(t, i) ? memory_of(t, i)->n : 0;
+    return n;
+}
+
+/* Weights under their own names, the optimiser's numbers as "exp_avg:NAME", and what is only remembered. */
 static lm_save_entry *state_entries(const lm_trainer *t, int64_t *n, char ***names)
 {
     const lm_optim *o = &t->optim;
@@ -133,11 +142,12 @@ static lm_save_entry *state_entries(const lm_trainer *t, int64_t *n, char ***nam
                                            .data = s < 0 ? w->data : o->slots[i].state[s], .data_dtype = LM_F32 };
             ++*n;
         }
-    for (int64_t i = 0; i < n_remembered(t); i++) {
-        const lm_tensor *s = &t->adapter->state.items[i]->t;
-        (*names)[*n] = lm_strdup(s->name);
-        entries[(*n)++] = (lm_save_entry){ .name = s->name, .dtype = LM_F32, .ndim = s->ndim, .dim = s->dim, .data = s->data, .data_dtype = LM_F32 };
-    }
+    for (int m = 0; m < MEMORIES; m++)
+        for (int64_t i = 0; memory_of(t, m) && i < memory_of(t, m)->n; i++) {
+            const lm_tensor *s = &memory_of(t, m)->items[i]->t;
+            (*names)[*n] = lm_strdup(s->name);
+            entries[(*n)++] = (lm_save_entry){ .name = s->name, .dtype = LM_F32, .ndim = s->ndim, .dim = s->dim, .data = s->data, .data_dtype = LM_F32 };
+        }
     return entries;
 }
 
@@ -151,7 +161,7 @@ static void free_entries(lm_save_entry *entries, char **names, int64_t n)
 static lm_json *state_json(const lm_train_state *at)
 {
     lm_json *best = isfinite(at->best) ? json_real(at->best) : json_null();
-    return json_pack("{s:I, s:I, s:I, s:f, s:o, s:I}", "step", (json_int_t)at->step, "tokens", (json_int_t)at->tokens,
+    return json_pack("{s:I, s:I, s:I, s:I, s:f, s:o, s:I}", "step", (json_int_t)at->step, "updates", (json_int_t)at->updates, "tokens", (json_int_t)at->tokens,
                      "supervised_tokens", (json_int_t)at->supervised, "seconds", at->seconds, "best_loss", best,
                      "since_best", (json_int_t)at->since_best);
 }
@@ -215,6 +225,8 @@ static lm_status read_state(lm_train_state *at, const lm_json *state, lm_err *er
 {
     const char *name = "state.json";
     LM_TRY(lm_json_need_int(state, "step", name, &at->step, err));
+    at->updates = at->step;
+    LM_TRY(lm_json_opt_int(state, "updates", name, &at->updates, err));
     LM_TRY(lm_json_need_int(state, "tokens", name, &at->tokens, err));
     LM_TRY(lm_json_need_int(state, "supervised_tokens", name, &at->supervised, err));
     LM_TRY(lm_json_need_int(state, "since_best", name, &at->since_best, err));
@@ -247,7 +259,8 @@ static lm_status restore(lm_run *r, lm_err *err)
     char *path = lm_path_join(c.path, STATE_FILE);
     status = c.state ? read_state(&t->at, c.state, err) : lm_fail(err, LM_E_FORMAT, "%s: has no state.json", c.path);
     if (status == LM_OK) status = read_tensors(t, path, err);
-    t->optim.step = r->saved = t->at.step;
+    r->saved = t->at.step;
+    t->optim.step = t->at.updates;
     free(path);
     lm_checkpoint_close(&c);
     return status;
@@ -280,21 +293,39 @@ static lm_status cut_log(const char *path, int64_t step, lm_err *err)
     return status;
 }
 
+/* The round's answers, each with its step in front. */
+static lm_status put_table(lm_run *r, const lm_json *table, lm_err *err)
+{
+    size_t i;
+    lm_json *row;
+    json_array_foreach((json_t *)(uintptr_t)table, i, row) {
+        lm_json *line = json_pack("{s:I}", "step", (json_int_t)r->t->at.step);
+        json_object_update(line, row);
+        LM_TRY(lm_jsonl_put(r->rollouts, line, err));
+    }
+    return LM_OK;
+}
+
 lm_status lm_run_step(lm_run *r, const lm_step_report *s, lm_err *err)
 {
     const lm_trainer *t = r->t;
     double speed = (double)s->tokens / s->seconds, left = (double)(t->schedule.steps - t->at.step);
+    const lm_json *reward = json_object_get(s->numbers, "reward");
     size_t peak = lm_memory_peak();
-    char rate[24], memory[24], eta[24];
-    lm_progress_draw(&r->progress, t->at.step == t->schedule.steps, "step %lld/%lld  loss %.4f  lr %.2e  %s tokens/s  %s  %s left",
-                     (long long)t->at.step, (long long)t->schedule.steps, s->loss, s->lr, lm_format_count(rate, speed),
+    char rate[24], memory[24], eta[24], worth[24] = "";
+    if (reward) snprintf(worth, sizeof worth, "  reward %.4f", json_number_value(reward));
+    lm_progress_draw(&r->progress, t->at.step == t->schedule.steps, "step %lld/%lld%s  loss %.4f  lr %.2e  %s tokens/s  %s  %s left",
+                     (long long)t->at.step, (long long)t->schedule.steps, worth, s->loss, s->lr, lm_format_count(rate, speed),
                      lm_format_bytes(memory, (double)peak),
                      lm_format_seconds(eta, left * (lm_now() - r->started) / (double)(t->at.step - r->started_at)));
-    return lm_jsonl_put(r->log, json_pack("{s:I, s:f, s:f, s:f, s:f, s:I, s:I, s:f, s:f, s:I}", "step", (json_int_t)t->at.step,
-                                          "epoch", (double)t->at.step * (double)t->per_step / (double)t->train.n,
-                                          "loss", s->loss, "lr", s->lr, "grad_norm", s->grad_norm,
-                                          "tokens", (json_int_t)s->tokens, "supervised_tokens", (json_int_t)s->supervised,
-                                          "tokens_per_second", speed, "seconds", s->seconds, "peak_bytes", (json_int_t)peak), err);
+    lm_json *line = json_pack("{s:I, s:f, s:f, s:f, s:f, s:I, s:I, s:f, s:f, s:I}", "step", (json_int_t)t->at.step,
+                              "epoch", (double)t->at.step * (double)t->per_step / (double)t->train.n,
+                              "loss", s->loss, "lr", s->lr, "grad_norm", s->grad_norm,
+                              "tokens", (json_int_t)s->tokens, "supervised_tokens", (json_int_t)s->supervised,
+                              "tokens_per_second", speed, "seconds", s->seconds, "peak_bytes", (json_int_t)peak);
+    if (s->numbers) json_object_update(line, s->numbers);
+    LM_TRY(lm_jsonl_put(r->log, line, err));
+    return s->table ? put_table(r, s->table, err) : LM_OK;
 }
 
 /* ", accuracy 0.8312, macro_f1 0.8270" */
@@ -351,7 +382,17 @@ static lm_status look(lm_run *r, const char *description, lm_json **was, lm_err 
                    json_is_true(json_object_get(*was, "finished")) ? "finished" : "started");
 }
 
-static lm_status enter(lm_run *r, const char *description, const char *log, lm_err *err)
+/* Cuts a log back and goes on with it. */
+static lm_status open_log(lm_jsonl **out, const lm_run *r, const char *name, lm_err *err)
+{
+    char *path = in_out(r, name);
+    lm_status status = cut_log(path, r->t->at.step, err);
+    *out = status == LM_OK ? lm_jsonl_open(path, true, err) : NULL;
+    free(path);
+    return *out ? LM_OK : status == LM_OK ? err->code : status;
+}
+
+static lm_status enter(lm_run *r, const char *description, lm_err *err)
 {
     lm_json *was;
     lm_status status = look(r, description, &was, err);
@@ -368,9 +409,8 @@ static lm_status enter(lm_run *r, const char *description, const char *log, lm_e
     LM_TRY(status);
     if (lm_run_finished(r)) return LM_OK;
     LM_TRY(lm_make_dirs(r->t->c->o->out, err));
-    LM_TRY(cut_log(log, r->t->at.step, err));
-    r->log = lm_jsonl_open(log, true, err);
-    if (!r->log) return err->code;
+    LM_TRY(open_log(&r->log, r, "log.jsonl", err));
+    if (r->t->task.objective->rounds) LM_TRY(open_log(&r->rollouts, r, "rollouts.jsonl", err));
     return lm_json_write(r->description, description, err);
 }
 
@@ -380,10 +420,9 @@ lm_status lm_run_open(lm_run *r, lm_trainer *t, lm_err *err)
     r->checkpoints = in_out(r, "checkpoints");
     r->best = in_out(r, "best");
     r->description = describe(t);
-    char *description = in_out(r, "run.json"), *log = in_out(r, "log.jsonl");
-    lm_status status = enter(r, description, log, err);
+    char *description = in_out(r, "run.json");
+    lm_status status = enter(r, description, err);
     free(description);
-    free(log);
     r->progress = lm_progress_start(t->c->progress, 10);
     r->started = lm_now();
     r->started_at = t->at.step;
@@ -427,6 +466,7 @@ void lm_run_close(lm_run *r)
 {
     lm_progress_end(&r->progress);
     lm_jsonl_close(r->log);
+    lm_jsonl_close(r->rollouts);
     lm_json_free(r->description);
     free(r->checkpoints);
     free(r->best);

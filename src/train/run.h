@@ -1,8 +1,9 @@
 /* The folder of a run: OUT/run.json (what was asked), OUT/log.jsonl (a line for every step and every
- * measurement), OUT/checkpoints/step-N, and in the end the result, a model's or an adapter's folder.
+ * measurement), OUT/rollouts.jsonl (answers of each round, where there are rounds), OUT/checkpoints/step-N,
+ * and in the end the result, a model's or an adapter's folder.
  *
  * A run that was killed at any instant goes on from its last checkpoint as if nothing had happened; the
- * log is cut back to that step. */
+ * logs are cut back to that step. */
 #ifndef LM_TRAIN_RUN_H
 #define LM_TRAIN_RUN_H
 
@@ -13,7 +14,7 @@ typedef struct lm_run {
     lm_trainer *t;
     char *checkpoints, *best;            /* OUT/checkpoints, OUT/best */
     lm_json *description;                /* run.json */
-    lm_jsonl *log;
+    lm_jsonl *log, *rollouts;            /* rollouts: NULL where there are no rounds */
     lm_progress progress;
     int64_t saved;                       /* step of the last checkpoint, or -1 */
     double started;

@@ -45,10 +45,11 @@ static lm_status open_trained(lm_trainer *t, lm_err *err)
 
 static lm_status open_optimizer(lm_trainer *t, lm_err *err)
 {
-    lm_params *trained = t->adapter ? &t->adapter->params : &t->model->params;
-    LM_TRY(lm_params_prepare_training(trained, err));
+    lm_params *trained[2] = { t->adapter ? &t->adapter->params : &t->model->params, t->task.trained };
+    int n = trained[1] ? 2 : 1;
+    for (int i = 0; i < n; i++) LM_TRY(lm_params_prepare_training(trained[i], err));
     if (t->adapter) lm_adapter_switch(t->adapter, true);             /* aliases of trained modules see their gradients */
-    return lm_optim_init_paged(&t->optim, t->c->optimizer, t->c->optimizer_options, &trained, 1, t->c->o->optim_paged, t->c->k, err);
+    return lm_optim_init_paged(&t->optim, t->c->optimizer, t->c->optimizer_options, trained, n, t->c->o->optim_paged, t->c->k, err);
 }
 
 /* ---- the data ---- */
@@ -119,7 +120,8 @@ static int64_t count_of(double value, int64_t steps)
 static void plan_steps(lm_trainer *t)
 {
     const lm_train_options *o = t->c->o;
-    t->per_step = o->batch_size * o->accumulate;
+    const lm_rounds *rounds = t->task.objective->rounds;
+    t->per_step = rounds ? rounds->prompts(&t->task) : o->batch_size * o->accumulate;
     int64_t steps = o->steps;
     t->n_blocks = steps * t->per_step;
     if (!steps) {

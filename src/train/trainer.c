@@ -27,11 +27,11 @@ static char *rows_of(const lm_batcher *b, const lm_microbatch *m)
     return lm_str_take(&rows);
 }
 
-static lm_status not_finite(const lm_trainer *t, const char *what, double value, const lm_microbatch *m, lm_err *err)
+static lm_status not_finite(const lm_trainer *t, const char *what, double value, const lm_batcher *b, lm_err *err)
 {
-    char *rows = m ? rows_of(&t->batches, m) : NULL;
+    char *rows = b ? rows_of(b, &b->at) : NULL;
     lm_fail(err, LM_E_NUMERIC, "step %lld: the %s is %s%s%s; a lower --lr, or --dtype f32, may help",
-            (long long)t->at.step + 1, what, isnan(value) ? "not a number" : "infinite", m ? ", in rows " : "", m ? rows : "");
+            (long long)t->at.step + 1, what, isnan(value) ? "not a number" : "infinite", b ? ", in rows " : "", b ? rows : "");
     free(rows);
     return LM_E_NUMERIC;
 }
@@ -47,8 +47,7 @@ static lm_tensor *loss_of(lm_trainer *t, const lm_microbatch *m, bool first)
     return penalty ? lm_add(&t->tape, loss, penalty) : loss;
 }
 
-/* What the objective wants to know before the loss, without gradients. */
-static lm_status collect(lm_trainer *t, lm_microbatch *m, lm_err *err)
+lm_status lm_trainer_collect(lm_trainer *t, lm_microbatch *m, lm_err *err)
 {
     if (!t->task.objective->collect) return LM_OK;
     lm_tape_reset(&t->tape);
@@ -57,41 +56,63 @@ static lm_status collect(lm_trainer *t, lm_microbatch *m, lm_err *err)
     return t->task.objective->collect(&t->task, &t->forward, m, err);
 }
 
-/* Forward and backward over the blocks [begin, end) of the run; gradients add up. */
-static lm_status accumulate(lm_trainer *t, int64_t begin, int64_t end, lm_step_report *r, lm_err *err)
+/* Forward and backward over the blocks [begin, end); gradients add up.  Dropout would make another policy of the one
+ * that answered: a round does without. */
+static lm_status accumulate(lm_trainer *t, lm_batcher *b, int64_t begin, int64_t end, lm_step_report *r, lm_err *err)
 {
-    int64_t size = t->c->o->batch_size;
+    const bool rounds = t->task.objective->rounds;
+    int64_t size = t->c->o->batch_size, targets = lm_batcher_targets(b, begin, end - begin);
+    float weight = 1 / (float)targets, share = 1 / (float)(end - begin);
     for (int64_t at = begin; at < end; at += size) {
         int64_t n = end - at < size ? end - at : size;
-        const lm_microbatch *m = lm_batcher_fill(&t->batches, at, n, 1 / (float)r->supervised, 1 / (float)(end - begin));
+        const lm_microbatch *m = lm_batcher_fill(b, at, n, weight, share);
         t->tape.stream = (uint64_t)at << 24;
-        LM_TRY(collect(t, &t->batches.at, err));
-        t->tape.recording = t->tape.training = true;
+        if (!rounds) LM_TRY(lm_trainer_collect(t, &b->at, err));
+        t->tape.recording = true;
+        t->tape.training = !rounds;
         lm_tensor *loss = loss_of(t, m, at == begin);
         double value = lm_scalar(&t->tape, loss);
-        if (!isfinite(value)) return not_finite(t, "loss", value, m, err);
+        if (!isfinite(value)) return not_finite(t, "loss", value, b, err);
         if (lm_backward(&t->tape, loss) != LM_OK) return lm_fail(err, t->tape.err.code, "%s", t->tape.err.message);
         r->loss += value;
         r->tokens += m->batch.n_tokens;
     }
+    r->supervised += targets;
     return LM_OK;
+}
+
+lm_status lm_trainer_update(lm_trainer *t, lm_batcher *b, int64_t begin, int64_t end, lm_step_report *r, lm_err *err)
+{
+    double clip = t->c->o->clip;
+    lm_params_zero_grad(t->adapter ? &t->adapter->params : &t->model->params);
+    if (t->task.trained) lm_params_zero_grad(t->task.trained);
+    LM_TRY(accumulate(t, b, begin, end, r, err));
+    double norm = lm_optim_grad_norm(&t->optim);
+    if (!isfinite(norm)) return not_finite(t, "gradient's norm", norm, NULL, err);
+    lm_optim_update(&t->optim, r->lr, clip > 0 && norm > clip ? clip / norm : 1);
+    if (t->adapter && t->adapter->type->after_step) t->adapter->type->after_step(t->adapter, t->at.step + 1);
+    r->grad_norm += norm;
+    t->at.updates++;
+    return LM_OK;
+}
+
+static lm_status learn(lm_trainer *t, lm_step_report *r, lm_err *err)
+{
+    int64_t begin = t->at.step * t->per_step, end = begin + t->per_step;
+    if (t->task.objective->rounds) return lm_trainer_round(t, r, err);
+    if (end > t->n_blocks) end = t->n_blocks;
+    return lm_trainer_update(t, &t->batches, begin, end, r, err);
 }
 
 lm_status lm_trainer_step(lm_trainer *t, lm_step_report *r, lm_err *err)
 {
-    double start = lm_now(), clip = t->c->o->clip;
-    int64_t begin = t->at.step * t->per_step, end = begin + t->per_step;
-    if (end > t->n_blocks) end = t->n_blocks;
+    double start = lm_now();
     *r = (lm_step_report){ .lr = lm_schedule_at(&t->schedule, t->at.step + 1) };
-    r->supervised = lm_batcher_targets(&t->batches, begin, end - begin);
-
-    lm_params_zero_grad(t->adapter ? &t->adapter->params : &t->model->params);
-    LM_TRY(accumulate(t, begin, end, r, err));
-    r->grad_norm = lm_optim_grad_norm(&t->optim);
-    if (!isfinite(r->grad_norm)) return not_finite(t, "gradient's norm", r->grad_norm, NULL, err);
-    lm_optim_update(&t->optim, r->lr, clip > 0 && r->grad_norm > clip ? clip / r->grad_norm : 1);
-    if (t->adapter && t->adapter->type->after_step) t->adapter->type->after_step(t->adapter, t->at.step + 1);
-
+    lm_status status = learn(t, r, err);
+    if (status != LM_OK) {
+        lm_step_report_free(r);
+        return status;
+    }
     r->seconds = lm_now() - start;
     t->at.step++;
     t->at.tokens += r->tokens;
@@ -100,18 +121,26 @@ lm_status lm_trainer_step(lm_trainer *t, lm_step_report *r, lm_err *err)
     return LM_OK;
 }
 
+void lm_step_report_free(lm_step_report *r)
+{
+    lm_json_free(r->numbers);
+    lm_json_free(r->table);
+    r->numbers = r->table = NULL;
+}
+
 /* ---- measuring ---- */
 
 lm_status lm_trainer_measure(lm_trainer *t, double *loss, lm_json **counted, lm_err *err)
 {
     *counted = NULL;
+    if (t->task.objective->rounds) return lm_trainer_measure_round(t, loss, counted, err);
     int64_t size = t->c->o->batch_size, targets = lm_batcher_targets(&t->val_batches, 0, t->val.n);
     *loss = 0;
     t->tape.recording = t->tape.training = false;
     for (int64_t at = 0; at < t->val.n; at += size) {
         int64_t n = t->val.n - at < size ? t->val.n - at : size;
         const lm_microbatch *m = lm_batcher_fill(&t->val_batches, at, n, 1 / (float)targets, 1 / (float)t->val.n);
-        LM_TRY(collect(t, &t->val_batches.at, err));
+        LM_TRY(lm_trainer_collect(t, &t->val_batches.at, err));
         *loss += lm_scalar(&t->tape, loss_of(t, m, false));
         if (t->tape.err.code) return lm_fail(err, t->tape.err.code, "%s", t->tape.err.message);
     }
@@ -159,7 +188,9 @@ static lm_status loop(lm_trainer *t, lm_run *run, lm_err *err)
     while (t->at.step < t->schedule.steps && !out_of_patience(t)) {
         lm_step_report report;
         LM_TRY(lm_trainer_step(t, &report, err));
-        LM_TRY(lm_run_step(run, &report, err));
+        lm_status logged = lm_run_step(run, &report, err);
+        lm_step_report_free(&report);
+        LM_TRY(logged);
         if (t->val.n && due(t, t->eval_every)) LM_TRY(measure(t, run, err));
         if (lm_interrupted() && t->at.step < t->schedule.steps) return stopped(t, run, err);
         if (o->save_every && t->at.step % o->save_every == 0) LM_TRY(lm_run_save(run, err));

@@ -38,7 +38,8 @@ typedef struct lm_corpus {
 
 /* What the loop counts; in a checkpoint as state.json. */
 typedef struct lm_train_state {
-    int64_t step, tokens, supervised;            /* updates made; tokens seen and learnt so far */
+    int64_t step, updates;                       /* made so far; a step is one update, or a round of several */
+    int64_t tokens, supervised;                  /* seen and learnt so far */
     double seconds;                              /* of training, over all its processes */
     double best;                                 /* lowest loss measured, infinite before the first */
     int64_t since_best;                          /* measurements since */
@@ -66,11 +67,13 @@ typedef struct lm_trainer {
 lm_status lm_trainer_open(lm_trainer *t, const lm_train_config *config, lm_err *err);
 void lm_trainer_close(lm_trainer *t);            /* takes {0} */
 
-/* One update. */
+/* One update, or a round of them, of which loss and grad_norm are means. */
 typedef struct lm_step_report {
     double loss, lr, grad_norm, seconds;
     int64_t tokens, supervised;
+    lm_json *numbers, *table;                    /* of a round: see lm_round; NULL for none */
 } lm_step_report;
+void lm_step_report_free(lm_step_report *r);     /* takes {0} */
 
 /* LM_E_NUMERIC when the loss or a gradient is not finite: nothing is updated then. */
 lm_status lm_trainer_step(lm_trainer *t, lm_step_report *report, lm_err *err);
@@ -82,5 +85,29 @@ lm_status lm_trainer_measure(lm_trainer *t, double *loss, lm_json **counted, lm_
 /* The whole run, from the last checkpoint when resuming, to the result in --out.  LM_E_INTERRUPT after
  * the user asked to stop; a checkpoint stands then. */
 lm_status lm_trainer_run(lm_trainer *t, lm_err *err);
+
+/* ---- for the loop and its rounds ---- */
+
+/* One update from the blocks [begin, end) of a batcher; adds to loss, grad_norm and what was seen and learnt. */
+lm_status lm_trainer_update(lm_trainer *t, lm_batcher *b, int64_t begin, int64_t end, lm_step_report *r, lm_err *err);
+
+/* The objective's collect on a micro-batch. */
+lm_status lm_trainer_collect(lm_trainer *t, lm_microbatch *m, lm_err *err);
+
+/* A round of the objective (round.c): the step at hand, and one over all of the validation prompts, whose loss is the
+ * mean reward taken negative. */
+lm_status lm_trainer_round(lm_trainer *t, lm_step_report *r, lm_err *err);
+lm_status lm_trainer_measure_round(lm_trainer *t, double *loss, lm_json **counted, lm_err *err);
+
+/* The answers of a round to n prompts of `from` from `begin` on, in blocks: for the plan too. */
+typedef struct lm_experience {
+    lm_round round;
+    lm_blocks blocks;
+    lm_part all;
+    lm_batcher batches;
+    int32_t *documents;
+} lm_experience;
+lm_status lm_experience_open(lm_experience *x, lm_trainer *t, const lm_batcher *from, int64_t begin, int64_t n, bool learns, lm_err *err);
+void lm_experience_close(lm_experience *x);      /* takes {0} */
 
 #endif

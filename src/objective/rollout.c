@@ -1,0 +1,377 @@
+#include "objective/rollout.h"
+
+#include "base/log.h"
+#include "objective/answer.h"
+#include "objective/reference.h"
+#include "objective/rollout_write.h"
+#include "objective/watch.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct lm_roller {
+    const lm_rollout_method *how;
+    lm_answers *answers;
+    lm_rewards rewards;
+    lm_reference reference;
+    lm_rollouts now;                         /* of the round at hand */
+    lm_watch watch;
+};
+
+/* ---- at the beginning and in the end ------------------------------------------------------ */
+
+lm_status lm_roller_prepare(lm_task *task, lm_err *err)
+{
+    const lm_rollout_options *o = task->options;
+    const lm_kernels *k = task->model->params.k;
+    lm_roller *r = task->own = lm_calloc(1, sizeof *r);
+    r->how = task->objective->method;
+    if (r->how->check) LM_TRY(r->how->check(task->options, err));
+    if (o->max_new_tokens >= task->context)
+        return lm_fail(err, LM_E_USAGE, "--max-new-tokens %lld: the context holds %lld, the prompt included", (long long)o->max_new_tokens, (long long)task->context);
+    LM_TRY(lm_answers_open(&r->answers, task, o->template, err));
+    const lm_reward_means means = { .k = k, .patience = o->patience };
+    LM_TRY(lm_rewards_open(&r->rewards, &o->rewards, &means, err));
+    LM_TRY(lm_reference_open(&r->reference, task->model, err));
+    return lm_watch_open(&r->watch, task, err);
+}
+
+static void forget(lm_rollouts *r)
+{
+    for (int64_t i = 0; i < r->n; i++) {
+        lm_ids_free(&r->items[i].ids);
+        lm_str_free(&r->items[i].text);
+    }
+    free(r->items), free(r->of_document), free(r->parts);
+    free(r->old), free(r->ref), free(r->advantage), free(r->value), free(r->target);
+    *r = (lm_rollouts){0};
+}
+
+void lm_roller_release(lm_task *task)
+{
+    lm_roller *r = task->own;
+    task->own = NULL;
+    if (!r) return;
+    forget(&r->now);
+    lm_watch_close(&r->watch);
+    lm_answers_close(r->answers);
+    lm_rewards_close(&r->rewards);
+    lm_reference_close(&r->reference);
+    free(r);
+}
+
+lm_status lm_roller_finish(const lm_task *task, const char *out, lm_err *err)
+{
+    return lm_answers_finish(((const lm_roller *)task->own)->answers, out, err);
+}
+
+/* ---- prompts ---------------------------------------------------------------------------------- */
+
+/* The messages of a row without the answers that it ends with; owned. */
+static lm_json *asked(const lm_json *messages)
+{
+    lm_json *list = json_copy((json_t *)(uintptr_t)messages);
+    for (size_t n; (n = json_array_size(list)) > 0; json_array_remove(list, n - 1)) {
+        const char *role = json_string_value(json_object_get(json_array_get(list, n - 1), "role"));
+        if (!role || strcmp(role, "assistant")) break;
+    }
+    return list;
+}
+
+static lm_status encode_chat(const lm_roller *r, lm_ids *ids, const lm_json *row, const lm_json *messages, lm_encoder *encoder, lm_err *err)
+{
+    lm_json *chat = json_pack("{s:o, s:O*}", "messages", asked(messages), "tools", json_object_get(row, "tools"));
+    lm_status status = lm_answers_prompt(r->answers, ids, chat, encoder, err);
+    lm_json_free(chat);
+    return status;
+}
+
+static lm_status encode(const lm_roller *r, lm_ids *ids, const lm_json *row, lm_encoder *encoder, lm_err *err)
+{
+    const lm_json *prompt = lm_json_get(row, "prompt"), *messages = prompt ? prompt : lm_json_get(row, "messages");
+    if (json_is_string(prompt)) return lm_encoder_run(encoder, ids, json_string_value(prompt), json_string_length(prompt), LM_ENCODE_BOS, err);
+    if (json_is_array(messages)) return encode_chat(r, ids, row, messages, encoder, err);
+    return lm_fail(err, LM_E_FORMAT, "field \"%s\" %s: expected text or a list of messages", messages && !prompt ? "messages" : "prompt",
+                   messages ? "is something else" : "is missing");
+}
+
+/* A prompt's tokens, and to the packing one thing to learn behind them. */
+static lm_status put(const lm_task *task, lm_example *out, const lm_json *row, lm_encoder *encoder, lm_ids *ids, lm_err *err)
+{
+    const lm_roller *r = task->own;
+    const lm_rollout_options *o = task->options;
+    const int32_t anything = 0;
+    LM_TRY(lm_rewards_check(&r->rewards, row, err));
+    LM_TRY(encode(r, ids, row, encoder, err));
+    if (!ids->len) return lm_fail(err, LM_E_FORMAT, "an empty prompt, and the tokenizer puts nothing before a text to begin with");
+    if ((int64_t)ids->len + o->max_new_tokens > task->context)
+        return lm_fail(err, LM_E_FORMAT, "a prompt of %zu tokens and --max-new-tokens %lld are more than the context of %lld", ids->len,
+                       (long long)o->max_new_tokens, (long long)task->context);
+    lm_example_put(out, ids->data, ids->len, false);
+    lm_example_put(out, &anything, 1, true);
+    lm_json_text(&out->note, row, 0);
+    return LM_OK;
+}
+
+lm_status lm_roller_render(const lm_task *task, lm_example *out, const lm_row *row, lm_encoder *encoder, lm_ids *ids, lm_err *err)
+{
+    if (row->object) return put(task, out, row->object, encoder, ids, err);
+    lm_json *object = json_pack("{s:s%}", "prompt", row->text.data ? row->text.data : "", row->text.len);
+    lm_status status = put(task, out, object, encoder, ids, err);
+    lm_json_free(object);
+    return status;
+}
+
+/* ---- a round: its answers, and what they are worth ------------------------------------------------ */
+
+/* Items with the tokens of their prompts. */
+static void ask(lm_rollouts *r, const lm_round *round, int64_t group)
+{
+    r->n = round->n * group;
+    r->group = group;
+    r->items = lm_calloc((size_t)r->n, sizeof *r->items);
+    for (int64_t i = 0; i < r->n; i++) {
+        lm_rollout *a = &r->items[i];
+        *a = (lm_rollout){ .prompt = i / group, .row = round->documents[i / group], .learnt = true };
+        const lm_document *d = &round->prompts->documents[a->row];
+        a->n_prompt = lm_document_length(round->prompts, a->row) - 1;
+        for (int64_t j = 0; j < a->n_prompt; j++) lm_ids_push(&a->ids, lm_token_value(round->prompts->tokens[d->begin + j]));
+    }
+}
+
+static lm_status write_answers(const lm_task *task, const lm_forward *f, lm_round *round, lm_rollouts *r, lm_err *err)
+{
+    const lm_rollout_options *o = task->options;
+    const uint64_t measured = (uint64_t)1 << 62;
+    const lm_writing w = {
+        .model = f->m, .k = f->t->k, .tokenizer = task->tokenizer, .compute = f->t->compute, .context = task->context, .o = o,
+        .end_of_turn = lm_answers_end_of_turn(((const lm_roller *)task->own)->answers, task->tokenizer), .seed = round->seed,
+        .stream = round->learns ? (uint64_t)(round->number * o->prompts * o->group) : measured,
+    };
+    LM_TRY(lm_rollouts_write_bytes(&round->bytes, r, &w, err));
+    return lm_rollouts_write(r, &w, err);
+}
+
+static lm_status judge(const lm_roller *roller, const lm_round *round, lm_rollouts *r, lm_err *err)
+{
+    lm_attempt *attempts = lm_calloc((size_t)r->n, sizeof *attempts);
+    double *total = lm_malloc((size_t)r->n * sizeof *total);
+    lm_json **rows = lm_calloc((size_t)round->n, sizeof *rows);
+    r->parts = lm_malloc((size_t)(r->n * roller->rewards.n + 1) * sizeof *r->parts);
+    for (int64_t p = 0; p < round->n; p++) {
+        lm_span note = lm_document_note(round->prompts, round->documents[p]);
+        rows[p] = lm_json_parse(note.data, note.len, "note", NULL);
+    }
+    for (int64_t i = 0; i < r->n; i++)
+        attempts[i] = (lm_attempt){ .row = rows[r->items[i].prompt], .n_tokens = r->items[i].n,
+                                    .text = lm_span_of(r->items[i].text.data ? r->items[i].text.data : "", r->items[i].text.len) };
+    lm_status status = lm_rewards_score(&roller->rewards, total, r->parts, attempts, r->n, err);
+    for (int64_t i = 0; i < r->n && status == LM_OK; i++) r->items[i].reward = total[i];
+    for (int64_t p = 0; p < round->n; p++) lm_json_free(rows[p]);
+    free(rows), free(attempts), free(total);
+    return status;
+}
+
+/* The answers that are learnt as documents of the round, and room for what each of their tokens is given. */
+static void put_documents(lm_rollouts *r, lm_round *round)
+{
+    lm_example e = {0};
+    r->of_document = lm_malloc((size_t)r->n * sizeof *r->of_document);
+    for (int64_t i = 0; i < r->n; i++) {
+        lm_rollout *a = &r->items[i];
+        const lm_document *row = &round->prompts->documents[a->row];
+        if (!a->learnt) continue;
+        e.n = 0;
+        lm_example_put(&e, a->ids.data, (size_t)a->n_prompt, false);
+        lm_example_put(&e, a->ids.data + a->n_prompt, (size_t)a->n, true);
+        r->of_document[round->answers.n] = i;
+        lm_dataset_add(&round->answers, &e, round->prompts->paths[row->path], row->line);
+        a->first = r->n_tokens;
+        r->n_tokens += a->n;
+    }
+    lm_example_free(&e);
+    size_t n = (size_t)r->n_tokens + 1;
+    r->old = lm_calloc(n, sizeof *r->old);
+    r->ref = lm_calloc(n, sizeof *r->ref);
+    r->advantage = lm_calloc(n, sizeof *r->advantage);
+}
+
+static lm_status rollout(const lm_task *task, const lm_forward *f, lm_round *round, lm_err *err)
+{
+    lm_roller *roller = task->own;
+    lm_rollouts *r = &roller->now;
+    const lm_rollout_options *o = task->options;
+    forget(r);
+    ask(r, round, round->learns ? o->group : 1);
+    LM_TRY(write_answers(task, f, round, r, err));
+    if (f->t->k->computes) LM_TRY(judge(roller, round, r, err));
+    if (f->t->k->computes && round->learns && roller->how->choose) roller->how->choose(task, r);
+    put_documents(r, round);
+    return LM_OK;
+}
+
+/* ---- lessons ------------------------------------------------------------------------------------------ */
+
+lm_lessons *lm_lessons_of(const lm_task *task, lm_tape *t, const lm_microbatch *m)
+{
+    const lm_learnt *tokens = lm_learnt_of(t, m);
+    lm_lessons *l = lm_tape_meta(t, sizeof *l);
+    if (t->err.code) return NULL;
+    *l = (lm_lessons){ .task = task, .m = m, .tokens = tokens, .r = &((lm_roller *)task->own)->now };
+    return l;
+}
+
+lm_rollout *lm_lesson_rollout(const lm_lessons *l, int64_t s) { return &l->r->items[l->r->of_document[l->m->documents[s]]]; }
+
+/* Rows times 1 / temperature give logits / temperature: the head has no bias. */
+lm_tensor *lm_lesson_costs(const lm_forward *f, const lm_lessons *l, lm_tensor *hidden)
+{
+    double temperature = ((const lm_rollout_options *)l->task->options)->temperature;
+    if (temperature != 1) hidden = lm_scale(f->t, hidden, (float)(1 / temperature));
+    return lm_model_costs(f, hidden, lm_learnt_index(f->t, l->tokens), l->tokens->targets);
+}
+
+/* Into an array by token: minus the costs of a forward pass without gradients. */
+static lm_status look(const lm_task *task, const lm_forward *f, const lm_microbatch *m, bool reference, lm_err *err)
+{
+    lm_tape_reset(f->t);
+    const lm_lessons *l = lm_lessons_of(task, f->t, m);
+    const lm_tensor *cost = l ? lm_lesson_costs(f, l, lm_model_forward(f)) : NULL;
+    if (f->t->err.code) return lm_fail(err, f->t->err.code, "%s", f->t->err.message);
+    float *host = lm_malloc((size_t)l->tokens->n * sizeof *host + 1);
+    f->t->k->copy(host, cost->data, l->tokens->n * (int64_t)sizeof *host);
+    for (int64_t s = 0; s < l->tokens->sequences; s++) {
+        float *to = (reference ? l->r->ref : l->r->old) + lm_lesson_rollout(l, s)->first;
+        for (int64_t i = l->tokens->begin[s]; i < l->tokens->begin[s + 1]; i++) *to++ = -host[i];
+    }
+    free(host);
+    return LM_OK;
+}
+
+lm_status lm_roller_collect(const lm_task *task, const lm_forward *f, lm_microbatch *m, lm_err *err)
+{
+    const lm_roller *r = task->own;
+    LM_TRY(look(task, f, m, false, err));
+    const lm_forward reference = lm_reference_enter(&r->reference, f);
+    lm_status status = look(task, &reference, m, true, err);
+    lm_reference_leave(&r->reference, f);
+    return status;
+}
+
+/* ---- for the log ------------------------------------------------------------------------------------------ */
+
+static double kl_of(const lm_rollouts *r, const lm_rollout *a)
+{
+    double kl = 0;
+    for (int64_t t = a->first; a->learnt && t < a->first + a->n; t++) kl += (double)r->old[t] - (double)r->ref[t];
+    return kl;
+}
+
+static void put_number(lm_json *numbers, const char *key, double value)
+{
+    json_object_set_new(numbers, key, isfinite(value) ? json_real(value) : json_null());
+}
+
+/* Means over all answers; over learnt ones where log-probabilities are needed. */
+static lm_summary summarise(const lm_rollouts *r)
+{
+    lm_summary s = {0};
+    double n = (double)r->n, learnt = 0, tokens = r->n_tokens ? (double)r->n_tokens : 1;
+    for (int64_t i = 0; i < r->n; i++) {
+        const lm_rollout *a = &r->items[i];
+        s.reward += a->reward / n;
+        s.length += (double)a->n / n;
+        s.ended += (a->finish == LM_FINISH_EOS || a->finish == LM_FINISH_STOP) / n;
+        s.kl += kl_of(r, a);
+        learnt += a->learnt;
+    }
+    for (int64_t i = 0; i < r->n; i++) s.spread += (r->items[i].reward - s.reward) * (r->items[i].reward - s.reward) / n;
+    s.spread = sqrt(s.spread);
+    for (int64_t t = 0; t < r->n_tokens; t++) {
+        double apart = (double)r->ref[t] - (double)r->old[t];
+        s.drift -= apart / tokens;
+        s.kl_per_token += (exp(apart) - apart - 1) / tokens;
+        s.entropy -= (double)r->old[t] / tokens;
+    }
+    if (learnt > 0) s.kl /= learnt;
+    return s;
+}
+
+static lm_json *numbers_of(const lm_rollouts *r, const lm_rewards *rewards, const lm_summary *s)
+{
+    lm_json *numbers = json_object();
+    lm_str key = {0};
+    put_number(numbers, "reward", s->reward);
+    put_number(numbers, "reward_std", s->spread);
+    for (int k = 0; k < rewards->n && rewards->n > 1; k++) {
+        double mean = 0;
+        for (int64_t i = 0; i < r->n; i++) mean += r->parts[i * rewards->n + k] / (double)r->n;
+        lm_str_clear(&key);
+        lm_str_printf(&key, "reward/%s", rewards->parts[k].label);
+        put_number(numbers, key.data, mean);
+    }
+    put_number(numbers, "kl", s->kl);
+    put_number(numbers, "kl_per_token", s->kl_per_token);
+    put_number(numbers, "entropy", s->entropy);
+    put_number(numbers, "length", s->length);
+    put_number(numbers, "ended", s->ended);
+    lm_str_free(&key);
+    return numbers;
+}
+
+static lm_json *table_row(const lm_task *task, const lm_round *round, const lm_rollouts *r, int64_t i)
+{
+    const lm_roller *roller = task->own;
+    const lm_rollout *a = &r->items[i];
+    lm_span note = lm_document_note(round->prompts, a->row);
+    lm_json *source = lm_json_parse(note.data, note.len, "note", NULL), *prompt = lm_json_get(source, "prompt");
+    char *place = lm_document_place(round->prompts, a->row);
+    lm_json *row = json_pack("{s:s, s:O, s:s%, s:f, s:f, s:s, s:I}", "row", place, "prompt", prompt ? prompt : lm_json_get(source, "messages"),
+                             "answer", a->text.data ? a->text.data : "", a->text.len, "reward", a->reward, "advantage", a->advantage,
+                             "finish", lm_finish_name(a->finish), "tokens", (json_int_t)a->n);
+    free(place);
+    lm_json_free(source);
+    if (a->learnt) put_number(row, "kl", kl_of(r, a));
+    else json_object_set_new(row, "learnt", json_false());
+    lm_json *parts = json_object();
+    for (int k = 0; k < roller->rewards.n; k++) put_number(parts, roller->rewards.parts[k].label, r->parts[i * roller->rewards.n + k]);
+    json_object_set_new(row, "parts", parts);
+    if (!((const lm_rollout_options *)task->options)->show_ids) return row;
+    lm_json *ids = json_array();
+    for (size_t t = 0; t < a->ids.len; t++) json_array_append_new(ids, json_integer(a->ids.data[t]));
+    json_object_set_new(row, "ids", ids);
+    return row;
+}
+
+static lm_status credit(const lm_task *task, lm_round *round, lm_err *err)
+{
+    lm_roller *roller = task->own;
+    lm_rollouts *r = &roller->now;
+    const lm_rollout_options *o = task->options;
+    const lm_summary s = summarise(r);
+    round->numbers = numbers_of(r, &roller->rewards, &s);
+    if (o->max_kl > 0 && !(s.drift <= o->max_kl))
+        return lm_fail(err, LM_E_NUMERIC, "step %lld: the policy is %.3g nats a token from the reference, --max-kl allows %g; a lower --lr or "
+                       "a higher --beta may help", (long long)round->number + 1, s.drift, o->max_kl);
+    lm_watch_look(&roller->watch, &s, round->learns);
+    if (!round->learns) return LM_OK;
+    if (roller->how->credit) roller->how->credit(task, r, round->numbers);
+    round->table = json_array();
+    for (int64_t i = 0; i < r->n && i < o->shown; i++) json_array_append_new(round->table, table_row(task, round, r, i));
+    return LM_OK;
+}
+
+/* What the updates saw. */
+static void close_round(const lm_task *task, lm_round *round)
+{
+    const lm_rollouts *r = &((const lm_roller *)task->own)->now;
+    if (r->seen.tokens <= 0) return;
+    put_number(round->numbers, "clip_fraction", r->seen.clipped / r->seen.tokens);
+    put_number(round->numbers, "policy_drift", r->seen.drift / r->seen.tokens);
+}
+
+static int64_t prompts(const lm_task *task) { return ((const lm_rollout_options *)task->options)->prompts; }
+static int64_t passes(const lm_task *task) { return ((const lm_rollout_options *)task->options)->passes; }
+
+const lm_rounds lm_roller_rounds = { .prompts = prompts, .passes = passes, .rollout = rollout, .credit = credit, .close = close_round };

@@ -1,0 +1,118 @@
+/* Answers of the model itself, judged: what the objectives that learn from them share.
+ *
+ * A round asks N prompts G times each.  What the policy gives token t of an answer is
+ *
+ *   p(y_t | x, y_<t) = softmax(z / temperature)
+ *
+ * and `old` and `ref` are its logarithm before the round's first update and that of the reference.  Both come from
+ * the code that trains, not from the session that wrote the answer: sums of another order would make a ratio
+ * p / p_old that is not 1 before anything was learnt (some 1e-2 a token in bf16).
+ *
+ * A prompt is a row's "prompt" (text or messages) or, of a conversation, "messages" without the answers at its end; the row
+ * itself is kept for the rewards.  The KL to the reference is estimated over sampled tokens: `kl` of an answer sums
+ * log p - log p_ref (Schulman 2020, "Approximating KL divergence", k1), `kl_per_token` is the mean of k3.  Entropy is
+ * estimated as the mean of -log p. */
+#ifndef LM_OBJECTIVE_ROLLOUT_H
+#define LM_OBJECTIVE_ROLLOUT_H
+
+#include "infer/session.h"
+#include "objective/learnt.h"
+#include "reward/reward.h"
+#include "train/objective.h"
+
+/* Such a method's options begin with this. */
+typedef struct lm_rollout_options {
+    const char *template;
+    lm_strings rewards, stop;
+    int64_t prompts, group, passes, max_new_tokens, at_once, top_k, shown;
+    double temperature, top_p, min_p, patience, max_kl;
+    bool show_ids;
+} lm_rollout_options;
+
+#define LM_OPTION_ROLLOUT(type, how_many) \
+    LM_OPTION(LIST, type, shared.rewards, "reward", .required = true, .metavar = "KIND,..", .help = "what an answer is worth: exact, numeric, regex:R, json, length:N, model:FOLDER, program:COMMAND; WEIGHT*KIND; several add up"), \
+    LM_OPTION(INT, type, shared.prompts, "prompts", .fallback = "8", .min = 1, .max = 1 << 20, .help = "prompts of a round, which is a step of the run"), \
+    LM_OPTION(INT, type, shared.group, "group", .fallback = how_many, .min = 1, .max = 1 << 16, .help = "answers to each prompt"), \
+    LM_OPTION(INT, type, shared.passes, "epochs-per-round", .fallback = "1", .min = 1, .max = 1000, .help = "passes over a round's answers, --batch-size times --accumulate of them an update"), \
+    LM_OPTION(INT, type, shared.max_new_tokens, "max-new-tokens", .fallback = "64", .min = 1, .max = 1 << 24, .help = "tokens of an answer at most"), \
+    LM_OPTION(LIST, type, shared.stop, "stop", .metavar = "TEXT,..", .help = "an answer ends in front of any of these"), \
+    LM_OPTION(REAL, type, shared.temperature, "temperature", .fallback = "1", .min = 0.01, .max = 100, .help = "of the policy: divides its logits"), \
+    LM_OPTION(INT, type, shared.top_k, "top-k", .fallback = "0", .max = 1 << 30, .help = "draw among the K most probable tokens (0: all)"), \
+    LM_OPTION(REAL, type, shared.top_p, "top-p", .fallback = "1", .max = 1, .help = "draw among the fewest tokens whose probability reaches P (1: all)"), \
+    LM_OPTION(REAL, type, shared.min_p, "min-p", .fallback = "0", .max = 1, .help = "leave out tokens less probable than this part of the most probable (0: none)"), \
+    LM_OPTION(INT, type, shared.at_once, "rollout-batch", .fallback = "32", .min = 1, .max = 1 << 16, .help = "answers written at the same time"), \
+    LM_OPTION(REAL, type, shared.patience, "reward-timeout", .fallback = "10", .min = 0.01, .max = 1e6, .help = "seconds a reward program may take for an answer"), \
+    LM_OPTION(REAL, type, shared.max_kl, "max-kl", .fallback = "5", .max = 1e9, .help = "stop where the policy is further from the reference, in nats a token (0: never)"), \
+    LM_OPTION(INT, type, shared.shown, "log-rollouts", .fallback = "8", .max = 1e9, .help = "answers of each round that go into OUT/rollouts.jsonl"), \
+    LM_OPTION(FLAG, type, shared.show_ids, "log-ids", .help = "with their token ids"), \
+    LM_OPTION(STRING, type, shared.template, "chat-template", .metavar = "FILE", .help = "a template to use for chats instead of the model's")
+
+/* An answer. */
+typedef struct lm_rollout {
+    int64_t prompt;                      /* 0 .. of the round */
+    int64_t row;                         /* document of the prompts */
+    lm_ids ids;                          /* prompt and answer */
+    int64_t n_prompt, n;                 /* tokens of both */
+    lm_str text;                         /* of the answer, UTF-8 */
+    lm_finish finish;
+    double reward;
+    double advantage;                    /* of the whole answer, for the table */
+    bool learnt;                         /* whether the objective learns from it; all are until it chooses */
+    int64_t first;                       /* where its tokens begin in the arrays of the round, if it is learnt */
+} lm_rollout;
+
+/* All of a round, prompt after prompt.  Arrays by token hold the answers that are learnt, one after the other. */
+typedef struct lm_rollouts {
+    lm_rollout *items;
+    int64_t n, group, n_tokens;
+    int64_t *of_document;                /* [answers] which of items a document of the round's answers is */
+    double *parts;                       /* [n, rewards] */
+    float *old, *ref;                    /* [n_tokens] */
+    float *advantage;                    /* [n_tokens] by the objective */
+    float *value, *target;               /* [n_tokens] what a value head says and should say; NULL without one */
+    struct {
+        double clipped, tokens;          /* of the updates */
+        double drift;                    /* sum of k3 from the policy before the round */
+    } seen;
+} lm_rollouts;
+
+/* What a method adds. */
+typedef struct lm_rollout_method {
+    lm_status (*check)(const void *options, lm_err *err);                    /* of options together; NULL: none */
+    void (*choose)(const lm_task *task, lm_rollouts *r);                     /* which answers are learnt; NULL: all */
+    /* Advantages of the tokens that are learnt; more numbers for the log.  NULL: the method needs none. */
+    void (*credit)(const lm_task *task, lm_rollouts *r, lm_json *numbers);
+} lm_rollout_method;
+
+typedef struct lm_roller lm_roller;
+
+/* The hooks of lm_objective; .method is the lm_rollout_method, and task->own an lm_roller. */
+lm_status lm_roller_prepare(lm_task *task, lm_err *err);
+void lm_roller_release(lm_task *task);
+lm_status lm_roller_render(const lm_task *task, lm_example *out, const lm_row *row, lm_encoder *encoder, lm_ids *ids, lm_err *err);
+lm_status lm_roller_collect(const lm_task *task, const lm_forward *f, lm_microbatch *m, lm_err *err);
+lm_status lm_roller_finish(const lm_task *task, const char *out, lm_err *err);
+extern const lm_rounds lm_roller_rounds;
+
+#define LM_ROLLER_HOOKS \
+    .prepare = lm_roller_prepare, .release = lm_roller_release, .render = lm_roller_render, .collect = lm_roller_collect, \
+    .finish = lm_roller_finish, .rounds = &lm_roller_rounds
+
+/* ---- for methods ---- */
+
+/* The learnt tokens of a micro-batch of the round's answers; on the tape.  NULL after a failure. */
+typedef struct lm_lessons {
+    const lm_task *task;
+    const lm_microbatch *m;
+    const lm_learnt *tokens;
+    lm_rollouts *r;
+} lm_lessons;
+lm_lessons *lm_lessons_of(const lm_task *task, lm_tape *t, const lm_microbatch *m);
+
+/* The answer of sequence s. */
+lm_rollout *lm_lesson_rollout(const lm_lessons *l, int64_t s);
+
+/* -log p of each of these tokens [n] under the policy, from the hidden states. */
+lm_tensor *lm_lesson_costs(const lm_forward *f, const lm_lessons *l, lm_tensor *hidden);
+
+#endif

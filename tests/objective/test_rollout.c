@@ -1,0 +1,394 @@
+/* Objectives that learn from the model's own answers: what is drawn is a function of the seed, advantages and losses
+ * are their equations worked once more, gradients are those of the loss, a run in pieces ends in the same bits, and
+ * rewards that can be had are had. */
+#include "train/tiny.h"
+
+#include "base/signal.h"
+#include "io/staging.h"
+#include "objective/rollout.h"
+
+#include <signal.h>
+
+static char *model, *prompts;
+
+#define SMALL "--dtype f32 --prompts 3 --max-new-tokens 12 --batch-size 4 "
+
+static int setup(void **state)
+{
+    if (test_folder_make(state)) return -1;
+    model = tiny_model("model");
+    prompts = tiny_file("prompts.jsonl", "{\"prompt\": \"Say: \", \"answer\": \"a\"}\n{\"prompt\": \"Q\", \"answer\": 7}\n{\"prompt\": \"One two\", \"answer\": \"no\"}\n"
+                                         "{\"prompt\": \"abc\", \"answer\": \"d\"}\n{\"prompt\": \"zz\", \"answer\": \"1\"}\n{\"prompt\": \"Then\", \"answer\": \"2\"}\n");
+    lm_interrupt_watch();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    free(model), free(prompts);
+    return test_folder_remove(state);
+}
+
+static lm_str read_file(const char *folder, const char *name)
+{
+    lm_str bytes = {0};
+    char *path = lm_path_join(folder, name);
+    lm_err err = {0};
+    if (lm_file_read(&bytes, path, 1 << 24, &err) != LM_OK) fail_msg("%s", err.message);
+    free(path);
+    return bytes;
+}
+
+static void same_file(const char *a, const char *b, const char *name, bool same)
+{
+    lm_str x = read_file(a, name), y = read_file(b, name);
+    assert_int_equal(x.len == y.len && !memcmp(x.data, y.data, x.len), same);
+    lm_str_free(&x);
+    lm_str_free(&y);
+}
+
+static int lines(const char *folder, const char *name, const char *with)
+{
+    lm_str log = read_file(folder, name);
+    int n = 0;
+    for (const char *at = log.data; (at = strstr(at, with)); at++) n++;
+    lm_str_free(&log);
+    return n;
+}
+
+static void whole_run(const char *objective, const char *out, const char *arguments)
+{
+    tiny_run r;
+    if (tiny_train(&r, objective, model, prompts, out, arguments) != LM_OK) fail_msg("%s: %s", objective, r.err.message);
+    tiny_close(&r);
+}
+
+/* The number `key` of line `line` of a run's log. */
+static double logged(const char *out, int line, const char *key)
+{
+    lm_str log = read_file(out, "log.jsonl");
+    char *at = log.data;
+    for (; line > 0; line--) at = strchr(at, '\n') + 1;
+    lm_json *entry = lm_json_parse(at, strcspn(at, "\n"), "log", NULL);
+    if (!json_is_number(json_object_get(entry, key))) fail_msg("no number %s in %.300s", key, at);
+    double value = json_number_value(json_object_get(entry, key));
+    lm_json_free(entry);
+    lm_str_free(&log);
+    return value;
+}
+
+/* ---- whole runs ---- */
+
+static const struct {
+    const char *objective, *arguments, *weights;
+} runs[] = {
+    { "grpo", SMALL "--steps 4 --group 4 --reward length:3 --lr 0.02 --adapter lora --lora-r 4 --log-rollouts 12 --epochs-per-round 2", "adapter_model.safetensors" },
+    { "grpo", SMALL "--steps 4 --group 4 --reward length:3 --lr 0.002 --val-split 0.3 --eval-every 2", "model.safetensors" },
+};
+enum { RUNS = sizeof runs / sizeof *runs };
+
+static void seeds_decide(void **state)
+{
+    (void)state;
+    char *a = test_path("a"), *b = test_path("b"), *c = test_path("c"), other[400];
+    snprintf(other, sizeof other, "%s --seed 1", runs[0].arguments);
+    whole_run(runs[0].objective, a, runs[0].arguments);
+    whole_run(runs[0].objective, b, runs[0].arguments);
+    whole_run(runs[0].objective, c, other);
+    same_file(a, b, "rollouts.jsonl", true);
+    same_file(a, b, runs[0].weights, true);
+    same_file(a, c, "rollouts.jsonl", false);
+    assert_int_equal(lines(a, "rollouts.jsonl", "\"answer\""), 4 * 12);
+    assert_true(fabs(logged(a, 0, "kl")) < 1e-4);                    /* of the policy with itself */
+    assert_true(fabs(logged(a, 0, "kl_per_token")) < 1e-6);
+    assert_true(logged(a, 3, "kl_per_token") > 1e-4);
+    assert_true(logged(a, 0, "policy_drift") > 0);                   /* of the second pass */
+    free(a), free(b), free(c);
+}
+
+/* Asked to stop in every round, which is finished; then gone on with. */
+static void a_run_in_pieces_ends_in_the_same_bits(void **state)
+{
+    (void)state;
+    for (int i = 0; i < RUNS; i++) {
+        char *whole = test_path("whole"), *pieces = test_path("pieces"), resumed[400];
+        snprintf(resumed, sizeof resumed, "%s --resume", runs[i].arguments);
+        whole_run(runs[i].objective, whole, runs[i].arguments);
+        for (lm_status status = LM_E_INTERRUPT; status == LM_E_INTERRUPT;) {
+            tiny_run r;
+            lm_interrupt_clear();
+            raise(SIGINT);
+            status = tiny_train(&r, runs[i].objective, model, prompts, pieces, resumed);
+            if (status != LM_OK) tiny_expect(&r, LM_E_INTERRUPT, "--resume goes on");
+            tiny_close(&r);
+        }
+        lm_interrupt_clear();
+        same_file(whole, pieces, runs[i].weights, true);
+        same_file(whole, pieces, "rollouts.jsonl", true);
+        assert_int_equal(lines(whole, "log.jsonl", "\"loss\""), lines(pieces, "log.jsonl", "\"loss\""));
+        assert_int_equal(lm_staging_remove(whole, NULL), LM_OK);
+        assert_int_equal(lm_staging_remove(pieces, NULL), LM_OK);
+        free(whole), free(pieces);
+    }
+}
+
+/* One of ten bytes is a small letter. */
+static void rewards_are_learnt(void **state)
+{
+    (void)state;
+    char *out = test_path("learnt");
+    whole_run("grpo", out, "--dtype f32 --prompts 6 --group 8 --max-new-tokens 2 --batch-size 16 --steps 12 --reward regex:[a-z] --lr 0.005 --beta 0 --schedule constant");
+    double before = logged(out, 0, "reward"), after = logged(out, 11, "reward");
+    if (!(after > before + 0.3)) fail_msg("from %g to %g", before, after);
+    free(out);
+}
+
+/* ---- a round taken apart ---- */
+
+enum { MOST_TOKENS = 512 };
+
+typedef struct one_round {
+    tiny_run run;
+    lm_experience x;
+    const lm_microbatch *m;                  /* all its answers */
+} one_round;
+
+/* A round as the loop makes it, after which every weight is moved a little: ratios are not 1. */
+static void open_round(one_round *o, const char *objective, const char *arguments)
+{
+    tiny_run *r = &o->run;
+    tiny_open(r, objective, model, prompts, "out", arguments);
+    const lm_objective *how = r->t.task.objective;
+    lm_step_report report;
+    for (int i = 0; i < 2; i++) {
+        if (lm_trainer_step(&r->t, &report, &r->err) != LM_OK) fail_msg("%s", r->err.message);
+        lm_step_report_free(&report);
+    }
+    if (lm_experience_open(&o->x, &r->t, &r->t.batches, 0, 3, true, &r->err) != LM_OK) fail_msg("%s", r->err.message);
+    assert_true(o->x.all.n > 0 && o->x.all.n <= r->options.batch_size);
+    o->m = lm_batcher_fill(&o->x.batches, 0, o->x.all.n, 1 / (float)lm_batcher_targets(&o->x.batches, 0, o->x.all.n), 1 / (float)o->x.all.n);
+    assert_int_equal(lm_trainer_collect(&r->t, &o->x.batches.at, &r->err), LM_OK);
+    assert_int_equal(how->rounds->credit(&r->t.task, &o->x.round, &r->err), LM_OK);
+    lm_rng rng = { 5, 0, 0 };
+    for (int64_t i = 0; i < r->t.optim.n; i++) {
+        float *w = r->t.optim.slots[i].param->t.data;
+        for (int64_t j = 0; j < lm_numel(&r->t.optim.slots[i].param->t); j++) w[j] += (float)(0.02 * lm_rng_normal(&rng));
+    }
+}
+
+static void close_round(one_round *o)
+{
+    lm_experience_close(&o->x);
+    tiny_close(&o->run);
+}
+
+static double loss_now(one_round *o)
+{
+    lm_tape *t = &o->run.t.tape;
+    lm_tape_reset(t);
+    o->run.t.forward.batch = &o->m->batch;
+    t->recording = t->training = false;
+    double value = (double)lm_scalar(t, o->run.t.task.objective->loss(&o->run.t.task, &o->run.t.forward, o->m));
+    assert_int_equal(t->err.code, LM_OK);
+    return value;
+}
+
+/* log p of every learnt token, by another op than the loss's, in the order of the micro-batch. */
+static void log_probabilities(one_round *o, float *out)
+{
+    float nll[MOST_TOKENS];
+    lm_tape *t = &o->run.t.tape;
+    lm_tape_reset(t);
+    assert_true(o->m->batch.n_tokens <= MOST_TOKENS);
+    lm_tensor *hidden = lm_model_forward(&o->run.t.forward);
+    lm_cross_entropy(t, hidden, o->run.t.model->head, o->m->targets, &(lm_cross_entropy_options){ .nll = nll });
+    for (int64_t i = 0; i < o->m->batch.n_tokens; i++)
+        if (o->m->targets[i] >= 0) *out++ = -nll[i];
+}
+
+/* ---- grpo ---- */
+
+/* A sequence as the equation sees it. */
+typedef struct answer {
+    const float *logp, *old, *ref;
+    double advantage, n;
+} answer;
+
+static double clip(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
+static double k3(const answer *a, int t) { return exp((double)(a->ref[t] - a->logp[t])) - (double)(a->ref[t] - a->logp[t]) - 1; }
+
+static double surrogate(const answer *a, double ratio, double low, double high)
+{
+    double plain = ratio * a->advantage, held = clip(ratio, 1 - low, 1 + high) * a->advantage;
+    return -(plain < held ? plain : held);
+}
+
+static double sum_of_tokens(const answer *a, double low, double high, double beta)
+{
+    double sum = 0;
+    for (int t = 0; t < a->n; t++) sum += surrogate(a, exp((double)(a->logp[t] - a->old[t])), low, high) + beta * k3(a, t);
+    return sum;
+}
+
+static double of_tokens(const answer *a) { return sum_of_tokens(a, 0.02, 0.02, 0.5) / a->n; }
+static double summed(const answer *a) { return sum_of_tokens(a, 0.02, 0.05, 0); }
+static double by_longest(const answer *a) { return sum_of_tokens(a, 0.02, 0.02, 0) / 12; }
+static double of_sequence(const answer *a)
+{
+    double moved = 0;
+    for (int t = 0; t < a->n; t++) moved += (double)(a->logp[t] - a->old[t]) / a->n;
+    return surrogate(a, exp(moved), 0.01, 0.01);
+}
+static double squares(const answer *a)
+{
+    double sum = 0;
+    for (int t = 0; t < a->n; t++) sum += surrogate(a, exp((double)(a->logp[t] - a->old[t])), 0.2, 0.2) + 0.3 * pow((double)(a->logp[t] - a->ref[t]), 2) / 2;
+    return sum / a->n;
+}
+
+enum { MEAN, BY_TOKENS };
+enum { GROUP, BATCH, NONE };
+static const struct {
+    const char *options;
+    double (*equation)(const answer *a);
+    int over, scale;
+} forms[] = {
+    { "--beta 0.5 --epsilon 0.02", of_tokens, MEAN, GROUP },
+    { "--beta 0 --loss-type dapo --epsilon 0.02 --epsilon-high 0.05 --scale-rewards batch", summed, BY_TOKENS, BATCH },
+    { "--beta 0 --loss-type bnpo --epsilon 0.02 --epsilon-high 0.05", summed, BY_TOKENS, GROUP },
+    { "--beta 0 --loss-type dr_grpo --epsilon 0.02 --scale-rewards none", by_longest, MEAN, NONE },
+    { "--beta 0 --ratio sequence --epsilon 0.01", of_sequence, MEAN, GROUP },
+    { "--beta 0.3 --kl k2", squares, MEAN, GROUP },
+};
+enum { FORMS = sizeof forms / sizeof *forms };
+
+#define APART "--steps 9 --dtype f32 --prompts 3 --group 4 --max-new-tokens 12 --batch-size 12 --reward length:<3,regex:[a-z] --lr 0.01 --schedule constant --temperature 1 --max-kl 0 "
+
+static double std(const lm_rollout *a, int64_t n)
+{
+    double sum = 0, squared = 0;
+    for (int64_t i = 0; i < n; i++) sum += a[i].reward, squared += a[i].reward * a[i].reward;
+    return sqrt((squared - sum * sum / (double)n) / (double)(n - 1));
+}
+
+static double advantage_of(const lm_rollouts *r, int64_t i, int scale)
+{
+    const lm_rollout *group = r->items + i / r->group * r->group;
+    double mean = 0;
+    for (int64_t j = 0; j < r->group; j++) mean += group[j].reward / (double)r->group;
+    double by = scale == NONE ? 1 : 1e-4 + (scale == GROUP ? std(group, r->group) : std(r->items, r->n));
+    return (r->items[i].reward - mean) / by;
+}
+
+/* f32 forward passes over some hundred tokens. */
+static void grpo_is_its_equation(void **state)
+{
+    (void)state;
+    for (int f = 0; f < FORMS; f++) {
+        one_round o;
+        char arguments[400];
+        float logp[MOST_TOKENS];
+        snprintf(arguments, sizeof arguments, APART "%s", forms[f].options);
+        open_round(&o, "grpo", arguments);
+        log_probabilities(&o, logp);
+        const lm_lessons *l = lm_lessons_of(&o.run.t.task, &o.run.t.tape, o.m);
+        double want = 0, tokens = 0;
+        for (int64_t s = 0; s < o.m->batch.n_segments; s++) {
+            const lm_rollout *a = lm_lesson_rollout(l, s);
+            const answer one = { .logp = logp + l->tokens->begin[s], .old = l->r->old + a->first, .ref = l->r->ref + a->first,
+                                 .advantage = advantage_of(l->r, a - l->r->items, forms[f].scale), .n = (double)a->n };
+            want += forms[f].equation(&one);
+            tokens += one.n;
+        }
+        want /= forms[f].over == MEAN ? (double)o.m->batch.n_segments : tokens;
+        double got = loss_now(&o);
+        if (!(fabs(got - want) <= 2e-5 * (1 + fabs(want)))) fail_msg("%s: %.8g, expected %.8g", forms[f].options, got, want);
+        close_round(&o);
+    }
+}
+
+/* Along a random direction of all weights. */
+static void gradients_are_those_of_the_loss(void **state)
+{
+    (void)state;
+    static const struct { const char *objective, *options; } cases[] = {
+        { "grpo", "--beta 0.5" }, { "grpo", "--beta 0.2 --kl k1 --loss-type dapo" }, { "grpo", "--ratio sequence --kl k2 --loss-type dr_grpo --temperature 0.7" },
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        one_round o;
+        char arguments[400];
+        snprintf(arguments, sizeof arguments, APART "--epsilon 0.9 %s", cases[c].options);
+        open_round(&o, cases[c].objective, arguments);
+        lm_trainer *t = &o.run.t;
+        lm_rng rng = { 7, (uint64_t)c, 0 };
+        double slope = 0, values[2], h = 1e-4;
+        float *direction[64];
+        assert_true(t->optim.n <= 64);
+        lm_params_zero_grad(&t->model->params);
+        if (t->task.trained) lm_params_zero_grad(t->task.trained);
+        loss_now(&o);
+        lm_tape_reset(&t->tape);
+        t->tape.recording = true;
+        assert_int_equal(lm_backward(&t->tape, t->task.objective->loss(&t->task, &t->forward, o.m)), LM_OK);
+        for (int64_t i = 0; i < t->optim.n; i++) {
+            const lm_param *p = t->optim.slots[i].param;
+            direction[i] = lm_malloc(lm_nbytes(&p->t));
+            for (int64_t j = 0; j < lm_numel(&p->t); j++) {
+                direction[i][j] = (float)lm_rng_normal(&rng);
+                slope += (double)direction[i][j] * (double)((float *)p->grad.data)[j];
+            }
+        }
+        for (int side = 0; side < 2; side++) {
+            for (int64_t i = 0; i < t->optim.n; i++) {
+                float *w = t->optim.slots[i].param->t.data;
+                for (int64_t j = 0; j < lm_numel(&t->optim.slots[i].param->t); j++) w[j] += (float)(side ? -2 * h : h) * direction[i][j];
+            }
+            values[side] = loss_now(&o);
+        }
+        for (int64_t i = 0; i < t->optim.n; i++) free(direction[i]);
+        double quotient = (values[0] - values[1]) / (2 * h);
+        if (!(fabs(quotient - slope) <= 0.02 * fabs(slope) + 4e-7 * (1 + fabs(values[0])) / h))
+            fail_msg("%s %s: %g, by differences %g", cases[c].objective, cases[c].options, slope, quotient);
+        close_round(&o);
+    }
+}
+
+static void what_cannot_be_learnt_is_named(void **state)
+{
+    (void)state;
+    static const struct { const char *arguments, *says; lm_status status; } cases[] = {
+        { "--reward nothing", "there is no 'nothing'", LM_E_USAGE },
+        { "--reward length", "expected length:N", LM_E_USAGE },
+        { "--reward json:x", "nothing may follow json", LM_E_USAGE },
+        { "--reward exact,exact", "asked for twice", LM_E_USAGE },
+        { "--reward regex:(", "the expression is wrong at character", LM_E_USAGE },
+        { "--reward numeric", "prompts.jsonl:1: reward numeric: field \"answer\" has no number", LM_E_FORMAT },
+        { "--reward json --group 1", "expected 2 or more", LM_E_USAGE },
+        { "--reward json --max-new-tokens 64", "the context holds 64", LM_E_USAGE },
+        { "--reward json --max-new-tokens 58", "prompts.jsonl:3: a prompt of 7 tokens and --max-new-tokens 58 are more than the context of 64", LM_E_FORMAT },
+        { "--reward length:3 --lr 0.1 --batch-size 64 --schedule constant --max-kl 0.01 --steps 9", "--max-kl allows 0.01", LM_E_NUMERIC },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tiny_run r;
+        char *out = test_path("refused"), arguments[300];
+        snprintf(arguments, sizeof arguments, "--dtype f32 --max-new-tokens 8 %s", cases[i].arguments);
+        tiny_train(&r, "grpo", model, prompts, out, arguments);
+        tiny_expect(&r, cases[i].status, cases[i].says);
+        tiny_close(&r);
+        lm_staging_remove(out, NULL);
+        free(out);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(seeds_decide),
+        cmocka_unit_test(a_run_in_pieces_ends_in_the_same_bits),
+        cmocka_unit_test(rewards_are_learnt),
+        cmocka_unit_test(grpo_is_its_equation),
+        cmocka_unit_test(gradients_are_those_of_the_loss),
+        cmocka_unit_test(what_cannot_be_learnt_is_named),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
