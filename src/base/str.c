@@ -162,43 +162,6 @@ int lm_utf8_decode(const char *p, size_t n, uint32_t *rune)
     return len;
 }
 
-/* The length of one of the common characters: of one or two bytes, or of U+1000..U+D7FF (Hangul, Han, kana);
- * 0 for another. */
-static inline int plain_length(const uint8_t *p, size_t n)
-{
-    if (p[0] < 0x80) return 1;
-    if (p[0] < 0xE0) return p[0] >= 0xC2 && n > 1 && (p[1] & 0xC0) == 0x80 ? 2 : 0;
-    bool three = p[0] >= 0xE1 && p[0] <= 0xED && n > 2 && (p[1] & 0xC0) == 0x80 && (p[2] & 0xC0) == 0x80;
-    return three && (p[0] < 0xED || p[1] < 0xA0) ? 3 : 0;
-}
-
-size_t lm_utf8_valid(const char *p, size_t n)
-{
-    size_t i = 0;
-    while (i < n) {
-        uint64_t word;
-        if (n - i >= sizeof word) {                 /* eight ASCII bytes at a time */
-            memcpy(&word, p + i, sizeof word);
-            word = le64toh(word);
-            if (!(word & 0x8080808080808080u)) {
-                i += sizeof word;
-                continue;
-            }
-            bool three = (word & 0xC0C0F0) == 0x8080E0, odd = (word & 15) == 0 || (word & 0x200F) == 0x200D;   /* U+0800..U+0FFF, surrogates */
-            if (three && !odd) {
-                i += 3;
-                continue;
-            }
-        }
-        uint32_t rune;
-        int len = plain_length((const uint8_t *)p + i, n - i);
-        if (len == 0) len = lm_utf8_decode(p + i, n - i, &rune);
-        if (len == 0) return i;
-        i += (size_t)len;
-    }
-    return n;
-}
-
 /* A vowel or final consonant of decomposed Hangul joins the syllable before it. */
 static bool joins_syllable(uint32_t rune)
 {

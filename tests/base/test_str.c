@@ -1,5 +1,6 @@
 /* Strings, UTF-8 and near words. */
 #include "common/test.h"
+#include "base/rng.h"
 #include "base/str.h"
 
 #include <stdlib.h>
@@ -68,6 +69,39 @@ static void test_utf8_invalid(void **state)
     }
 }
 
+/* Character by character: what blocks of sixteen must find, too. */
+static size_t valid_by_characters(const char *p, size_t n)
+{
+    size_t i = 0;
+    for (uint32_t rune; i < n;) {
+        int length = lm_utf8_decode(p + i, n - i, &rune);
+        if (!length) break;
+        i += (size_t)length;
+    }
+    return i;
+}
+
+/* Characters at the ends of their ranges, at every place of a block, some with a byte that does not belong. */
+static void test_utf8_valid_in_long_texts(void **state)
+{
+    (void)state;
+    static const uint32_t ends[] = { 0, 0x7F, 0x80, 0x7FF, 0x800, 0xFFF, 0x1000, 0xAC00, 0xCFFF, 0xD000, 0xD7FF, 0xE000, 0xFFFF, 0x10000, 0x3FFFF, 0x40000, 0xFFFFF, 0x100000, 0x10FFFF };
+    static const unsigned char bad[] = { 0x00, 0x41, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xC1, 0xC2, 0xE0, 0xED, 0xF0, 0xF4, 0xF5, 0xFF };
+    lm_rng rng = { .seed = 17 };
+    lm_str text = {0};
+    int faults = 0;
+    for (int round = 0; round < 20000; round++) {
+        lm_str_clear(&text);
+        for (uint64_t n = 1 + lm_rng_below(&rng, 40); n--;) lm_str_put_rune(&text, ends[lm_rng_below(&rng, sizeof ends / sizeof *ends)]);
+        if (round & 1) text.data[lm_rng_below(&rng, text.len)] = (char)bad[lm_rng_below(&rng, sizeof bad)];
+        size_t n = text.len - (round & 2 ? lm_rng_below(&rng, 4) % text.len : 0), valid = lm_utf8_valid(text.data, n);
+        assert_int_equal(valid, valid_by_characters(text.data, n));
+        faults += valid < n;
+    }
+    assert_true(faults > 5000);
+    lm_str_free(&text);
+}
+
 static void test_spans_and_affixes(void **state)
 {
     (void)state;
@@ -129,7 +163,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_growth), cmocka_unit_test(test_utf8_every_code_point),
-        cmocka_unit_test(test_utf8_invalid), cmocka_unit_test(test_spans_and_affixes), cmocka_unit_test(test_width),
+        cmocka_unit_test(test_utf8_invalid), cmocka_unit_test(test_utf8_valid_in_long_texts), cmocka_unit_test(test_spans_and_affixes), cmocka_unit_test(test_width),
         cmocka_unit_test(test_nearest), cmocka_unit_test(test_one_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
