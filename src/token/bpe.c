@@ -154,11 +154,8 @@ static lm_status load(void **state, const lm_step_source *source, lm_err *err)
 
 /* ---- encoding --------------------------------------------------------------------- */
 
-static void add_symbol(bpe_work *w, int32_t id)
-{
-    lm_merge_work_reserve(&w->merge, w->n + 1);
-    w->merge.id[w->n++] = id;
-}
+/* A piece has no more symbols than bytes, for which there is room. */
+static inline void add_symbol(bpe_work *w, int32_t id) { w->merge.id[w->n++] = id; }
 
 /* One character of the piece, decorated with the prefix or suffix that its place asks for.  U+FFFD may stand
  * for a byte that is none. */
@@ -186,6 +183,7 @@ static bool add_bytes(const bpe *m, bpe_work *w, lm_span character)
 static void add_characters(const bpe *m, bpe_work *w, lm_span piece)
 {
     bool unknown = false;
+    lm_merge_work_reserve(&w->merge, piece.len);
     for (size_t i = 0; i < piece.len;) {
         uint32_t rune;
         size_t len = (size_t)lm_rune_at(piece.data + i, piece.len - i, &rune);
@@ -232,7 +230,7 @@ static void add_piece_bytes(const bpe *m, bpe_work *w, lm_span piece)
     for (size_t i = 0; i < piece.len; i++) {
         int32_t id = m->byte_id[(uint8_t)piece.data[i]];
         if (id < 0 && m->unk < 0) continue;
-        if (unknown && (id >= 0 || !m->fuse_unk)) w->merge.id[w->n++] = m->unk;
+        if (unknown && (id >= 0 || !m->fuse_unk)) add_symbol(w, m->unk);
         unknown = id < 0;
         if (!unknown) add_symbol(w, id);
     }

@@ -38,7 +38,7 @@ static inline uint64_t lm_merge_key(int32_t left, int32_t right) { return ((uint
 static inline uint64_t lm_merge_hash(uint64_t pair) { return pair * 0x9E3779B97F4A7C15u; }
 
 /* Where a pair is, or the first place to look for it. */
-static inline size_t lm_merges_home(const lm_merges *merges, uint64_t pair) { return (lm_merge_hash(pair) >> 20) & merges->mask; }
+static inline size_t lm_merges_home(const lm_merges *merges, uint64_t pair) { return lm_merge_hash(pair) >> (merges->filter_shift + 3); }
 
 /* A pair will be looked for or put: fetch its place. */
 static inline void lm_merges_expect(const lm_merges *merges, int32_t left, int32_t right)

@@ -120,7 +120,7 @@ typedef struct offers {
     int32_t into[SHORT];
 } offers;
 
-enum { PLACE_BITS = 6, LANES = 4 };
+enum { PLACE_BITS = 6, LANES = 2 };
 static const uint32_t NONE = UINT32_MAX;
 _Static_assert(SHORT < 1 << PLACE_BITS && SHORT % LANES == 0 && (uint64_t)LM_MAX_MERGES << PLACE_BITS <= (uint64_t)1 << 32, "an order has 32 bits");
 
@@ -139,13 +139,14 @@ static inline const lm_merge *first_pair(const lm_merges *merges, int32_t left, 
     return merge->pair ? merge : NULL;
 }
 
-/* In lanes that do not wait for each other; n is a multiple of LANES. */
+/* In two lanes that do not wait for each other; n is even.  Vectors would wait for what was just written. */
 static inline uint32_t least(const uint32_t *order, size_t n)
 {
-    uint32_t low[LANES] = { NONE, NONE, NONE, NONE };
-    for (size_t i = 0; i < n; i += LANES)
-        for (size_t lane = 0; lane < LANES; lane++) low[lane] = order[i + lane] < low[lane] ? order[i + lane] : low[lane];
-    uint32_t a = low[0] < low[1] ? low[0] : low[1], b = low[2] < low[3] ? low[2] : low[3];
+    uint32_t a = NONE, b = NONE;
+    for (size_t i = 0; i < n; i += LANES) {
+        a = order[i] < a ? order[i] : a;
+        b = order[i + 1] < b ? order[i + 1] : b;
+    }
     return a < b ? a : b;
 }
 
