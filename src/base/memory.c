@@ -48,7 +48,10 @@ void *lm_memory_large(size_t bytes) { return bytes < huge / 2 ? lm_malloc(bytes)
 
 void *lm_memory_table(size_t count, size_t size)
 {
-    if (count < huge / 2 / size) return lm_calloc(count, size);
+    enum { LINE = 64 };
     LM_ASSERT(count < SIZE_MAX / 2 / size);
-    return memset(whole_pages(count * size), 0, count * size);
+    size_t bytes = (count * size + LINE - 1) / LINE * LINE;
+    void *table = bytes < huge / 2 ? aligned_alloc(LINE, bytes ? bytes : LINE) : whole_pages(bytes);
+    if (!table) LM_BUG("out of memory: %zu bytes", bytes);
+    return memset(table, 0, bytes);
 }

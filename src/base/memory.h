@@ -16,7 +16,7 @@ void lm_memory_huge(void *data, size_t n);
  * Freed, and made larger, like that of malloc.  Not NULL. */
 void *lm_memory_large(size_t bytes);
 
-/* Zeroed memory for a table, on huge pages where it is large enough; freed with free().  Not NULL. */
+/* Zeroed memory for a table, at the front of a cache line, on huge pages where it is large enough; freed with free().  Not NULL. */
 void *lm_memory_table(size_t count, size_t size);
 
 #endif

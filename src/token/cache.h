@@ -1,9 +1,9 @@
 /* What an encoder remembers: the ids of words that it has seen, by their exact bytes.
  *
- * Text is a few thousand words over and over, so nearly every word is found here and its ids copied.  The
- * table has a fixed size and two places for each word; a new word takes the first and moves what stood
- * there to the second.  A slot is one line of the processor's cache: a word of up to 32 bytes and up to 7
- * ids; more ids lie in a pool, and when that is full everything is forgotten. */
+ * Text is a few thousand words over and over, so nearly every word is found here and its ids copied.  A word
+ * has two places, in one page of memory; a new one takes that which is free, else the first, and what stood there
+ * goes to its other place.  A slot is one line of the processor's cache: a word of up to 32 bytes and up to 7 ids;
+ * more ids lie in a pool, and when that is full everything is forgotten.  The table grows up to 65536 slots. */
 #ifndef LM_TOKEN_CACHE_H
 #define LM_TOKEN_CACHE_H
 
@@ -20,34 +20,25 @@ typedef struct lm_cache_slot {
 } lm_cache_slot;
 
 typedef struct lm_cache {
-    lm_cache_slot *slots;            /* in `block`, at the front of a line */
-    void *block;
-    size_t mask;
+    lm_cache_slot *slots;            /* each a line of the processor's cache; on huge pages once there are many */
+    size_t mask, n;                  /* n: words put in, also those that others drove out */
     int32_t *pool;
     size_t pool_len, pool_cap;
 } lm_cache;
 
-/* A table for about so many words. */
-lm_cache *lm_cache_new(size_t words);
+lm_cache *lm_cache_new(void);
 void lm_cache_free(lm_cache *cache);                     /* takes NULL */
 
-/* A word as the table knows it, and where it may stand. */
+/* A word as the table knows it, filled up with zeros, and the two places where it may stand. */
 typedef struct lm_cache_key {
     uint64_t word[4];
+    uint32_t at[2];
     uint16_t bytes;
-    size_t at;
 } lm_cache_key;
 
-static inline uint64_t lm_load8(const char *p)
+static inline uint64_t lm_load8(const void *p)
 {
     uint64_t x;
-    memcpy(&x, p, sizeof x);
-    return x;
-}
-
-static inline uint64_t lm_load4(const char *p)
-{
-    uint32_t x;
     memcpy(&x, p, sizeof x);
     return x;
 }
@@ -60,27 +51,33 @@ static inline uint64_t lm_mix(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-/* word.len is 1 .. LM_CACHE_WORD; words of another `kind` (0 or 1) are other words.  Loads overlap so as not to read past the end; together with the length
- * they are the word. */
-static inline lm_cache_key lm_cache_key_of(const lm_cache *cache, lm_span word, unsigned kind)
+static inline void lm_cache_place(const lm_cache *cache, lm_cache_key *key)
 {
+    const uint64_t *w = key->word;
+    uint64_t hash = lm_mix(w[0] ^ 0x9E3779B97F4A7C15u, w[1] ^ (0xD6E8FEB86659FD93u + key->bytes)) ^ lm_mix(w[2] ^ 0xA0761D6478BD642Fu, w[3] ^ 0xC2B2AE3D27D4EB4Fu);
+    key->at[0] = (uint32_t)(hash & cache->mask);
+    key->at[1] = key->at[0] ^ (uint32_t)(hash >> 58 | 1);
+}
+
+/* word.len is 1 .. LM_CACHE_WORD; words of another `kind` (0 or 1) are other words.  `room` bytes may be read at
+ * word.data, at least word.len: where they are enough, words of all lengths are read in the same way, without a
+ * branch that nobody can foresee. */
+static inline void lm_cache_key_set(lm_cache_key *key, const lm_cache *cache, lm_span word, size_t room, unsigned kind)
+{
+    static const uint8_t edge[2 * LM_CACHE_WORD] = {
+        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
+        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
+    };
+    char copy[LM_CACHE_WORD] = {0};
     const char *p = word.data;
-    size_t n = word.len;
-    lm_cache_key key = { .bytes = (uint16_t)(n | kind << 8) };
-    if (n >= 8) {
-        key.word[0] = lm_load8(p);
-        key.word[1] = lm_load8(n > 16 ? p + 8 : p + n - 8);
-        if (n > 16) key.word[2] = lm_load8(n > 24 ? p + 16 : p + n - 8);
-        if (n > 24) key.word[3] = lm_load8(p + n - 8);
-    } else if (n >= 4) {
-        key.word[0] = lm_load4(p) | lm_load4(p + n - 4) << 32;
-    } else {
-        key.word[0] = (uint64_t)(uint8_t)p[0] | (uint64_t)(uint8_t)p[n / 2] << 8 | (uint64_t)(uint8_t)p[n - 1] << 16;
-    }
-    uint64_t hash = lm_mix(key.word[0] ^ 0x9E3779B97F4A7C15u, key.word[1] ^ (0xD6E8FEB86659FD93u + key.bytes));
-    if (n > 16) hash = lm_mix(hash ^ key.word[2], key.word[3] ^ 0xC2B2AE3D27D4EB4Fu);
-    key.at = (hash ^ hash >> 32) & cache->mask;
-    return key;
+    if (__builtin_expect(room < LM_CACHE_WORD, 0)) p = memcpy(copy, word.data, word.len);
+    const uint8_t *mask = edge + LM_CACHE_WORD - word.len;
+    key->word[0] = lm_load8(p) & lm_load8(mask);
+    key->word[1] = lm_load8(p + 8) & lm_load8(mask + 8);
+    key->word[2] = lm_load8(p + 16) & lm_load8(mask + 16);
+    key->word[3] = lm_load8(p + 24) & lm_load8(mask + 24);
+    key->bytes = (uint16_t)(word.len | kind << 8);
+    lm_cache_place(cache, key);
 }
 
 static inline bool lm_cache_is(const lm_cache_slot *slot, const lm_cache_key *key)
@@ -92,9 +89,9 @@ static inline bool lm_cache_is(const lm_cache_slot *slot, const lm_cache_key *ke
 /* Appends the ids of a word, or returns false where it is not known. */
 static inline bool lm_cache_get(const lm_cache *cache, const lm_cache_key *key, lm_ids *out)
 {
-    const lm_cache_slot *slot = &cache->slots[key->at];
+    const lm_cache_slot *slot = &cache->slots[key->at[0]];
     if (!lm_cache_is(slot, key)) {
-        slot = &cache->slots[key->at ^ 1];
+        slot = &cache->slots[key->at[1]];
         if (!lm_cache_is(slot, key)) return false;
     }
     if (slot->n <= LM_CACHE_IDS && out->cap - out->len >= LM_CACHE_IDS) {
@@ -106,6 +103,10 @@ static inline bool lm_cache_get(const lm_cache *cache, const lm_cache_key *key, 
     return true;
 }
 
+/* Remembers a word that is not there. */
 void lm_cache_put(lm_cache *cache, const lm_cache_key *key, const int32_t *ids, size_t n);
+
+/* Makes the table larger once it is half full; keys made before are worth nothing then. */
+void lm_cache_tend(lm_cache *cache);
 
 #endif

@@ -33,6 +33,7 @@ struct lm_encoder {
     lm_added *specials;              /* special tokens as they are written, once asked for */
     word waiting[WAITING];
     size_t n_waiting;
+    lm_span divided;                 /* the text that the pre-tokenisers are at */
     bool alone;                      /* a raw word is at work: its pieces do not wait */
     bool allows;                     /* special tokens may be read in this text */
     bool keeps;                      /* the encoder outlives one text */
@@ -116,6 +117,7 @@ static lm_status settle(lm_encoder *e)
 {
     const lm_tokenizer *tk = e->tk;
     lm_status status = LM_OK;
+    if (!e->n_waiting) return LM_OK;
     for (size_t i = 0; i < e->n_waiting && !status; i++) {
         const word *w = &e->waiting[i];
         if (lm_cache_get(e->cache, &w->key, e->out)) continue;
@@ -125,22 +127,31 @@ static lm_status settle(lm_encoder *e)
         if (!status) lm_cache_put(e->cache, &w->key, e->out->data + before, e->out->len - before);
     }
     e->n_waiting = 0;
+    lm_cache_tend(e->cache);
     return status;
 }
 
-static lm_status encode_word(lm_encoder *e, lm_span text, bool raw)
+static lm_status encode_word(lm_encoder *e, lm_span text, size_t room, bool raw)
 {
     word *w = &e->waiting[e->n_waiting];
     w->text = text;
     w->raw = raw;
-    w->key = lm_cache_key_of(e->cache, text, raw);
-    __builtin_prefetch(&e->cache->slots[w->key.at]);
+    lm_cache_key_set(&w->key, e->cache, text, room, raw);
+    __builtin_prefetch(&e->cache->slots[w->key.at[0]]);
+    __builtin_prefetch(&e->cache->slots[w->key.at[1]]);
     return ++e->n_waiting < WAITING ? LM_OK : settle(e);
+}
+
+/* How many bytes can be read where a piece begins: mostly all up to the end of the text that is divided. */
+static size_t room_at(const lm_encoder *e, lm_span piece)
+{
+    uintptr_t from = (uintptr_t)piece.data - (uintptr_t)e->divided.data;
+    return from < e->divided.len ? e->divided.len - from : piece.len;
 }
 
 static lm_status encode_piece(lm_encoder *e, lm_span piece)
 {
-    if (e->cache && !e->alone && piece.len <= LM_CACHE_WORD) return encode_word(e, piece, false);
+    if (e->cache && !e->alone && piece.len <= LM_CACHE_WORD) return encode_word(e, piece, room_at(e, piece), false);
     LM_TRY(settle_pieces(e));
     e->tk->model->encode(e->tk->model_state, &e->work, e->out, piece);
     return LM_OK;
@@ -233,6 +244,7 @@ static lm_status normalise_around_bytes(lm_encoder *e, lm_span text, lm_place pl
 
 static lm_status encode_normalised(lm_encoder *e, lm_span text, bool first)
 {
+    e->divided = text;
     size_t at = 0;
     for (lm_added_match match; lm_added_find(e->tk->normalised, text, at, e->allows, &match); at = match.end) {
         LM_TRY(lm_pieces_next(e, lm_span_of(text.data + at, match.begin - at), first && at == 0));
@@ -273,7 +285,7 @@ static lm_status encode_gap(lm_encoder *e, lm_span text, lm_place place)
         end = lm_next_division(e->tk, text, at);
         lm_span raw = lm_span_of(text.data + at, end - at);
         if (raw.len <= LM_CACHE_WORD) {
-            LM_TRY(encode_word(e, raw, true));
+            LM_TRY(encode_word(e, raw, text.len - at, true));
             continue;
         }
         LM_TRY(settle(e));
@@ -306,7 +318,7 @@ static void begin(lm_encoder *e, lm_ids *out, size_t n, lm_err *err)
     e->err = err;
     e->step = 0;
     if (!e->cache && e->tk->model->cache && (e->keeps || n >= CACHE_FROM)) 
-        e->cache = lm_cache_new(e->keeps ? SIZE_MAX : n / 4);
+        e->cache = lm_cache_new();
 }
 
 static lm_status too_long(size_t n, lm_err *err)
