@@ -168,14 +168,24 @@ static void note_byte_level(lm_tokenizer *tk)
     }
 }
 
+/* A character that is in no normal text, or 0. */
+static uint32_t absent_from_normal(const lm_tokenizer *tk)
+{
+    if (!tk->normalisers.n) return 0;
+    const lm_step *last = &tk->normalisers.items[tk->normalisers.n - 1];
+    const lm_normaliser *kind = last->kind;
+    return kind->removes ? kind->removes(last->state) : 0;
+}
+
 /* Steps that pass text as it is only cost time. */
 static void drop_idle(lm_tokenizer *tk)
 {
     lm_steps *steps = &tk->pretokenisers;
+    uint32_t absent = absent_from_normal(tk);
     for (int i = steps->n - 1; i >= 0; i--) {
         const lm_step *step = &steps->items[i];
         const lm_pretokeniser *kind = step->kind;
-        if (!kind->idle || !kind->idle(step->state)) continue;
+        if (!kind->idle || !kind->idle(step->state, absent)) continue;
         free_pretokeniser(step);
         memmove(steps->items + i, steps->items + i + 1, (size_t)(steps->n - i - 1) * sizeof *steps->items);
         steps->n--;

@@ -13,6 +13,7 @@
 #include "token/pipeline.h"
 #include "token/unicode.h"
 
+#include <endian.h>
 #include <string.h>
 
 static const char whites[] = { ' ', '\t', '\n', '\r' };
@@ -84,18 +85,32 @@ static bool settled_at(lm_span text, size_t at)
     return lm_utf8_decode(text.data + at, text.len - at, &rune) && lm_is_settled(rune);
 }
 
-bool lm_divides_at(const lm_tokenizer *tk, lm_span text, size_t at)
+static inline bool divides(const lm_tokenizer *tk, lm_span text, size_t at)
 {
     if (!tk->cuts[(uint8_t)text.data[at]] || !at || !settled_before(text, at)) return false;
     return at + 1 == text.len || (uint8_t)text.data[at + 1] < 0x80 || settled_at(text, at + 1);
 }
 
+bool lm_divides_at(const lm_tokenizer *tk, lm_span text, size_t at) { return divides(tk, text, at); }
+
+/* The first byte at or behind `at` that is no more than a space.  Of eight bytes, less 0x21 each, those that borrow
+ * get a high bit; a borrow may spoil the bytes above it, never the first. */
+static inline size_t next_space(lm_span text, size_t at)
+{
+    const uint64_t each = UINT64_MAX / 255;
+    for (uint64_t word; text.len - at >= sizeof word; at += sizeof word) {
+        memcpy(&word, text.data + at, sizeof word);
+        word = le64toh(word);
+        uint64_t low = (word - each * (' ' + 1)) & ~word & each * 0x80;
+        if (low) return at + (size_t)__builtin_ctzll(low) / 8;
+    }
+    while (at < text.len && (uint8_t)text.data[at] > ' ') at++;
+    return at;
+}
+
 size_t lm_next_division(const lm_tokenizer *tk, lm_span text, size_t from)
 {
-    for (size_t at = from + 1; at < text.len; at++) {
-        uint8_t c = (uint8_t)text.data[at];
-        if (c >= 0xE0) at += 2;              /* a character of three bytes or more */
-        else if (tk->cuts[c] && lm_divides_at(tk, text, at)) return at;
-    }
+    for (size_t at = from + 1; at < text.len && (at = next_space(text, at)) < text.len; at++)
+        if (divides(tk, text, at)) return at;
     return text.len;
 }

@@ -182,7 +182,7 @@ static lm_status replace(const void *state, lm_str *out, lm_span text, lm_place 
     return lm_replace(state, out, text, err);
 }
 
-const lm_normaliser lm_normaliser_replace = { .name = "Replace", .load = lm_replace_load, .apply = replace, .cut = lm_replace_cut, .free = lm_replace_free };
+const lm_normaliser lm_normaliser_replace = { .name = "Replace", .load = lm_replace_load, .apply = replace, .cut = lm_replace_cut, .removes = lm_replace_removes, .free = lm_replace_free };
 
 /* ---- BertNormalizer: clean, set Chinese characters apart, strip accents, lower case -------------- */
 

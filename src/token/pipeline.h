@@ -104,6 +104,7 @@ typedef struct lm_normaliser {
     /* Appends what text becomes. */
     lm_status (*apply)(const void *state, lm_str *out, lm_span text, lm_place place, lm_err *err);
     bool (*cut)(const void *state, lm_cut *cut);          /* NULL: looks across any */
+    uint32_t (*removes)(const void *state);               /* a character that no result holds, 0: none; NULL: not known */
     bool quick;                      /* costs little where text has its form already */
     void (*free)(void *state);
 } lm_normaliser;
@@ -117,7 +118,8 @@ typedef struct lm_pretokeniser {
     /* Calls lm_pieces_next for each piece of text, in order.  `first`: text starts the input. */
     lm_status (*split)(const void *state, lm_pieces *pieces, lm_span text, bool first);
     bool (*cut)(const void *state, lm_cut *cut);          /* NULL: looks across any */
-    bool (*idle)(const void *state); /* with these settings text passes as it is; NULL: never */
+    /* With these settings text without the character `absent` (0: none) passes as it is; NULL: never. */
+    bool (*idle)(const void *state, uint32_t absent);
     void (*free)(void *state);
 } lm_pretokeniser;
 extern const lm_pretokeniser *const lm_pretokeniser_registry[];

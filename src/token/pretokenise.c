@@ -168,7 +168,21 @@ static bool split_cut(const void *state, lm_cut *at)
     return true;
 }
 
-const lm_pretokeniser lm_pretokeniser_split = { .name = "Split", .load = split_load, .split = split, .cut = split_cut, .free = split_free };
+/* As in Gemma's pipeline, which splits at spaces when none is left. */
+static bool split_idle(const void *state, uint32_t absent)
+{
+    const splitter *s = state;
+    return absent && !s->invert && lm_pattern_character(s->pattern) == absent;
+}
+
+const lm_pretokeniser lm_pretokeniser_split = {
+    .name = "Split",
+    .cut = split_cut,
+    .free = split_free,
+    .idle = split_idle,
+    .load = split_load,
+    .split = split,
+};
 
 /* ---- ByteLevel: GPT-2's expression, and bytes as characters ------------------------------------ */
 
@@ -216,8 +230,9 @@ static bool byte_level_cut(const void *state, lm_cut *at)
     return !s->pattern || lm_pattern_cut(s->pattern, at->rune, at->loose, &at->divided);
 }
 
-static bool byte_level_idle(const void *state)
+static bool byte_level_idle(const void *state, uint32_t absent)
 {
+    (void)absent;
     const byte_splitter *s = state;
     return !s->pattern && !s->add_prefix_space;
 }

@@ -139,3 +139,14 @@ bool lm_replace_cut(const void *state, lm_cut *cut)
     cut->rune = to;
     return true;
 }
+
+uint32_t lm_replace_removes(const void *state)
+{
+    const replacement *r = state;
+    uint32_t rune = lm_pattern_character(r->pattern);
+    lm_str character = {0};
+    if (rune) lm_str_put_rune(&character, rune);
+    bool removed = rune && !strstr(r->content, character.data);
+    lm_str_free(&character);
+    return removed ? rune : 0;
+}

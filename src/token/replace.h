@@ -14,4 +14,7 @@ lm_status lm_replace(const void *state, lm_str *out, lm_span text, lm_err *err);
 /* Leaves a cut alone where one character is replaced, by one if it is that behind the cut. */
 bool lm_replace_cut(const void *state, lm_cut *cut);
 
+/* The one character that is replaced, by text without it, or 0. */
+uint32_t lm_replace_removes(const void *state);
+
 #endif

@@ -7,6 +7,7 @@
 #include "token/pattern.h"
 #include "token/unicode.h"
 
+#include <endian.h>
 #include <string.h>
 
 /* ---- sets of characters ------------------------------------------------------------------ */
@@ -78,10 +79,26 @@ static inline unsigned set_at(lm_span text, size_t at, size_t *length)
     return set_of_rune(text, at, length);
 }
 
+/* Skips letters of ASCII, eight bytes at a time, up to something else or a rest of fewer bytes; `fold` is the bit that
+ * capitals lack, where they count, in each byte.  Added to seven bits, 0x1F carries from 'a' on and 5 behind 'z'. */
+static inline size_t skip_letters(lm_span text, size_t at, uint64_t fold)
+{
+    const uint64_t each = UINT64_MAX / 255, high = each * 0x80;
+    for (uint64_t word; text.len - at >= sizeof word; at += sizeof word) {
+        memcpy(&word, text.data + at, sizeof word);
+        word = le64toh(word);
+        uint64_t seven = (word | fold) & ~high, letters = (seven + each * 0x1F) & ~(seven + each * 5) & ~word & high;
+        if (letters != high) return at + (size_t)__builtin_ctzll(letters ^ high) / 8;
+    }
+    return at;
+}
+
 /* The end of a run of characters of a set; of those outside a set. */
 static inline size_t run_in(lm_span text, size_t at, unsigned set)
 {
     size_t length;
+    bool ascii_letters = set & LM_CATEGORY(LM_LL) && at < text.len && (uint8_t)text.data[at] < 0x80;
+    if (ascii_letters) at = skip_letters(text, at, set & LM_CATEGORY(LM_LU) ? UINT64_MAX / 255 * 0x20 : 0);
     while (at < text.len && (set_at(text, at, &length) & set)) at += length;
     return at;
 }

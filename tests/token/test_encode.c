@@ -111,10 +111,11 @@ static void tekken(lm_json *d) { modern(d, "tekken"); }
 static void deepseek(lm_json *d) { set(d, NULL, sequence("pretokenizers", must(json_pack("[o, o, o, o]", split("digits3"), split("cjk"), split("deepseek"), bytes(false)))), byte_model()); }
 static void starcoder(lm_json *d) { set(d, NULL, sequence("pretokenizers", must(json_pack("[{s:s, s:b}, o]", "type", "Digits", "individual_digits", 1, bytes(true)))), byte_model()); }
 static void llama2(lm_json *d) { set(d, sequence("normalizers", must(json_pack("[{s:s, s:s}, o]", "type", "Prepend", "prepend", "\u2581", marks()))), NULL, character_model()); }
-static void gemma(lm_json *d)
+static void split_marks(lm_json *d, const char *kind, const char *pattern, bool invert)
 {
-    set(d, marks(), must(json_pack("{s:s, s:{s:s}, s:s, s:b}", "type", "Split", "pattern", "String", " ", "behavior", "MergedWithPrevious", "invert", 0)), character_model());
+    set(d, marks(), must(json_pack("{s:s, s:{s:s}, s:s, s:b}", "type", "Split", "pattern", kind, pattern, "behavior", "MergedWithPrevious", "invert", (int)invert)), character_model());
 }
+static void gemma(lm_json *d) { split_marks(d, "String", " ", false); }
 static void mistral(lm_json *d) { set(d, NULL, metaspace("first", false), character_model()); }
 static void t5(lm_json *d) { set(d, json_pack("{s:s}", "type", "NFKC"), sequence("pretokenizers", must(json_pack("[{s:s}, o]", "type", "WhitespaceSplit", metaspace("always", true)))), unigram_model()); }
 static void albert(lm_json *d) { set(d, NULL, metaspace("always", true), unigram_model()); }
@@ -312,6 +313,38 @@ static void a_full_memory_does_not_change_ids(void **state)
     lm_tokenizer_free(tk);
 }
 
+static void gemma_by_regex(lm_json *d) { split_marks(d, "Regex", "(?: )", false); }
+static void split_at_marks(lm_json *d) { split_marks(d, "String", "\u2581", false); }
+static void split_inverted(lm_json *d) { split_marks(d, "String", " ", true); }
+
+/* Gemma's pipeline splits at spaces when none is left. */
+static void a_step_that_finds_nothing_is_left_out(void **state)
+{
+    (void)state;
+    static const struct pipeline same[] = { { "gemma", gemma, true }, { "gemma by regex", gemma_by_regex, false } }, others[] = {
+        { "at marks", split_at_marks, true }, { "inverted", split_inverted, true },
+    };
+    lm_tokenizer *less = build(&same[0], 1), *all = build(&same[1], 1);
+    assert_int_equal(less->pretokenisers.n, 0);
+    assert_int_equal(all->pretokenisers.n, 1);
+    lm_rng rng = { .seed = 21 };
+    lm_str text = {0};
+    lm_ids a = {0}, b = {0};
+    for (int round = 0; round < 500; round++) {
+        random_text(&text, &rng, 1 + (int)lm_rng_below(&rng, 24), round & 1);
+        encode_whole(less, &a, lm_span_of(text.data, text.len), 0);
+        encode_whole(all, &b, lm_span_of(text.data, text.len), 0);
+        assert_same(&a, &b, "gemma", lm_span_of(text.data, text.len));
+    }
+    lm_str_free(&text), lm_ids_free(&a), lm_ids_free(&b);
+    lm_tokenizer_free(less), lm_tokenizer_free(all);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        lm_tokenizer *tk = build(&others[i], 0);
+        assert_int_equal(tk->pretokenisers.n, 1);
+        lm_tokenizer_free(tk);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,6 +352,7 @@ int main(void)
         cmocka_unit_test(memory_does_not_change_ids),
         cmocka_unit_test(threads_and_parts_do_not_change_ids),
         cmocka_unit_test(a_full_memory_does_not_change_ids),
+        cmocka_unit_test(a_step_that_finds_nothing_is_left_out),
     };
     return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
 }

@@ -54,8 +54,23 @@ static void by_hand(void **state)
     lm_str_free(&text), lm_str_free(&fast), lm_str_free(&slow);
 }
 
+static void says_what_no_result_holds(void **state)
+{
+    (void)state;
+    static const struct { const char *kind, *pattern, *content; uint32_t removed; } cases[] = {
+        { "String", " ", "\xE2\x96\x81", ' ' }, { "String", "\xE2\x96\x81", "", 0x2581 }, { "String", " ", "a b", 0 },
+        { "String", "  ", "a", 0 }, { "Regex", " ", "a", 0 },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        void *step;
+        load(&step, cases[i].kind, cases[i].pattern, cases[i].content);
+        assert_int_equal(lm_replace_removes(step), cases[i].removed);
+        lm_replace_free(step);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(by_hand) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(by_hand), cmocka_unit_test(says_what_no_result_holds) };
     return cmocka_run_group_tests_name("replace", tests, NULL, NULL);
 }

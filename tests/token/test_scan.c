@@ -16,7 +16,7 @@ static void random_text(lm_str *out, lm_rng *rng)
 {
     static const char *const turns[] = { "'s", "'S", "'ll", "'Re", "'\xC5\xBF", "'", " ", "  ", "\n", "\r\n", "\t", "a", "B", "Dz", "\xC7\x85",
                                          "7", "12345", "/", "!?", "$", "\xCC\x81", "\xEA\xB0\x80", "\xE3\x80\x80", "\xC2\xA0", "\xC2\x85",
-                                         "\xE2\x85\xA7", "\xE1\xA0\x8E", "\xF0\x9F\x98\x80", "_", "\\", "^" };
+                                         "letters", "Capitals", "CAMELCaseOfWords", "@", "[", "`", "{", "z", "Z", "\xE1z\xFA", "\xE2\x85\xA7", "\xE1\xA0\x8E", "\xF0\x9F\x98\x80", "_", "\\", "^" };
     size_t n = (size_t)lm_rng_below(rng, 24);
     for (size_t i = 0; i < n; i++) {
         if (lm_rng_below(rng, 4)) lm_str_puts(out, turns[lm_rng_below(rng, sizeof turns / sizeof *turns)]);
