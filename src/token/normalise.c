@@ -182,7 +182,14 @@ static lm_status replace(const void *state, lm_str *out, lm_span text, lm_place 
     return lm_replace(state, out, text, err);
 }
 
-const lm_normaliser lm_normaliser_replace = { .name = "Replace", .load = lm_replace_load, .apply = replace, .cut = lm_replace_cut, .removes = lm_replace_removes, .free = lm_replace_free };
+const lm_normaliser lm_normaliser_replace = {
+    .name = "Replace",
+    .apply = replace,
+    .cut = lm_replace_cut,
+    .free = lm_replace_free,
+    .load = lm_replace_load,
+    .removes = lm_replace_removes,
+};
 
 /* ---- BertNormalizer: clean, set Chinese characters apart, strip accents, lower case -------------- */
 
@@ -210,52 +217,56 @@ static bool is_chinese(uint32_t c)
            || (c >= 0x2B920 && c <= 0x2CEAF) || (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x2F800 && c <= 0x2FA1F);
 }
 
-static void bert_clean(const bert *b, lm_str *out, lm_span text)
+/* Hangul and most of ASCII, which is in none of the classes. */
+static bool is_ordinary(uint32_t rune) { return (rune >= ' ' && rune < 0x7F) || (rune >= 0xAC00 && rune <= 0xD7A3); }
+
+static lm_span bert_clean(const bert *b, lm_str *out, lm_span text)
 {
-    for (size_t i = 0; i < text.len;) {
+    size_t begin = 0;                /* of what is the same and not copied yet */
+    for (size_t i = 0, length; i < text.len; i += length) {
         uint32_t rune;
-        size_t length = (size_t)lm_rune_at(text.data + i, text.len - i, &rune);
+        length = (size_t)lm_rune_at(text.data + i, text.len - i, &rune);
+        if (is_ordinary(rune)) continue;
         bool chinese = b->handle_chinese_chars && is_chinese(rune);
-        if (b->clean_text && lm_rune_is(rune, LM_RUNE_CONTROL)) {
-            i += length;
-            continue;
-        }
+        bool control = b->clean_text && lm_rune_is(rune, LM_RUNE_CONTROL), space = b->clean_text && !control && lm_rune_is_space(rune);
+        if (!chinese && !control && !space) continue;
+        lm_str_append(out, text.data + begin, i - begin);
+        if (space || chinese) lm_str_putc(out, ' ');
+        if (chinese) lm_str_append(out, text.data + i, length);
         if (chinese) lm_str_putc(out, ' ');
-        if (b->clean_text && lm_rune_is_space(rune)) lm_str_putc(out, ' ');
-        else lm_str_append(out, text.data + i, length);
-        if (chinese) lm_str_putc(out, ' ');
-        i += length;
+        begin = i + length;
     }
+    if (!begin) return text;
+    lm_str_append(out, text.data + begin, text.len - begin);
+    return lm_span_of(out->data, out->len);
 }
 
-static void bert_strip(lm_str *out, lm_span text)
+static lm_span bert_strip(lm_str *apart, lm_str *out, lm_span text)
 {
-    lm_str apart = {0};
-    lm_unicode_normalise(&apart, text, LM_NFD);
-    for (size_t i = 0; i < apart.len;) {
+    lm_unicode_normalise(apart, text, LM_NFD);
+    size_t begin = 0;
+    for (size_t i = 0, length; i < apart->len; i += length) {
         uint32_t rune;
-        size_t length = (size_t)lm_rune_at(apart.data + i, apart.len - i, &rune);
-        if (!lm_rune_is(rune, LM_RUNE_ACCENT)) lm_str_append(out, apart.data + i, length);
-        i += length;
+        length = (size_t)lm_rune_at(apart->data + i, apart->len - i, &rune);
+        if (rune < 0x80 || !lm_rune_is(rune, LM_RUNE_ACCENT)) continue;
+        lm_str_append(out, apart->data + begin, i - begin);
+        begin = i + length;
     }
-    lm_str_free(&apart);
+    if (!begin) return lm_span_of(apart->data, apart->len);
+    lm_str_append(out, apart->data + begin, apart->len - begin);
+    return lm_span_of(out->data, out->len);
 }
 
 static lm_status bert_apply(const void *state, lm_str *out, lm_span text, lm_place place, lm_err *err)
 {
     (void)place, (void)err;
     const bert *b = state;
-    lm_str clean = {0}, bare = {0};
-    bert_clean(b, &clean, text);
-    lm_span now = lm_span_of(clean.data, clean.len);
-    if (b->strip_accents) {
-        bert_strip(&bare, now);
-        now = lm_span_of(bare.data, bare.len);
-    }
-    if (b->lowercase) lm_unicode_lower(out, now);
-    else lm_str_append(out, now.data, now.len);
-    lm_str_free(&clean);
-    lm_str_free(&bare);
+    lm_str clean = {0}, apart = {0}, bare = {0};
+    text = bert_clean(b, &clean, text);
+    if (b->strip_accents) text = bert_strip(&apart, &bare, text);
+    if (b->lowercase) lm_unicode_lower(out, text);
+    else lm_str_append(out, text.data, text.len);
+    lm_str_free(&clean), lm_str_free(&apart), lm_str_free(&bare);
     return LM_OK;
 }
 

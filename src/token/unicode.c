@@ -75,23 +75,24 @@ static void normalise_known(lm_str *out, lm_span text, lm_normal_form form)
     if (begin < text.len) normalise_run(out, lm_span_of(text.data + begin, text.len - begin), form);
 }
 
-static void put_jamo(lm_str *out, uint32_t rune)
+static char *put_jamo(char *p, uint32_t rune)
 {
-    char text[3] = { (char)0xE1, (char)(0x80 | (rune >> 6 & 63)), (char)(0x80 | (rune & 63)) };
-    lm_str_append(out, text, sizeof text);
+    p[0] = (char)0xE1, p[1] = (char)(0x80 | (rune >> 6 & 63)), p[2] = (char)(0x80 | (rune & 63));
+    return p + 3;
 }
 
 /* Decomposed syllables of Hangul (Unicode 3.12): nothing is put in another order across them. */
 static size_t put_syllables(lm_str *out, lm_span text, size_t at)
 {
-    enum { VOWELS = 21, TAILS = 28 };
-    while (at < text.len && lm_is_syllable(text.data + at, text.len - at)) {
+    enum { VOWELS = 21, TAILS = 28, LONGEST = 9 };
+    for (char jamo[LONGEST]; at < text.len && lm_is_syllable(text.data + at, text.len - at);) {
         uint32_t rune;
         at += (size_t)lm_rune_at(text.data + at, text.len - at, &rune);
         uint32_t index = rune - 0xAC00, tail = index % TAILS;
-        put_jamo(out, 0x1100 + index / (VOWELS * TAILS));
-        put_jamo(out, 0x1161 + index / TAILS % VOWELS);
-        if (tail) put_jamo(out, 0x11A7 + tail);
+        char *end = put_jamo(jamo, 0x1100 + index / (VOWELS * TAILS));
+        end = put_jamo(end, 0x1161 + index / TAILS % VOWELS);
+        if (tail) end = put_jamo(end, 0x11A7 + tail);
+        lm_str_append(out, jamo, (size_t)(end - jamo));
     }
     return at;
 }
@@ -129,13 +130,18 @@ uint32_t lm_rune_lower(uint32_t rune)
 
 void lm_unicode_lower(lm_str *out, lm_span text)
 {
-    for (size_t i = 0; i < text.len;) {
+    size_t begin = 0;                /* of what is the same and not copied yet */
+    for (size_t i = 0, length; i < text.len; i += length) {
         uint32_t rune;
-        int length = lm_rune_at(text.data + i, text.len - i, &rune);
-        lm_str_put_rune(out, lm_rune_lower(rune));
+        length = (size_t)lm_rune_at(text.data + i, text.len - i, &rune);
+        uint32_t lower = lm_rune_lower(rune);
+        if (lower == rune && rune != LM_REPLACEMENT) continue;
+        lm_str_append(out, text.data + begin, i - begin);
+        lm_str_put_rune(out, lower);
         if (rune == 0x130) lm_str_put_rune(out, 0x307);
-        i += (size_t)length;
+        begin = i + length;
     }
+    lm_str_append(out, text.data + begin, text.len - begin);
 }
 
 /* How many of the bytes at p, which are no character, begin one together; a byte that begins none is one. */
