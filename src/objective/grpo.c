@@ -56,13 +56,6 @@ static lm_status check(const void *set, lm_err *err)
     return lm_fail(err, LM_E_USAGE, "--group %lld: answers are compared with each other, expected 2 or more", (long long)o->shared.group);
 }
 
-static void choose(const lm_task *task, lm_rollouts *r)
-{
-    const settings *o = task->options;
-    for (int64_t i = 0; i < r->n && o->mask_truncated; i++)
-        r->items[i].learnt = r->items[i].finish == LM_FINISH_EOS || r->items[i].finish == LM_FINISH_STOP;
-}
-
 /* ---- advantages ---- */
 
 /* From the first one on, so that equal rewards have exactly their value as mean, and no advantage. */
@@ -85,6 +78,7 @@ static void credit(const lm_task *task, lm_rollouts *r, lm_json *numbers)
     const settings *o = task->options;
     double batch = deviation(r->items, r->n);
     int64_t idle = 0;
+    for (int64_t i = 0; i < r->n && o->mask_truncated; i++) r->items[i].learnt = lm_rollout_ended(&r->items[i]);
     for (int64_t begin = 0; begin < r->n; begin += r->group) {
         lm_rollout *a = r->items + begin;
         double mean = mean_of(a, r->group), own = deviation(a, r->group);
@@ -92,7 +86,7 @@ static void credit(const lm_task *task, lm_rollouts *r, lm_json *numbers)
         idle += own == 0;
         for (int64_t i = 0; i < r->group; i++) {
             a[i].advantage = (a[i].reward - mean) / scale;
-            for (int64_t t = a[i].first; a[i].learnt && t < a[i].first + a[i].n; t++) r->advantage[t] = (float)a[i].advantage;
+            for (int64_t t = a[i].first; t < a[i].first + a[i].n; t++) r->advantage[t] = (float)a[i].advantage;
         }
     }
     json_object_set_new(numbers, "equal_groups", json_real((double)(idle * r->group) / (double)r->n));
@@ -167,7 +161,7 @@ static lm_tensor *loss(const lm_task *task, const lm_forward *f, const lm_microb
     return l ? lm_by_hand(f->t, lm_lesson_costs(f, l, lm_model_forward(f)), group_loss, l) : &f->t->dead;
 }
 
-static const lm_rollout_method method = { .check = check, .choose = choose, .credit = credit };
+static const lm_rollout_method method = { .check = check, .credit = credit };
 
 const lm_objective lm_objective_grpo = {
     .name = "grpo", .source = "Shao et al. 2024 (DeepSeekMath), equation 3; Yu et al. 2025 (DAPO)",

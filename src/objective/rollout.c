@@ -43,7 +43,7 @@ static void forget(lm_rollouts *r)
         lm_ids_free(&r->items[i].ids);
         lm_str_free(&r->items[i].text);
     }
-    free(r->items), free(r->of_document), free(r->parts);
+    free(r->items), free(r->parts);
     free(r->old), free(r->ref), free(r->advantage), free(r->value), free(r->target);
     *r = (lm_rollouts){0};
 }
@@ -79,6 +79,17 @@ static lm_json *asked(const lm_json *messages)
     return list;
 }
 
+/* The row for the rewards, its messages without those answers. */
+static void put_note(lm_example *out, const lm_json *row)
+{
+    static const char *const fields[] = { "prompt", "messages" };
+    lm_json *kept = json_copy((json_t *)(uintptr_t)row);
+    for (int i = 0; i < 2; i++)
+        if (json_is_array(lm_json_get(row, fields[i]))) json_object_set_new(kept, fields[i], asked(lm_json_get(row, fields[i])));
+    lm_json_text(&out->note, kept, 0);
+    lm_json_free(kept);
+}
+
 static lm_status encode_chat(const lm_roller *r, lm_ids *ids, const lm_json *row, const lm_json *messages, lm_encoder *encoder, lm_err *err)
 {
     lm_json *chat = json_pack("{s:o, s:O*}", "messages", asked(messages), "tools", json_object_get(row, "tools"));
@@ -110,7 +121,7 @@ static lm_status put(const lm_task *task, lm_example *out, const lm_json *row, l
                        (long long)o->max_new_tokens, (long long)task->context);
     lm_example_put(out, ids->data, ids->len, false);
     lm_example_put(out, &anything, 1, true);
-    lm_json_text(&out->note, row, 0);
+    put_note(out, row);
     return LM_OK;
 }
 
@@ -158,34 +169,35 @@ static lm_status judge(const lm_roller *roller, const lm_round *round, lm_rollou
     lm_attempt *attempts = lm_calloc((size_t)r->n, sizeof *attempts);
     double *total = lm_malloc((size_t)r->n * sizeof *total);
     lm_json **rows = lm_calloc((size_t)round->n, sizeof *rows);
+    char **places = lm_calloc((size_t)round->n, sizeof *places);
     r->parts = lm_malloc((size_t)(r->n * roller->rewards.n + 1) * sizeof *r->parts);
     for (int64_t p = 0; p < round->n; p++) {
         lm_span note = lm_document_note(round->prompts, round->documents[p]);
         rows[p] = lm_json_parse(note.data, note.len, "note", NULL);
+        places[p] = lm_document_place(round->prompts, round->documents[p]);
     }
     for (int64_t i = 0; i < r->n; i++)
-        attempts[i] = (lm_attempt){ .row = rows[r->items[i].prompt], .n_tokens = r->items[i].n,
+        attempts[i] = (lm_attempt){ .row = rows[r->items[i].prompt], .place = places[r->items[i].prompt], .n_tokens = r->items[i].n,
+                                    .ended = lm_rollout_ended(&r->items[i]),
                                     .text = lm_span_of(r->items[i].text.data ? r->items[i].text.data : "", r->items[i].text.len) };
     lm_status status = lm_rewards_score(&roller->rewards, total, r->parts, attempts, r->n, err);
     for (int64_t i = 0; i < r->n && status == LM_OK; i++) r->items[i].reward = total[i];
-    for (int64_t p = 0; p < round->n; p++) lm_json_free(rows[p]);
-    free(rows), free(attempts), free(total);
+    for (int64_t p = 0; p < round->n; p++) lm_json_free(rows[p]), free(places[p]);
+    free(rows), free(places), free(attempts), free(total);
     return status;
 }
 
-/* The answers that are learnt as documents of the round, and room for what each of their tokens is given. */
+/* The answers as documents of the round, and room for what each of their tokens is given. */
 static void put_documents(lm_rollouts *r, lm_round *round)
 {
     lm_example e = {0};
-    r->of_document = lm_malloc((size_t)r->n * sizeof *r->of_document);
     for (int64_t i = 0; i < r->n; i++) {
         lm_rollout *a = &r->items[i];
         const lm_document *row = &round->prompts->documents[a->row];
-        if (!a->learnt) continue;
-        e.n = 0;
+        e.n = e.n_parts = 0;
         lm_example_put(&e, a->ids.data, (size_t)a->n_prompt, false);
         lm_example_put(&e, a->ids.data + a->n_prompt, (size_t)a->n, true);
-        r->of_document[round->answers.n] = i;
+        lm_example_end(&e, 1);
         lm_dataset_add(&round->answers, &e, round->prompts->paths[row->path], row->line);
         a->first = r->n_tokens;
         r->n_tokens += a->n;
@@ -206,7 +218,6 @@ static lm_status rollout(const lm_task *task, const lm_forward *f, lm_round *rou
     ask(r, round, round->learns ? o->group : 1);
     LM_TRY(write_answers(task, f, round, r, err));
     if (f->t->k->computes) LM_TRY(judge(roller, round, r, err));
-    if (f->t->k->computes && round->learns && roller->how->choose) roller->how->choose(task, r);
     put_documents(r, round);
     return LM_OK;
 }
@@ -222,7 +233,7 @@ lm_lessons *lm_lessons_of(const lm_task *task, lm_tape *t, const lm_microbatch *
     return l;
 }
 
-lm_rollout *lm_lesson_rollout(const lm_lessons *l, int64_t s) { return &l->r->items[l->r->of_document[l->m->documents[s]]]; }
+lm_rollout *lm_lesson_rollout(const lm_lessons *l, int64_t s) { return &l->r->items[l->m->documents[s]]; }
 
 /* Rows times 1 / temperature give logits / temperature: the head has no bias. */
 lm_tensor *lm_lesson_costs(const lm_forward *f, const lm_lessons *l, lm_tensor *hidden)
@@ -264,7 +275,7 @@ lm_status lm_roller_collect(const lm_task *task, const lm_forward *f, lm_microba
 static double kl_of(const lm_rollouts *r, const lm_rollout *a)
 {
     double kl = 0;
-    for (int64_t t = a->first; a->learnt && t < a->first + a->n; t++) kl += (double)r->old[t] - (double)r->ref[t];
+    for (int64_t t = a->first; t < a->first + a->n; t++) kl += (double)r->old[t] - (double)r->ref[t];
     return kl;
 }
 
@@ -273,18 +284,16 @@ static void put_number(lm_json *numbers, const char *key, double value)
     json_object_set_new(numbers, key, isfinite(value) ? json_real(value) : json_null());
 }
 
-/* Means over all answers; over learnt ones where log-probabilities are needed. */
 static lm_summary summarise(const lm_rollouts *r)
 {
     lm_summary s = {0};
-    double n = (double)r->n, learnt = 0, tokens = r->n_tokens ? (double)r->n_tokens : 1;
+    double n = (double)r->n, tokens = r->n_tokens ? (double)r->n_tokens : 1;
     for (int64_t i = 0; i < r->n; i++) {
         const lm_rollout *a = &r->items[i];
         s.reward += a->reward / n;
         s.length += (double)a->n / n;
-        s.ended += (a->finish == LM_FINISH_EOS || a->finish == LM_FINISH_STOP) / n;
-        s.kl += kl_of(r, a);
-        learnt += a->learnt;
+        s.ended += lm_rollout_ended(a) / n;
+        s.kl += kl_of(r, a) / n;
     }
     for (int64_t i = 0; i < r->n; i++) s.spread += (r->items[i].reward - s.reward) * (r->items[i].reward - s.reward) / n;
     s.spread = sqrt(s.spread);
@@ -294,7 +303,6 @@ static lm_summary summarise(const lm_rollouts *r)
         s.kl_per_token += (exp(apart) - apart - 1) / tokens;
         s.entropy -= (double)r->old[t] / tokens;
     }
-    if (learnt > 0) s.kl /= learnt;
     return s;
 }
 
@@ -332,8 +340,8 @@ static lm_json *table_row(const lm_task *task, const lm_round *round, const lm_r
                              "finish", lm_finish_name(a->finish), "tokens", (json_int_t)a->n);
     free(place);
     lm_json_free(source);
-    if (a->learnt) put_number(row, "kl", kl_of(r, a));
-    else json_object_set_new(row, "learnt", json_false());
+    put_number(row, "kl", kl_of(r, a));
+    if (!a->learnt) json_object_set_new(row, "learnt", json_false());
     lm_json *parts = json_object();
     for (int k = 0; k < roller->rewards.n; k++) put_number(parts, roller->rewards.parts[k].label, r->parts[i * roller->rewards.n + k]);
     json_object_set_new(row, "parts", parts);
@@ -356,7 +364,9 @@ static lm_status credit(const lm_task *task, lm_round *round, lm_err *err)
                        "a higher --beta may help", (long long)round->number + 1, s.drift, o->max_kl);
     lm_watch_look(&roller->watch, &s, round->learns);
     if (!round->learns) return LM_OK;
-    if (roller->how->credit) roller->how->credit(task, r, round->numbers);
+    roller->how->credit(task, r, round->numbers);
+    for (int64_t i = 0; i < r->n; i++)
+        if (!r->items[i].learnt) round->answers.documents[i].value = 0;
     round->table = json_array();
     for (int64_t i = 0; i < r->n && i < o->shown; i++) json_array_append_new(round->table, table_row(task, round, r, i));
     return LM_OK;

@@ -57,15 +57,17 @@ typedef struct lm_rollout {
     lm_finish finish;
     double reward;
     double advantage;                    /* of the whole answer, for the table */
-    bool learnt;                         /* whether the objective learns from it; all are until it chooses */
-    int64_t first;                       /* where its tokens begin in the arrays of the round, if it is learnt */
+    bool learnt;                         /* whether the objective learns from it: true until `credit` says otherwise */
+    int64_t first;                       /* where its tokens begin in the arrays of the round */
 } lm_rollout;
 
-/* All of a round, prompt after prompt.  Arrays by token hold the answers that are learnt, one after the other. */
+/* Whether it came to its own end. */
+static inline bool lm_rollout_ended(const lm_rollout *a) { return a->finish == LM_FINISH_EOS || a->finish == LM_FINISH_STOP; }
+
+/* All of a round, prompt after prompt; item i is document i of the round's answers. */
 typedef struct lm_rollouts {
     lm_rollout *items;
     int64_t n, group, n_tokens;
-    int64_t *of_document;                /* [answers] which of items a document of the round's answers is */
     double *parts;                       /* [n, rewards] */
     float *old, *ref;                    /* [n_tokens] */
     float *advantage;                    /* [n_tokens] by the objective */
@@ -79,8 +81,7 @@ typedef struct lm_rollouts {
 /* What a method adds. */
 typedef struct lm_rollout_method {
     lm_status (*check)(const void *options, lm_err *err);                    /* of options together; NULL: none */
-    void (*choose)(const lm_task *task, lm_rollouts *r);                     /* which answers are learnt; NULL: all */
-    /* Advantages of the tokens that are learnt; more numbers for the log.  NULL: the method needs none. */
+    /* Says what tokens are worth, or which answers are learnt; adds to the numbers of the log. */
     void (*credit)(const lm_task *task, lm_rollouts *r, lm_json *numbers);
 } lm_rollout_method;
 

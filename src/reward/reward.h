@@ -11,15 +11,16 @@
 
 /* An answer that is to be judged. */
 typedef struct lm_attempt {
-    const lm_json *row;                  /* of the data, an object: the prompt and whatever stands beside it */
-    lm_span text;                        /* of the answer */
+    const lm_json *row;                  /* of the data, an object: the prompt and whatever stands beside it; messages without answers at their end */
+    const char *place;                   /* "file.jsonl:12", of the row */
+    lm_span text;                        /* of the answer, UTF-8 */
+    bool ended;                          /* it came to its own end */
     int64_t n_tokens;                    /* that it took to write it */
 } lm_attempt;
 
 /* What a reward may need to compute with. */
 typedef struct lm_reward_means {
     const lm_kernels *k;
-    lm_dtype compute;
     double patience;                     /* seconds to wait for a program */
 } lm_reward_means;
 

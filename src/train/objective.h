@@ -39,7 +39,7 @@ typedef struct lm_round {
     const lm_dataset *prompts;
     const int32_t *documents;                /* [n] of them are asked */
     int64_t n;
-    lm_dataset answers;                      /* what is learnt from, by `rollout`; the loop frees it */
+    lm_dataset answers;                      /* by `rollout`; what has the value 0 after `credit` is not learnt from; the loop frees it */
     lm_json *numbers, *table;                /* for the log, by `rollout`: an object of numbers, and rows of OUT/rollouts.jsonl */
     size_t bytes;                            /* by `rollout`: what it held besides the tape's memory */
 } lm_round;

@@ -78,7 +78,16 @@ static lm_status judge(lm_trainer *t, lm_experience *x, lm_err *err)
     return status == LM_OK ? t->task.objective->rounds->credit(&t->task, &x->round, err) : status;
 }
 
-/* Every pass over the answers; returns in *updates how many were made. */
+/* Leaves those to learn from.  Every answer is a block by itself. */
+static void keep_learnt(lm_experience *x)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < x->all.n; i++)
+        if (x->round.answers.documents[x->blocks.pieces[x->all.blocks[i]].document].value != 0) x->all.blocks[n++] = x->all.blocks[i];
+    x->all.n = n;
+}
+
+/* Every pass over the answers; *updates is how many were made. */
 static lm_status learn(lm_trainer *t, lm_experience *x, int64_t *updates, lm_step_report *r, lm_err *err)
 {
     const lm_rounds *rounds = t->task.objective->rounds;
@@ -98,6 +107,7 @@ static lm_status run_round(lm_trainer *t, lm_experience *x, lm_step_report *r, l
 {
     int64_t updates;
     LM_TRY(judge(t, x, err));
+    keep_learnt(x);
     LM_TRY(learn(t, x, &updates, r, err));
     if (updates) r->loss /= (double)updates, r->grad_norm /= (double)updates;
     if (t->task.objective->rounds->close) t->task.objective->rounds->close(&t->task, &x->round);

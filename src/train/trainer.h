@@ -103,7 +103,7 @@ lm_status lm_trainer_measure_round(lm_trainer *t, double *loss, lm_json **counte
 typedef struct lm_experience {
     lm_round round;
     lm_blocks blocks;
-    lm_part all;
+    lm_part all;                                 /* of the blocks; once judged, those that are learnt from */
     lm_batcher batches;
     int32_t *documents;
 } lm_experience;

@@ -84,6 +84,7 @@ static const struct {
 } runs[] = {
     { "grpo", SMALL "--steps 4 --group 4 --reward length:3 --lr 0.02 --adapter lora --lora-r 4 --log-rollouts 12 --epochs-per-round 2", "adapter_model.safetensors" },
     { "grpo", SMALL "--steps 4 --group 4 --reward length:3 --lr 0.002 --val-split 0.3 --eval-every 2", "model.safetensors" },
+    { "best_of_n", SMALL "--steps 4 --group 4 --reward length:3 --lr 0.002 --epochs-per-round 2", "model.safetensors" },
 };
 enum { RUNS = sizeof runs / sizeof *runs };
 
@@ -353,6 +354,31 @@ static void gradients_are_those_of_the_loss(void **state)
     }
 }
 
+/* What is learnt is the first of the best, and nothing of a prompt whose answers are all the same. */
+static void the_best_of_n_is_learnt(void **state)
+{
+    (void)state;
+    one_round o;
+    open_round(&o, "best_of_n", APART);
+    const lm_rollouts *r = lm_lessons_of(&o.run.t.task, &o.run.t.tape, o.m)->r;
+    for (int64_t g = 0; g < r->n; g += r->group) {
+        int learnt = 0, most = 0;
+        for (int64_t i = 1; i < r->group; i++) most = r->items[g + i].reward > r->items[g + most].reward ? (int)i : most;
+        bool equal = true;
+        for (int64_t i = 0; i < r->group; i++) equal &= r->items[g + i].reward == r->items[g].reward, learnt += r->items[g + i].learnt;
+        assert_int_equal(learnt, equal ? 0 : 1);
+        assert_true(equal || r->items[g + most].learnt);
+        for (int64_t i = 0; i < r->group; i++) assert_true((o.x.round.answers.documents[g + i].value != 0) == r->items[g + i].learnt);
+    }
+    close_round(&o);
+
+    char *out = test_path("best");
+    whole_run("best_of_n", out, "--dtype f32 --prompts 6 --group 8 --max-new-tokens 2 --batch-size 4 --steps 12 --reward regex:[a-z] --lr 0.005 --schedule constant");
+    double before = logged(out, 0, "reward"), after = logged(out, 11, "reward");
+    if (!(after > before + 0.3)) fail_msg("from %g to %g", before, after);
+    free(out);
+}
+
 static void what_cannot_be_learnt_is_named(void **state)
 {
     (void)state;
@@ -388,6 +414,7 @@ int main(void)
         cmocka_unit_test(rewards_are_learnt),
         cmocka_unit_test(grpo_is_its_equation),
         cmocka_unit_test(gradients_are_those_of_the_loss),
+        cmocka_unit_test(the_best_of_n_is_learnt),
         cmocka_unit_test(what_cannot_be_learnt_is_named),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

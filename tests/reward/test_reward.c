@@ -2,16 +2,17 @@
 #include "reward/extract.h"
 #include "reward/reward.h"
 
-#include "common/test.h"
+#include "infer/classifier.h"
+#include "nn/head.h"
+#include "train/tiny.h"
 
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
+static lm_kernels kernels;
+static double patience = 20;                         /* a loaded machine starts a program slowly */
 
 static lm_status open_one(lm_rewards *r, const char *spec, lm_err *err)
 {
     const lm_strings specs = { .items = (char *[]){ (char *)(uintptr_t)spec }, .n = 1 };
-    return lm_rewards_open(r, &specs, &(lm_reward_means){ .patience = 1 }, err);
+    return lm_rewards_open(r, &specs, &(lm_reward_means){ .k = &kernels, .patience = patience }, err);
 }
 
 static double score(const char *spec, const char *row, const char *answer, int64_t tokens)
@@ -135,6 +136,133 @@ static void rows_need_what_is_compared(void **state)
     }
 }
 
+/* ---- a program ---- */
+
+static double asked(const char *command, lm_err *err)
+{
+    lm_rewards r;
+    lm_str spec = {0};
+    double total = -1, part;
+    lm_json *row = json_pack("{s:s, s:i}", "prompt", "2+2=", "n", 4);
+    const lm_attempt attempt = { .row = row, .place = "rows.jsonl:7", .text = lm_span_of("4\n", 2), .n_tokens = 1 };
+    lm_str_printf(&spec, "program:%s", command);
+    if (open_one(&r, spec.data, err) == LM_OK) lm_rewards_score(&r, &total, &part, &attempt, 1, err);
+    lm_rewards_close(&r);
+    lm_json_free(row);
+    lm_str_free(&spec);
+    return total;
+}
+
+static void a_program_is_asked(void **state)
+{
+    (void)state;
+    lm_err err = {0};
+    assert_true(asked("while read -r line; do echo '{\"reward\": 0.25, \"why\": 1}'; done", &err) == 0.25);
+    assert_true(asked("read -r line; case $line in *'\"completion\": \"4\\n\"'*) echo '{\"reward\": 3}';; esac", &err) == 3);
+    assert_true(asked("read -r line; case $line in *'\"n\": 4'*) echo '{\"reward\": 3}';; esac", &err) == 3);
+    assert_int_equal(err.code, LM_OK);
+}
+
+static void a_bad_program_is_asked_twice_and_the_row_named(void **state)
+{
+    (void)state;
+    static const struct { const char *command, *says; } bad[] = {
+        { "sleep 60", "reward program:sleep 60: an answer to rows.jsonl:7: asked twice: the program gave no answer in 0.1 seconds" },
+        { "exit 3", "the program ended with status 3" },
+        { "kill -9 $$", "the program was ended by signal 9" },
+        { "read -r line; echo good", "the program answered \"good\", expected {\"reward\": NUMBER}" },
+        { "read -r line; echo '{\"reward\": \"1\"}'", "expected {\"reward\": NUMBER}" },
+        { "read -r line; head -c 2000000 /dev/zero", "longer than" },
+        { "/no/such/program", "the program ended with status 127" },
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        lm_err err = {0};
+        patience = i ? 20 : 0.1;
+        asked(bad[i].command, &err);
+        if (!err.code || !strstr(err.message, bad[i].says)) fail_msg("%s: %s", bad[i].command, err.message);
+    }
+}
+
+static void a_program_that_fails_once_is_forgiven(void **state)
+{
+    (void)state;
+    char *flag = test_path("flag");
+    lm_str command = {0};
+    lm_err err = {0};
+    lm_str_printf(&command, "read -r line; if [ -e %s ]; then echo '{\"reward\": 1}'; else touch %s; exit 1; fi", flag, flag);
+    assert_true(asked(command.data, &err) == 1);
+    lm_str_free(&command);
+    free(flag);
+}
+
+/* ---- a model ---- */
+
+typedef struct heard {
+    float *scores;
+    int n;
+} heard;
+
+static void remember(void *to, int64_t text, const float *scores)
+{
+    const heard *h = to;
+    (void)text;
+    memcpy(h->scores, scores, (size_t)h->n * sizeof *scores);
+}
+
+/* A folder with a head for these labels, and what it gives a text by itself. */
+static char *judge_folder(const char *name, char **labels, int n, const char *text, float *scores)
+{
+    char *plain = tiny_model("plain"), *folder = test_path(name);
+    lm_model *m;
+    lm_tokenizer *tk;
+    lm_classifier *c;
+    const lm_strings names = { .items = labels, .n = n };
+    lm_err err = {0};
+    assert_int_equal(lm_model_load(&m, plain, &kernels, &err), LM_OK);
+    assert_int_equal(lm_model_classify(m, &names, 3, &err), LM_OK);
+    assert_int_equal(lm_model_save(m, folder, LM_F32, 0, &err), LM_OK);
+    tiny_tokenizer(folder, 0);
+    assert_int_equal(lm_tokenizer_load(&tk, folder, &err), LM_OK);
+    const lm_classifier_options how = { .batch_tokens = 64, .any_head = true, .compute = LM_F32, .scored = remember, .to = &(heard){ scores, n } };
+    assert_int_equal(lm_classifier_new(&c, m, &kernels, tk, &how, &err), LM_OK);
+    assert_int_equal(lm_classifier_add(c, lm_span_of(text, strlen(text)), &err), LM_OK);
+    assert_int_equal(lm_classifier_flush(c, &err), LM_OK);
+    lm_classifier_free(c);
+    lm_tokenizer_free(tk);
+    lm_model_free(m);
+    free(plain);
+    return folder;
+}
+
+/* Texts go through the model together: sums of another order. */
+static void a_model_judges_prompt_and_answer(void **state)
+{
+    (void)state;
+    float scores[3];
+    char *three = judge_folder("three", (char *[]){ (char[]){ "bad" }, (char[]){ "so" }, (char[]){ "good" } }, 3, "Say: hello", scores);
+    lm_str spec = {0};
+    lm_err err = {0};
+    lm_str_printf(&spec, "model:%s:good", three);
+    double sum = exp((double)scores[0]) + exp((double)scores[1]) + exp((double)scores[2]);
+    assert_true(fabs(score(spec.data, "{\"prompt\": \"Say: \"}", "hello", 5) - exp((double)scores[2]) / sum) < 1e-5);
+    lm_str_clear(&spec);
+    lm_str_printf(&spec, "model:%s", three);
+    lm_rewards r;
+    assert_int_equal(open_one(&r, spec.data, &err), LM_E_USAGE);
+    assert_non_null(strstr(err.message, "gives 3 labels, not one score: choose one with :LABEL, of bad, so, good"));
+    lm_rewards_close(&r);
+    free(three);
+
+    char *one = judge_folder("one", (char *[]){ (char[]){ "LABEL_0" } }, 1, "Say: hello", scores);
+    lm_str_clear(&spec);
+    lm_str_printf(&spec, "model:%s", one);
+    assert_true(fabs(score(spec.data, "{\"prompt\": \"Say: \"}", "hello", 5) - (double)scores[0]) < 1e-5);
+    lm_str_free(&spec);
+    free(one);
+}
+
+static int setup(void **state) { return test_folder_make(state) || lm_backend(&kernels, "auto", NULL) != LM_OK ? -1 : 0; }
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -143,6 +271,10 @@ int main(void)
         cmocka_unit_test(parts_are_kept_apart),
         cmocka_unit_test(bad_ones_are_refused),
         cmocka_unit_test(rows_need_what_is_compared),
+        cmocka_unit_test(a_program_is_asked),
+        cmocka_unit_test(a_model_judges_prompt_and_answer),
+        cmocka_unit_test(a_bad_program_is_asked_twice_and_the_row_named),
+        cmocka_unit_test(a_program_that_fails_once_is_forgiven),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, setup, test_folder_remove);
 }
