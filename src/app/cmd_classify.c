@@ -49,8 +49,9 @@ static lm_json *describe(const char *text, const lm_strings *names, const double
     return json_pack("{s:s, s:s, s:f, s:o}", "text", text, "label", names->items[best], "probability", p[best], "probabilities", all);
 }
 
-static void scored(void *to, int64_t text, const float *scores)
+static void scored(void *to, int64_t text, const float *scores, int64_t n_rows)
 {
+    (void)n_rows;
     work *w = to;
     const lm_strings *names = &w->m.model->labels;
     int64_t best = lm_softmax(w->p, scores, names->n);

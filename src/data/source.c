@@ -59,6 +59,15 @@ lm_status lm_row_text(const lm_row *row, const char *field, lm_span *out, lm_err
     return LM_OK;
 }
 
+lm_status lm_row_truth(const lm_row *row, const char *field, bool *out, lm_err *err)
+{
+    const lm_json *value = row->object ? lm_json_get(row->object, field) : NULL;
+    bool number = json_is_integer(value) && (json_integer_value(value) == 0 || json_integer_value(value) == 1);
+    *out = number ? json_integer_value(value) : json_is_true(value);
+    if (number || json_is_boolean(value)) return LM_OK;
+    return lm_fail(err, LM_E_FORMAT, "field \"%s\"%s: expected true or false", field, value ? "" : " is missing");
+}
+
 /* ---- files ---- */
 
 static const lm_row_format *format_named(const char *name)

@@ -21,6 +21,9 @@ void lm_row_free(lm_row *row);           /* what it owns; takes {0} */
 /* The text of a row: itself, or its string field `field`.  LM_E_FORMAT tells what the row has instead. */
 lm_status lm_row_text(const lm_row *row, const char *field, lm_span *out, lm_err *err);
 
+/* Its field `field` that is true or false, or 1 or 0. */
+lm_status lm_row_truth(const lm_row *row, const char *field, bool *out, lm_err *err);
+
 /* Whether the row is an object with that field. */
 bool lm_row_has(const lm_row *row, const char *field);
 

@@ -5,7 +5,7 @@
  *
  * (van Rijsbergen 1979, chapter 7; Yang & Liu 1999, section 3, for the macro average.)  A text's label is
  * the one with the largest score at its last token (nn/head.h). */
-#include "eval/eval.h"
+#include "eval/rows.h"
 
 #include "data/confusion.h"
 #include "data/labelled.h"
@@ -34,15 +34,15 @@ static const lm_option options[] = {
 typedef struct measure {
     const lm_eval *e;
     const classify_options *o;
-    lm_source *source;
     lm_classifier *classifier;
     lm_confusion confusion;
     int64_t *truths, n, cap, skipped;    /* labels of the texts so far */
     double loss;                         /* of all together */
 } measure;
 
-static void scored(void *to, int64_t text, const float *scores)
+static void scored(void *to, int64_t text, const float *scores, int64_t n_rows)
 {
+    (void)n_rows;
     measure *p = to;
     p->loss += lm_confusion_add(&p->confusion, p->truths[text], scores);
 }
@@ -57,8 +57,9 @@ static lm_status truth_of(int64_t *out, const measure *p, const lm_row *row, lm_
     return status;
 }
 
-static lm_status add_row(measure *p, const lm_row *row, lm_err *err)
+static lm_status add_row(void *to, const lm_row *row, lm_err *err)
 {
+    measure *p = to;
     lm_span text;
     LM_TRY(lm_labelled_text(row, &p->o->fields, &text, err));
     if (lm_is_blank(text)) {
@@ -71,22 +72,7 @@ static lm_status add_row(measure *p, const lm_row *row, lm_err *err)
     }
     LM_TRY(truth_of(&p->truths[p->n], p, row, err));
     p->n++;
-    LM_TRY(lm_classifier_add(p->classifier, text, err));
-    if (!p->e->progress || p->e->progress(p->e->context, -1)) return LM_OK;
-    return lm_fail(err, LM_E_INTERRUPT, "stopped after %lld rows", (long long)p->n);
-}
-
-static lm_status read_all(measure *p, lm_err *err)
-{
-    for (bool more = true;;) {
-        lm_row row = { 0 };
-        LM_TRY(lm_source_next(p->source, &row, &more, err));
-        if (!more) return lm_classifier_flush(p->classifier, err);
-        lm_status status = add_row(p, &row, err);
-        if (status != LM_OK) lm_context(err, "%s:%lld", row.path, (long long)row.line);
-        lm_row_free(&row);
-        LM_TRY(status);
-    }
+    return lm_classifier_add(p->classifier, text, err);
 }
 
 static lm_status measure_all(measure *p, lm_err *err)
@@ -95,11 +81,10 @@ static lm_status measure_all(measure *p, lm_err *err)
     const lm_classifier_options how = { .context = o->context, .batch_tokens = o->batch_tokens, .truncate = o->truncate,
                                         .compute = p->e->compute, .scored = scored, .to = p };
     LM_TRY(lm_classifier_new(&p->classifier, p->e->model, p->e->kernels, p->e->tokenizer, &how, err));
-    LM_TRY(lm_source_open(&p->source, &p->e->data, &(lm_source_options){ .format = o->format }, err));
     lm_confusion_init(&p->confusion, p->e->model->labels.n);
-    LM_TRY(read_all(p, err));
-    if (p->confusion.total) return LM_OK;
-    return lm_fail(err, LM_E_FORMAT, "%s: no row to classify", lm_source_name(p->source));
+    LM_TRY(lm_eval_rows(p->e, o->format, add_row, p, err));
+    LM_TRY(lm_classifier_flush(p->classifier, err));
+    return p->confusion.total ? LM_OK : lm_fail(err, LM_E_FORMAT, "%s: no row to classify", p->e->data.items[0]);
 }
 
 static lm_json *report(const measure *p)
@@ -120,7 +105,6 @@ static lm_status run(const lm_eval *e, const void *values, lm_json **result, lm_
     lm_status status = measure_all(&p, err);
     if (status == LM_OK) *result = report(&p);
     lm_classifier_free(p.classifier);
-    lm_source_close(p.source);
     lm_confusion_free(&p.confusion);
     free(p.truths);
     return status;

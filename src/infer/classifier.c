@@ -75,10 +75,10 @@ lm_status lm_classifier_flush(lm_classifier *c, lm_err *err)
     const float *scores = run(c);
     if (c->tape.err.code) return lm_fail(err, c->tape.err.code, "%s", c->tape.err.message);
     for (int64_t i = 0; i < c->n_texts; i++) {
-        int64_t n = (c->first[i + 1] - c->first[i]) * labels;
+        int64_t rows = c->first[i + 1] - c->first[i], n = rows * labels;
         for (int64_t j = 0; j < n; j++)
             if (!isfinite(scores[j])) return lm_fail(err, LM_E_NUMERIC, "text %lld: a score is not finite", (long long)c->done + i + 1);
-        c->o.scored(c->o.to, c->done + i, scores);
+        c->o.scored(c->o.to, c->done + i, scores, rows);
         scores += n;
     }
     c->done += c->n_texts;

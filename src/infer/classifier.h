@@ -14,8 +14,8 @@ typedef struct lm_classifier_options {
     bool truncate;                       /* cut longer texts off, and count them */
     bool any_head;                       /* not only one that gives a text's label */
     lm_dtype compute;
-    /* Called for text after text, counted from 0, with its scores [labels], or [n_rows, labels]. */
-    void (*scored)(void *to, int64_t text, const float *scores);
+    /* Called for text after text, counted from 0, with its scores [n_rows, labels]; a plain text has one row. */
+    void (*scored)(void *to, int64_t text, const float *scores, int64_t n_rows);
     void *to;
 } lm_classifier_options;
 

@@ -130,16 +130,6 @@ lm_status lm_compare_pair(const lm_task *task, lm_example *out, const lm_row *ro
 
 /* ---- answers that are good or bad ------------------------------------------------------------ */
 
-/* true or false, or 1 or 0. */
-static lm_status read_label(const lm_json *row, bool *out, lm_err *err)
-{
-    const lm_json *label = json_object_get(row, "label");
-    bool number = json_is_integer(label) && (json_integer_value(label) == 0 || json_integer_value(label) == 1);
-    *out = number ? json_integer_value(label) : json_is_true(label);
-    if (number || json_is_boolean(label)) return LM_OK;
-    return lm_fail(err, LM_E_FORMAT, "field \"label\"%s: expected true or false", label ? "" : " is missing");
-}
-
 lm_status lm_compare_labelled(const lm_task *task, lm_example *out, const lm_row *row, lm_encoder *encoder, lm_ids *ids, lm_err *err)
 {
     reading r;
@@ -149,7 +139,7 @@ lm_status lm_compare_labelled(const lm_task *task, lm_example *out, const lm_row
     if (lm_row_has(row, "chosen")) return render_pair(&r, 1, 0, err);
     const lm_json *completion = json_object_get(row->object, "completion");
     if (!completion) return lm_fail(err, LM_E_FORMAT, "field \"completion\" is missing");
-    LM_TRY(read_label(row->object, &good, err));
+    LM_TRY(lm_row_truth(row, "label", &good, err));
     return put_answer(&r, completion, "completion", good, err);
 }
 

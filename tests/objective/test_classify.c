@@ -157,7 +157,11 @@ typedef struct answer {
     float scores[4][3];
 } answer;
 
-static void keep(void *to, int64_t text, const float *scores) { memcpy(((answer *)to)->scores[text], scores, 3 * sizeof(float)); }
+static void keep(void *to, int64_t text, const float *scores, int64_t n_rows)
+{
+    assert_int_equal(n_rows, 1);
+    memcpy(((answer *)to)->scores[text], scores, 3 * sizeof(float));
+}
 
 static void classify(lm_model *m, const lm_kernels *k, int64_t batch_tokens, answer *out)
 {
