@@ -28,7 +28,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 WORK = ROOT / "build/bench/methods"
 KEPT = ROOT / "build/bench/methods.jsonl"
 DATA = ROOT.parent / "shared/data"
-MALMOI = ROOT / "build/malmoi"
+MALMOI = pathlib.Path(os.environ.get("MALMOI", ROOT / "build/malmoi"))
 
 SENTIMENT = {"0": " 부정", "1": " 긍정"}
 TRAIN, SWEEP, TEST, REVIEWS = 6000, 1500, 2000, 2000

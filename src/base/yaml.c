@@ -97,37 +97,124 @@ static lm_status read_entry(reader *r, lm_map *seen, lm_yaml_visit visit, void *
     return status;
 }
 
-/* STREAM-START, then nothing or DOCUMENT-START, MAPPING-START, entries, MAPPING-END, DOCUMENT-END, then STREAM-END. */
-static lm_status read_stream(reader *r, lm_map *seen, lm_yaml_visit visit, void *context)
+static bool is_nothing(const reader *r) { return r->event.type == YAML_SCALAR_EVENT && is_null(&r->event); }
+
+static lm_status read_entries(reader *r, lm_map *seen, lm_yaml_visit visit, void *context)
+{
+    if (is_nothing(r)) return LM_OK;                                      /* only comments, or "---" */
+    if (r->event.type != YAML_MAPPING_START_EVENT) return refuse(r, "expected lines of the form name: value");
+    for (;;) {
+        LM_TRY(advance(r));
+        if (r->event.type == YAML_MAPPING_END_EVENT) return LM_OK;
+        LM_TRY(read_entry(r, seen, visit, context));
+    }
+}
+
+/* ---- any shape ---- */
+
+enum { DEEPEST = 32 };
+
+static lm_status read_node(reader *r, int depth, lm_json **out);
+
+static lm_status read_sequence(reader *r, int depth, lm_json *list)
+{
+    for (;;) {
+        lm_json *item;
+        LM_TRY(advance(r));
+        if (r->event.type == YAML_SEQUENCE_END_EVENT) return LM_OK;
+        LM_TRY(read_node(r, depth, &item));
+        json_array_append_new(list, item);
+    }
+}
+
+static lm_status read_member(reader *r, int depth, lm_json *object)
+{
+    char *key = NULL;
+    lm_json *value;
+    LM_TRY(r->event.type == YAML_SCALAR_EVENT ? take_scalar(r, &key) : refuse(r, "expected a name, found a nested value"));
+    lm_status status = json_object_get(object, key) ? lm_fail(r->err, LM_E_FORMAT, "%s:%d: %s: stands there already", r->name, line_of(r), key) : LM_OK;
+    if (status == LM_OK) status = advance(r);
+    if (status == LM_OK) status = read_node(r, depth, &value);
+    if (status == LM_OK && json_object_set_new(object, key, value)) status = refuse(r, "expected UTF-8");
+    free(key);
+    return status;
+}
+
+static lm_status read_mapping(reader *r, int depth, lm_json *object)
+{
+    for (;;) {
+        LM_TRY(advance(r));
+        if (r->event.type == YAML_MAPPING_END_EVENT) return LM_OK;
+        LM_TRY(read_member(r, depth, object));
+    }
+}
+
+/* The node whose first event is current. */
+static lm_status read_node(reader *r, int depth, lm_json **out)
+{
+    lm_status status = LM_OK;
+    if (depth > DEEPEST) return refuse(r, "nested too deep");
+    if (r->event.type == YAML_SCALAR_EVENT) {
+        char *text;
+        LM_TRY(take_scalar(r, &text));
+        *out = is_null(&r->event) ? json_null() : json_string(text);
+        free(text);
+        return *out ? LM_OK : refuse(r, "expected UTF-8");
+    }
+    bool list = r->event.type == YAML_SEQUENCE_START_EVENT;
+    *out = list ? json_array() : json_object();
+    status = list ? read_sequence(r, depth + 1, *out) : read_mapping(r, depth + 1, *out);
+    if (status == LM_OK) return LM_OK;
+    lm_json_free(*out);
+    *out = NULL;
+    return status;
+}
+
+/* ---- one document ---- */
+
+typedef struct wanted {
+    lm_yaml_visit visit;                 /* NULL: the document */
+    void *context;
+    lm_map *seen;
+    lm_json *document;
+} wanted;
+
+/* STREAM-START, then nothing or DOCUMENT-START, a node, DOCUMENT-END, then STREAM-END. */
+static lm_status read_stream(reader *r, wanted *w)
 {
     LM_TRY(advance(r));
     LM_TRY(advance(r));
     if (r->event.type == YAML_STREAM_END_EVENT) return LM_OK;
     LM_TRY(advance(r));
-    if (r->event.type == YAML_SCALAR_EVENT && is_null(&r->event)) {       /* only comments, or "---" */
-        LM_TRY(advance(r));
-    } else {
-        if (r->event.type != YAML_MAPPING_START_EVENT) return refuse(r, "expected lines of the form name: value");
-        for (;;) {
-            LM_TRY(advance(r));
-            if (r->event.type == YAML_MAPPING_END_EVENT) break;
-            LM_TRY(read_entry(r, seen, visit, context));
-        }
-        LM_TRY(advance(r));
-    }
+    LM_TRY(w->visit ? read_entries(r, w->seen, w->visit, w->context) : read_node(r, 0, &w->document));
+    LM_TRY(advance(r));
     LM_TRY(advance(r));
     return r->event.type == YAML_STREAM_END_EVENT ? LM_OK : refuse(r, "expected one document, found another");
 }
 
-lm_status lm_yaml_flat(const char *text, size_t n, const char *name, lm_yaml_visit visit, void *context, lm_err *err)
+static lm_status read_text(wanted *w, const char *text, size_t n, const char *name, lm_err *err)
 {
     reader r = { .name = name, .err = err };
     if (!yaml_parser_initialize(&r.parser)) LM_BUG("out of memory: a YAML parser");
     yaml_parser_set_input_string(&r.parser, (const unsigned char *)(n ? text : ""), n);
-    lm_map *seen = lm_map_new(0);
-    lm_status status = read_stream(&r, seen, visit, context);
-    lm_map_free(seen);
+    lm_status status = read_stream(&r, w);
     yaml_event_delete(&r.event);
     yaml_parser_delete(&r.parser);
     return status;
+}
+
+lm_status lm_yaml_flat(const char *text, size_t n, const char *name, lm_yaml_visit visit, void *context, lm_err *err)
+{
+    wanted w = { .visit = visit, .context = context, .seen = lm_map_new(0) };
+    lm_status status = read_text(&w, text, n, name, err);
+    lm_map_free(w.seen);
+    return status;
+}
+
+lm_json *lm_yaml_document(const char *text, size_t n, const char *name, lm_err *err)
+{
+    wanted w = { 0 };
+    if (read_text(&w, text, n, name, err) == LM_OK) return w.document ? w.document : json_null();
+    lm_json_free(w.document);
+    return NULL;
 }

@@ -1,10 +1,9 @@
-/* YAML, as far as settings need it: one flat mapping of scalars and sequences of scalars
- * (libyaml behind one file).  Nested mappings, aliases, merge keys, repeated keys and more than
- * one document are refused with file:line. */
+/* YAML (libyaml behind one file): one document, whose aliases, repeated keys and zero bytes are refused with
+ * file:line. */
 #ifndef LM_BASE_YAML_H
 #define LM_BASE_YAML_H
 
-#include "base/err.h"
+#include "base/json.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,8 +16,13 @@ typedef struct lm_yaml_entry {
     int n;
 } lm_yaml_entry;
 
-/* Calls visit for each entry in order; stops at its first failure.  An empty text has none. */
+/* Settings: a flat mapping of scalars and sequences of scalars; a nested mapping is refused.
+ * Calls visit for each entry in order; stops at its first failure.  An empty text has none. */
 typedef lm_status (*lm_yaml_visit)(const lm_yaml_entry *entry, void *context, lm_err *err);
 lm_status lm_yaml_flat(const char *text, size_t n, const char *name, lm_yaml_visit visit, void *context, lm_err *err);
+
+/* The document, whatever its shape, as JSON: scalars are strings as they were written, and null where nothing,
+ * ~ or null stands unquoted.  An empty text is null.  NULL on failure; nested more than 32 deep is one. */
+lm_json *lm_yaml_document(const char *text, size_t n, const char *name, lm_err *err);
 
 #endif

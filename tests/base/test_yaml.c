@@ -39,8 +39,32 @@ static void test_stops_at_the_first_failure(void **state)
     check("a: 1\nb: {c: d}\n", LM_E_FORMAT, "1 a: <1>\n");
 }
 
+static void document(const char *text, const char *want)
+{
+    lm_err err = { 0 };
+    lm_json *doc = lm_yaml_document(text, strlen(text), "t", &err);
+    lm_str got = { 0 };
+    if (doc) lm_json_text(&got, doc, 0);
+    assert_string_equal(doc ? got.data : err.message, want);
+    lm_str_free(&got);
+    lm_json_free(doc);
+}
+
+static void test_documents(void **state)
+{
+    (void)state;
+    document("a: 1\nb:\n  - {c: yes, d: ~}\n  - [x, '']\ne: 말\n", "{\"a\": \"1\", \"b\": [{\"c\": \"yes\", \"d\": null}, [\"x\", \"\"]], \"e\": \"말\"}");
+    document("", "null");
+    document("a:\n  b: 1\n  b: 2\n", "t:3: b: stands there already");
+    document("a: &x 1\nb: *x\n", "t:2: aliases are not read here");
+    document("a: [1\n", "t:2: not YAML: did not find expected ',' or ']'");
+    document("--- 1\n--- 2\n", "t:2: expected one document, found another");
+    document("{? [1]: 2}", "t:1: expected a name, found a nested value");
+    document("[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]", "t:1: nested too deep");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_entries), cmocka_unit_test(test_stops_at_the_first_failure) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_entries), cmocka_unit_test(test_stops_at_the_first_failure), cmocka_unit_test(test_documents) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
