@@ -85,9 +85,10 @@ static lm_status open_judge(void **own, const char *argument, const lm_reward_me
 
 /* ---- scoring ---- */
 
-static void scored(void *to, int64_t text, const float *scores)
+static void scored(void *to, int64_t text, const float *scores, int64_t n_rows)
 {
     judge *j = to;
+    (void)n_rows;
     double sum = 0;
     if (j->label < 0) {
         j->out[text] = (double)scores[0];

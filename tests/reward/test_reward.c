@@ -202,10 +202,10 @@ typedef struct heard {
     int n;
 } heard;
 
-static void remember(void *to, int64_t text, const float *scores)
+static void remember(void *to, int64_t text, const float *scores, int64_t n_rows)
 {
     const heard *h = to;
-    (void)text;
+    (void)text, (void)n_rows;
     memcpy(h->scores, scores, (size_t)h->n * sizeof *scores);
 }
 
