@@ -18,7 +18,7 @@ typedef struct generate_options {
     int64_t max_new_tokens, samples, context;
     lm_strings adapter, stop;
     int dtype;
-    bool chat, bos, special, echo, ignore_eos, slide, force, json;
+    bool chat, bos, special, echo, ignore_eos, slide, force, together, json;
 } generate_options;
 
 static const lm_option options[] = {
@@ -48,6 +48,7 @@ static const lm_option options[] = {
     LM_OPTION(CHOICE, generate_options, dtype, "dtype", .fallback = "auto", .choices = lm_dtype_choices,
               .help = "type to compute in"),
     LM_OPTION(FLAG, generate_options, json, "json", .help = "one JSON object per continuation"),
+    LM_OPTION(FLAG, generate_options, together, "together", .help = "one JSON object per prompt, its continuations in \"completions\", as score and objectives of ranked answers read them"),
     { 0 },
 };
 
@@ -116,7 +117,7 @@ static bool stream_text(lm_sequence *sequence, const char *text, size_t n, void 
     (void)sequence;
     generate *g = context;
     if (g->first == 0) g->first = lm_now();
-    if (g->o->json || g->n > 1) return true;
+    if (g->o->json || g->o->together || g->n > 1) return true;
     return fwrite(text, 1, n, stdout) == n && fflush(stdout) == 0;
 }
 
@@ -168,6 +169,18 @@ static void print_one(const generate *g, int64_t i)
     putchar('\n');
 }
 
+/* A prompt and all its continuations. */
+static void print_together(const generate *g, int64_t prompt)
+{
+    const char *text = g->prompts.items[prompt].text;
+    lm_json *completions = json_array();
+    for (int64_t i = 0; i < g->o->samples; i++) {
+        const lm_str *said = &g->sequences[prompt * g->o->samples + i]->text;
+        json_array_append_new(completions, lm_json_utf8(said->data, said->len));
+    }
+    lm_print_json(json_pack("{s:o, s:o}", "prompt", lm_json_utf8(text, strlen(text)), "completions", completions));
+}
+
 static void report(const generate *g)
 {
     double now = lm_now(), took = now - g->began;
@@ -200,12 +213,15 @@ static lm_status work(generate *g, const lm_call *call, const char *model, lm_er
                                      .n_eos = o->chat ? g->turns.n_ends : g->defaults.n_eos };
     LM_TRY(lm_session_new(&g->session, g->m.model, &g->m.kernels, g->m.tokenizer, &how, err));
     LM_TRY(add_sequences(g, err));
-    if (o->echo && !o->json && g->n == 1) fputs(g->prompts.items[0].text, stdout);
+    if (o->echo && !o->json && !o->together && g->n == 1) fputs(g->prompts.items[0].text, stdout);
 
     lm_interrupt_watch();
     lm_status status = decode(g, err);
     if (status != LM_OK && status != LM_E_INTERRUPT) return status;
-    for (int64_t i = 0; i < g->n; i++) print_one(g, i);
+    if (o->together)
+        for (int64_t i = 0; i < g->prompts.n; i++) print_together(g, i);
+    else
+        for (int64_t i = 0; i < g->n; i++) print_one(g, i);
     report(g);
     return status;
 }

@@ -103,7 +103,7 @@ static lm_json *criteria_of(const work *w, const float *scores)
     return all;
 }
 
-/* One answer of a row, or a list for a row of several. */
+/* One answer of a row: "score"; several: "scores", as objectives that rank answers read them. */
 static void put_answers(const work *w, lm_json *row, const lm_scored *s)
 {
     bool several = json_is_array(json_object_get(row, "completions")), criteria = s->labels > 1;
@@ -112,7 +112,7 @@ static void put_answers(const work *w, lm_json *row, const lm_scored *s)
         json_array_append_new(scores, json_real(total(w, s->scores + i * s->labels)));
         if (criteria) json_array_append_new(parts, criteria_of(w, s->scores + i * s->labels));
     }
-    json_object_set(row, "score", several ? scores : json_array_get(scores, 0));
+    json_object_set(row, several ? "scores" : "score", several ? scores : json_array_get(scores, 0));
     if (criteria) json_object_set(row, "criteria", several ? parts : json_array_get(parts, 0));
     json_decref(scores);
     json_decref(parts);
@@ -142,7 +142,8 @@ static void scored(void *to, const lm_scored *s)
     work *w = to;
     lm_json *row = w->waiting[w->from++];
     (w->m.model->labels_tokens ? put_steps : put_answers)(w, row, s);
-    count(w, json_object_get(row, "score"));
+    const lm_json *several = json_object_get(row, "scores");
+    count(w, several ? several : json_object_get(row, "score"));
     if (w->rows) {
         lm_str line = {0};
         lm_json_text(&line, row, 0);

@@ -64,7 +64,8 @@ lm_status lm_comparer_finish(const lm_task *task, const char *out, lm_err *err);
 /* A preferred answer and a worse one:
  *   {"prompt": .., "chosen": .., "rejected": .., "margin": 0.5}
  * text, or messages (the prompt's, then the answers'); without a prompt it is what both begin with.  The
- * chosen one becomes sequence 0, whose value is the margin (0 where none is given). */
+ * chosen one becomes sequence 0, whose value is the margin (0 where none is given).  Of a ranked row, as below, the
+ * best and the worst. */
 lm_status lm_compare_pair(const lm_task *task, lm_example *out, const lm_row *row, lm_encoder *encoder, lm_ids *ids, lm_err *err);
 
 /* An answer that is good or bad by itself, worth 1 or 0:

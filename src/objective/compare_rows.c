@@ -119,15 +119,6 @@ static lm_status render_pair(reading *r, double worth, double less, lm_err *err)
     return status;
 }
 
-lm_status lm_compare_pair(const lm_task *task, lm_example *out, const lm_row *row, lm_encoder *encoder, lm_ids *ids, lm_err *err)
-{
-    reading r;
-    double margin = 0;
-    LM_TRY(begin(&r, task, out, row, encoder, ids, "\"chosen\" and \"rejected\"", err));
-    LM_TRY(lm_json_opt_real(row->object, "margin", "row", &margin, err));
-    return render_pair(&r, margin, 0, err);
-}
-
 /* ---- answers that are good or bad ------------------------------------------------------------ */
 
 lm_status lm_compare_labelled(const lm_task *task, lm_example *out, const lm_row *row, lm_encoder *encoder, lm_ids *ids, lm_err *err)
@@ -170,27 +161,55 @@ static lm_status read_scores(ranked *list, size_t n, const lm_json *scores, lm_e
     return LM_OK;
 }
 
-static lm_status render_ranked(reading *r, ranked *list, size_t n, lm_err *err)
+/* Fills list with the row's completions, the best first. */
+static lm_status rank(const reading *r, ranked *list, size_t n, lm_err *err)
 {
     const lm_json *completions = json_object_get(r->row, "completions");
     for (size_t i = 0; i < n; i++) list[i] = (ranked){ .answer = json_array_get(completions, i), .at = i };
     LM_TRY(read_scores(list, n, json_object_get(r->row, "scores"), err));
     qsort(list, n, sizeof *list, better_first);
-    if (list[0].score == list[n - 1].score) return lm_fail(err, LM_E_FORMAT, "\"scores\": all %zu are %g: nothing to prefer", n, list[0].score);
+    if (list[0].score != list[n - 1].score) return LM_OK;
+    return lm_fail(err, LM_E_FORMAT, "\"scores\": all %zu are %g: nothing to prefer", n, list[0].score);
+}
+
+static lm_status render_ranked(reading *r, ranked *list, size_t n, lm_err *err)
+{
+    LM_TRY(rank(r, list, n, err));
     for (size_t i = 0; i < n; i++) LM_TRY(put_answer(r, list[i].answer, "completions", list[i].score, err));
     return LM_OK;
+}
+
+static lm_status of_completions(reading *r, lm_status (*render)(reading *r, ranked *list, size_t n, lm_err *err), lm_err *err)
+{
+    size_t n = json_array_size(json_object_get(r->row, "completions"));
+    if (n < 2) return lm_fail(err, LM_E_FORMAT, "\"completions\": expected a list of two or more, found %zu", n);
+    ranked *list = lm_malloc(n * sizeof *list);
+    lm_status status = render(r, list, n, err);
+    free(list);
+    return status;
 }
 
 lm_status lm_compare_ranked(const lm_task *task, lm_example *out, const lm_row *row, lm_encoder *encoder, lm_ids *ids, lm_err *err)
 {
     reading r;
     LM_TRY(begin(&r, task, out, row, encoder, ids, "\"completions\", or \"chosen\" and \"rejected\"", err));
-    if (!lm_row_has(row, "completions")) return render_pair(&r, 1, 0, err);
-    const lm_json *completions = json_object_get(row->object, "completions");
-    size_t n = json_array_size(completions);
-    if (n < 2) return lm_fail(err, LM_E_FORMAT, "\"completions\": expected a list of two or more, found %zu", n);
-    ranked *list = lm_malloc(n * sizeof *list);
-    lm_status status = render_ranked(&r, list, n, err);
-    free(list);
-    return status;
+    return lm_row_has(row, "completions") ? of_completions(&r, render_ranked, err) : render_pair(&r, 1, 0, err);
+}
+
+/* The best and the worst of ranked answers. */
+static lm_status render_extremes(reading *r, ranked *list, size_t n, lm_err *err)
+{
+    LM_TRY(rank(r, list, n, err));
+    LM_TRY(put_answer(r, list[0].answer, "completions", 0, err));
+    return put_answer(r, list[n - 1].answer, "completions", 0, err);
+}
+
+lm_status lm_compare_pair(const lm_task *task, lm_example *out, const lm_row *row, lm_encoder *encoder, lm_ids *ids, lm_err *err)
+{
+    reading r;
+    double margin = 0;
+    LM_TRY(begin(&r, task, out, row, encoder, ids, "\"chosen\" and \"rejected\"", err));
+    if (!lm_row_has(row, "chosen") && lm_row_has(row, "completions")) return of_completions(&r, render_extremes, err);
+    LM_TRY(lm_json_opt_real(row->object, "margin", "row", &margin, err));
+    return render_pair(&r, margin, 0, err);
 }

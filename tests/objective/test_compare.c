@@ -353,6 +353,22 @@ static void prompts_are_shared(void **state)
     tiny_close(&r);
 }
 
+/* Of ranked answers a method of pairs takes the best and the worst. */
+static void extremes_are_a_pair(void **state)
+{
+    (void)state;
+    tiny_run r;
+    tiny_open(&r, "dpo", model, ranked, out, "--steps 1 --batch-size 3 --dtype f32 --no-shuffle");
+    const lm_microbatch *m = lm_batcher_fill(&r.t.batches, 0, 1, 1, 1);
+    assert_int_equal(m->batch.n_segments, 2);
+    int64_t first = 0;
+    for (int64_t i = 0; i < m->batch.segments[0].nq; i++) first += m->targets[i] >= 0;
+    assert_int_equal(first, strlen("ccc") + 1);
+    assert_int_equal(m->n_targets, strlen("ccc") + 1 + strlen("bb") + 1);
+    tiny_close(&r);
+    refused("dpo", "{\"prompt\": \"a\", \"completions\": [\"b\", \"c\"], \"scores\": [1, 1]}\n", "nothing to prefer");
+}
+
 /* A pair is a good answer and a bad one, each a block of its own also where packing was asked for. */
 static void pairs_are_parted(void **state)
 {
@@ -405,7 +421,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(losses_are_their_equations), cmocka_unit_test(gradients_are_those_of_the_loss),
         cmocka_unit_test(preferences_are_learnt),     cmocka_unit_test(bad_rows_are_named),
-        cmocka_unit_test(prompts_are_shared),             cmocka_unit_test(pairs_are_parted),
+        cmocka_unit_test(prompts_are_shared), cmocka_unit_test(extremes_are_a_pair),             cmocka_unit_test(pairs_are_parted),
         cmocka_unit_test(prompts_are_cut_at_their_beginning),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
