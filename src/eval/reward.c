@@ -1,11 +1,15 @@
 /* A reward model on preferences: how often it gives the preferred answer the higher score, and by how much.
  *
  *   accuracy = share of rows with s_best > s_worst;   margin = mean of s_best - s_worst;   loss as in training
+ *   calibration_error: of sigmoid(|s_best - s_worst|) as the chance that the preference is right (data/forecast.h)
+ *
+ * A model of several criteria is measured by each and by all together.
  *
  * Rows are read as train reward reads them (objective/compare.h). */
 #include "eval/eval.h"
 
 #include "data/batch.h"
+#include "nn/head.h"
 #include "train/objective.h"
 
 #include <stdlib.h>
@@ -69,8 +73,7 @@ static lm_status run_batches(measure *p, lm_err *err)
 static lm_status measure_all(measure *p, const void *objective_options, lm_err *err)
 {
     lm_model *m = p->e->model;
-    if (!m->score || m->labels.n != 1)
-        return lm_fail(err, LM_E_USAGE, "%s: has no head of one score; train reward makes one", m->path);
+    LM_TRY(lm_model_need_reward(m, err));
     int64_t most = lm_model_context(m, 0);
     if (p->o->context > most) return lm_fail(err, LM_E_USAGE, "--context %lld: the model has positions for %lld tokens", (long long)p->o->context, (long long)most);
     p->task = (lm_task){ .objective = lm_objective_find("reward"), .options = objective_options, .model = m, .tokenizer = p->e->tokenizer,

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char labels_key[] = "malmoi.labels";    /* metadata of adapter_model.safetensors: a JSON list */
+/* Metadata of adapter_model.safetensors: a JSON list, and problem_type where the scores are no labels. */
+static const char labels_key[] = "malmoi.labels", problem_key[] = "malmoi.problem_type";
 
 static const char *const modules[] = { "score", "classifier", NULL };
 
@@ -71,20 +72,28 @@ static lm_status read_names(lm_strings *out, const lm_json *list, const lm_safet
     return LM_OK;
 }
 
+typedef lm_status (*head_maker)(lm_model *m, const lm_strings *names, uint64_t seed, lm_err *err);
+
 /* One with a bias labels tokens. */
-static lm_status make_head(lm_model *m, const lm_strings *names, bool bias, lm_err *err)
+static head_maker maker_of(const lm_adapter *a, const lm_safetensors *file)
 {
-    if (!m->score) return (bias ? lm_model_label_tokens : lm_model_classify)(m, names, 0, err);
+    if (find(a, file, "bias")) return lm_model_label_tokens;
+    return lm_safetensors_meta(file, problem_key) ? lm_model_score_texts : lm_model_classify;
+}
+
+static lm_status make_head(lm_model *m, const lm_strings *names, head_maker make, lm_err *err)
+{
+    if (!m->score) return make(m, names, 0, err);
     lm_model_name_labels(m, names);
     return LM_OK;
 }
 
-static lm_status read_labelled(lm_model *m, int64_t n, bool bias, const char *text, const lm_safetensors *file, lm_err *err)
+static lm_status read_labelled(lm_model *m, int64_t n, head_maker make, const char *text, const lm_safetensors *file, lm_err *err)
 {
     lm_strings names = { lm_calloc((size_t)n, sizeof(char *)), (int)n };
     lm_json *list = lm_json_parse(text, strlen(text), file->path, err);
     lm_status status = list ? read_names(&names, list, file, err) : err->code;
-    if (status == LM_OK) status = make_head(m, &names, bias, err);
+    if (status == LM_OK) status = make_head(m, &names, make, err);
     lm_json_free(list);
     free(names.items);
     return status;
@@ -94,16 +103,16 @@ lm_status lm_adapter_head_read(lm_adapter *a, const lm_safetensors *file, bool *
 {
     lm_model *m = a->model;
     const lm_stored *s = find(a, file, "weight");
-    bool bias = find(a, file, "bias");
+    head_maker make = maker_of(a, file);
     *has = s != NULL;
     if (!s) return LM_OK;
     int64_t n = s->ndim == 2 && s->dim[0] > 0 && s->dim[0] <= LM_MOST_LABELS ? s->dim[0] : 1;
     LM_TRY(lm_stored_need_shape(s, 2, (int64_t[]){ m->score ? m->labels.n : n, m->config.hidden_size }, err));
     const char *text = lm_safetensors_meta(file, labels_key);
-    if (text) return read_labelled(m, n, bias, text, file, err);
+    if (text) return read_labelled(m, n, make, text, file, err);
     if (m->score) return LM_OK;
     lm_strings names = lm_labels_default(n);
-    lm_status status = make_head(m, &names, bias, err);
+    lm_status status = make_head(m, &names, make, err);
     lm_labels_free(&names);
     return status;
 }
@@ -118,6 +127,8 @@ void lm_adapter_head_write(const lm_adapter *a, lm_json *config, lm_json *metada
     json_object_set_new(config, "modules_to_save", saved);
     json_object_set_new(config, "task_type", json_string(a->model->labels_tokens ? "TOKEN_CLS" : "SEQ_CLS"));
 
+    const char *problem = json_string_value(lm_json_get(a->model->config_json, "problem_type"));
+    if (problem && !strcmp(problem, "regression")) json_object_set_new(metadata, problem_key, json_string(problem));
     lm_str text = { 0 };
     for (int i = 0; i < a->model->labels.n; i++) json_array_append_new(names, json_string(a->model->labels.items[i]));
     lm_json_text(&text, names, 0);

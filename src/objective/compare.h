@@ -33,8 +33,10 @@ typedef struct lm_comparison {
     /* Whether c->kl is wanted: estimated on the prompts of a micro-batch with the answers of their neighbours
      * (compare_kl.c).  NULL: never. */
     bool (*needs_kl)(const void *options);
+    /* With `scores`: how much learning the best answer's tokens weighs beside it.  NULL: never. */
+    double (*lm_weight)(const void *options);
     bool refers;                         /* needs the reference */
-    bool scores;                         /* logp[i] is what a head of one score gives the last token instead */
+    bool scores;                         /* logp[i] is what a head of scores gives the last token instead */
     bool alone;                          /* a row is one sequence: good (its value is above 0) or bad, by its reward */
 } lm_comparison;
 
@@ -78,6 +80,11 @@ lm_status lm_compare_labelled(const lm_task *task, lm_example *out, const lm_row
  * or, without scores, from best to worst; or a pair, worth 1 and 0.  The best becomes sequence 0; values are
  * the scores.  Equal scores are no preference; a row of nothing else is refused. */
 lm_status lm_compare_ranked(const lm_task *task, lm_example *out, const lm_row *row, lm_encoder *encoder, lm_ids *ids, lm_err *err);
+
+/* The same for a model of several scores, each for one criterion, which it is named after:
+ *   {"prompt": .., "completions": [..], "ratings": {"helpful": [..], "honest": [..]}}
+ * A row is compared once by each criterion that rates it, and the lesson of its sequences is the criterion's number. */
+lm_status lm_compare_rated(const lm_task *task, lm_example *out, const lm_row *row, lm_encoder *encoder, lm_ids *ids, lm_err *err);
 
 lm_answers *lm_comparer_answers(const lm_task *task);
 

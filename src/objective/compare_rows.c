@@ -15,6 +15,8 @@ typedef struct reading {
     lm_ids *ids;
     bool scores;                             /* the lesson of a sequence is that of its last token */
     bool apart;                              /* sequences are not compared with each other */
+    bool tokens;                             /* the best answer's tokens are learnt beside its score */
+    int32_t criterion;                       /* that it is scored by */
 } reading;
 
 static lm_span text_of(const lm_json *value)
@@ -22,12 +24,12 @@ static lm_span text_of(const lm_json *value)
     return json_is_string(value) ? (lm_span){ .data = json_string_value(value), .len = json_string_length(value) } : (lm_span){ .data = "" };
 }
 
-static lm_status put_answer(reading *r, const lm_json *answer, const char *field, double value, lm_err *err)
+static lm_status put_answer(reading *r, const lm_json *answer, const char *field, double value, bool best, lm_err *err)
 {
     size_t from = r->out->n;
     const lm_exchange x = { .prompt = r->prompt, .answer = answer, .tools = json_object_get(r->row, "tools"), .field = field, .scored = r->scores };
     LM_TRY(lm_answers_put(r->answers, r->task, r->out, &x, r->encoder, r->ids, err));
-    if (r->scores) lm_answers_lesson(r->out, from, 0, false);
+    if (r->scores) lm_answers_lesson(r->out, from, r->criterion, r->tokens && best);
     lm_example_end(r->out, (float)value);
     if (r->apart) lm_example_apart(r->out);
     return LM_OK;
@@ -94,16 +96,17 @@ static lm_status begin(reading *r, const lm_task *task, lm_example *out, const l
                        lm_ids *ids, const char *needs, lm_err *err)
 {
     if (!row->object) return lm_fail(err, LM_E_FORMAT, "expected an object with %s, found plain text", needs);
+    const lm_comparison *how = task->objective->method;
     *r = (reading){ .task = task, .answers = lm_comparer_answers(task), .row = row->object, .prompt = json_object_get(row->object, "prompt"), .out = out,
-                    .encoder = encoder, .ids = ids, .scores = ((const lm_comparison *)task->objective->method)->scores };
+                    .encoder = encoder, .ids = ids, .scores = how->scores, .tokens = how->lm_weight && how->lm_weight(task->options) > 0 };
     return LM_OK;
 }
 
 static lm_status put_pair(reading *r, lm_json *chosen, lm_json *rejected, double worth, double less, lm_err *err)
 {
     if (json_equal(chosen, rejected)) return lm_fail(err, LM_E_FORMAT, "\"chosen\" and \"rejected\" are the same: nothing to prefer");
-    LM_TRY(put_answer(r, chosen, "chosen", worth, err));
-    return put_answer(r, rejected, "rejected", less, err);
+    LM_TRY(put_answer(r, chosen, "chosen", worth, true, err));
+    return put_answer(r, rejected, "rejected", less, false, err);
 }
 
 static lm_status render_pair(reading *r, double worth, double less, lm_err *err)
@@ -131,7 +134,7 @@ lm_status lm_compare_labelled(const lm_task *task, lm_example *out, const lm_row
     const lm_json *completion = json_object_get(row->object, "completion");
     if (!completion) return lm_fail(err, LM_E_FORMAT, "field \"completion\" is missing");
     LM_TRY(lm_row_truth(row, "label", &good, err));
-    return put_answer(&r, completion, "completion", good, err);
+    return put_answer(&r, completion, "completion", good, false, err);
 }
 
 /* ---- ranked answers --------------------------------------------------------------------------- */
@@ -149,34 +152,76 @@ static int better_first(const void *x, const void *y)
     return a->at < b->at ? -1 : 1;
 }
 
-static lm_status read_scores(ranked *list, size_t n, const lm_json *scores, lm_err *err)
+/* `scores` is called `name`; NULL: answers stand from best to worst. */
+static lm_status read_scores(ranked *list, size_t n, const lm_json *scores, const char *name, lm_err *err)
 {
     if (scores && json_array_size(scores) != n)
-        return lm_fail(err, LM_E_FORMAT, "\"scores\": expected %zu numbers, one for each of \"completions\", found %zu", n, json_array_size(scores));
+        return lm_fail(err, LM_E_FORMAT, "\"%s\": expected %zu numbers, one for each of \"completions\", found %zu", name, n, json_array_size(scores));
     for (size_t i = 0; i < n; i++) {
         const lm_json *score = json_array_get(scores, i);
-        if (scores && !json_is_number(score)) return lm_fail(err, LM_E_FORMAT, "\"scores\": entry %zu is no number", i + 1);
+        if (scores && !json_is_number(score)) return lm_fail(err, LM_E_FORMAT, "\"%s\": entry %zu is no number", name, i + 1);
         list[i].score = scores ? json_number_value(score) : (double)(n - 1 - i);
     }
     return LM_OK;
 }
 
-/* Fills list with the row's completions, the best first. */
-static lm_status rank(const reading *r, ranked *list, size_t n, lm_err *err)
+/* Fills list with the row's completions, the best first; *equal: there is no best. */
+static lm_status rank(const reading *r, ranked *list, size_t n, const lm_json *scores, const char *name, bool *equal, lm_err *err)
 {
     const lm_json *completions = json_object_get(r->row, "completions");
     for (size_t i = 0; i < n; i++) list[i] = (ranked){ .answer = json_array_get(completions, i), .at = i };
-    LM_TRY(read_scores(list, n, json_object_get(r->row, "scores"), err));
+    LM_TRY(read_scores(list, n, scores, name, err));
     qsort(list, n, sizeof *list, better_first);
-    if (list[0].score != list[n - 1].score) return LM_OK;
-    return lm_fail(err, LM_E_FORMAT, "\"scores\": all %zu are %g: nothing to prefer", n, list[0].score);
+    *equal = list[0].score == list[n - 1].score;
+    return LM_OK;
+}
+
+static lm_status rank_by_scores(const reading *r, ranked *list, size_t n, lm_err *err)
+{
+    bool equal;
+    LM_TRY(rank(r, list, n, json_object_get(r->row, "scores"), "scores", &equal, err));
+    return equal ? lm_fail(err, LM_E_FORMAT, "\"scores\": all %zu are %g: nothing to prefer", n, list[0].score) : LM_OK;
+}
+
+/* Of two scored answers the value is a margin, which a rating is not. */
+static lm_status put_ranked(reading *r, const ranked *list, size_t n, lm_err *err)
+{
+    bool margin = r->scores && n == 2;
+    for (size_t i = 0; i < n; i++) LM_TRY(put_answer(r, list[i].answer, "completions", margin ? 0 : list[i].score, i == 0, err));
+    return LM_OK;
 }
 
 static lm_status render_ranked(reading *r, ranked *list, size_t n, lm_err *err)
 {
-    LM_TRY(rank(r, list, n, err));
-    for (size_t i = 0; i < n; i++) LM_TRY(put_answer(r, list[i].answer, "completions", list[i].score, err));
-    return LM_OK;
+    LM_TRY(rank_by_scores(r, list, n, err));
+    return put_ranked(r, list, n, err);
+}
+
+/* The best and the worst of ranked answers. */
+static lm_status render_extremes(reading *r, ranked *list, size_t n, lm_err *err)
+{
+    LM_TRY(rank_by_scores(r, list, n, err));
+    LM_TRY(put_answer(r, list[0].answer, "completions", 0, true, err));
+    return put_answer(r, list[n - 1].answer, "completions", 0, false, err);
+}
+
+/* Once for each criterion that rates the answers differently. */
+static lm_status render_rated(reading *r, ranked *list, size_t n, lm_err *err)
+{
+    const lm_strings *criteria = &r->task->model->labels;
+    const lm_json *ratings = json_object_get(r->row, "ratings");
+    bool equal, found = false;
+    for (r->criterion = 0; r->criterion < criteria->n; r->criterion++) {
+        const char *name = criteria->items[r->criterion];
+        const lm_json *scores = lm_json_get(ratings, name);
+        if (!scores) continue;
+        LM_TRY(rank(r, list, n, scores, name, &equal, err));
+        if (equal) continue;
+        LM_TRY(put_ranked(r, list, n, err));
+        lm_example_apart(r->out);
+        found = true;
+    }
+    return found ? LM_OK : lm_fail(err, LM_E_FORMAT, "\"ratings\": nothing to prefer by any of the model's %d criteria (%s, ..)", criteria->n, criteria->items[0]);
 }
 
 static lm_status of_completions(reading *r, lm_status (*render)(reading *r, ranked *list, size_t n, lm_err *err), lm_err *err)
@@ -196,14 +241,6 @@ lm_status lm_compare_ranked(const lm_task *task, lm_example *out, const lm_row *
     return lm_row_has(row, "completions") ? of_completions(&r, render_ranked, err) : render_pair(&r, 1, 0, err);
 }
 
-/* The best and the worst of ranked answers. */
-static lm_status render_extremes(reading *r, ranked *list, size_t n, lm_err *err)
-{
-    LM_TRY(rank(r, list, n, err));
-    LM_TRY(put_answer(r, list[0].answer, "completions", 0, err));
-    return put_answer(r, list[n - 1].answer, "completions", 0, err);
-}
-
 lm_status lm_compare_pair(const lm_task *task, lm_example *out, const lm_row *row, lm_encoder *encoder, lm_ids *ids, lm_err *err)
 {
     reading r;
@@ -212,4 +249,13 @@ lm_status lm_compare_pair(const lm_task *task, lm_example *out, const lm_row *ro
     if (!lm_row_has(row, "chosen") && lm_row_has(row, "completions")) return of_completions(&r, render_extremes, err);
     LM_TRY(lm_json_opt_real(row->object, "margin", "row", &margin, err));
     return render_pair(&r, margin, 0, err);
+}
+
+lm_status lm_compare_rated(const lm_task *task, lm_example *out, const lm_row *row, lm_encoder *encoder, lm_ids *ids, lm_err *err)
+{
+    reading r;
+    LM_TRY(begin(&r, task, out, row, encoder, ids, "\"completions\" and \"ratings\"", err));
+    if (!json_is_object(json_object_get(row->object, "ratings")))
+        return lm_fail(err, LM_E_FORMAT, "field \"ratings\"%s: expected an object with a list of numbers for each criterion", lm_row_has(row, "ratings") ? "" : " is missing");
+    return of_completions(&r, render_rated, err);
 }

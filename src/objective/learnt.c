@@ -18,4 +18,18 @@ const lm_learnt *lm_learnt_of(lm_tape *t, const lm_microbatch *m)
     return l;
 }
 
+const lm_learnt *lm_learnt_last(lm_tape *t, const lm_learnt *l)
+{
+    if (!l) return NULL;
+    size_t n = (size_t)l->sequences;
+    lm_learnt *last = lm_tape_meta(t, sizeof *last);
+    int64_t *begin = lm_tape_meta(t, (n + 1) * sizeof *begin);
+    int32_t *rows = lm_tape_meta(t, n * sizeof *rows), *targets = lm_tape_meta(t, n * sizeof *targets);
+    if (t->err.code) return NULL;
+    *last = (lm_learnt){ .n = l->sequences, .sequences = l->sequences, .begin = begin, .rows = rows, .targets = targets };
+    for (int64_t s = 0; s <= l->sequences; s++) begin[s] = s;
+    for (int64_t s = 0; s < l->sequences; s++) rows[s] = l->rows[l->begin[s + 1] - 1], targets[s] = l->targets[l->begin[s + 1] - 1];
+    return last;
+}
+
 lm_tensor *lm_learnt_index(lm_tape *t, const lm_learnt *l) { return lm_input(t, l->rows, LM_I32, 1, &l->n); }

@@ -13,6 +13,9 @@ typedef struct lm_learnt {
 /* Lives with the tape's step; NULL after a failure. */
 const lm_learnt *lm_learnt_of(lm_tape *t, const lm_microbatch *m);
 
+/* The last of each sequence alone; every sequence has one. */
+const lm_learnt *lm_learnt_last(lm_tape *t, const lm_learnt *l);
+
 /* The index of their rows, for gathering. */
 lm_tensor *lm_learnt_index(lm_tape *t, const lm_learnt *l);
 

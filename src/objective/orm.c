@@ -139,7 +139,7 @@ static lm_json *measured(const lm_task *task)
 {
     lm_forecasts *f = &((own *)task->own)->forecasts;
     double auc = lm_forecasts_auc(f);
-    lm_json *doc = json_pack("{s:f, s:o, s:f}", "accuracy", lm_forecasts_accuracy(f), "auc", auc >= 0 ? json_real(auc) : json_null(),
+    lm_json *doc = json_pack("{s:f, s:o*, s:f}", "accuracy", lm_forecasts_accuracy(f), "auc", auc >= 0 ? json_real(auc) : NULL,
                              "calibration_error", lm_forecasts_calibration(f));
     lm_forecasts_clear(f);
     return doc;

@@ -6,7 +6,7 @@
 #include "objective/compare.h"
 #include "nn/head.h"
 
-static char *model, *pairs, *ranked, *labelled, *out;
+static char *model, *pairs, *ranked, *labelled, *rated, *out;
 
 enum { ROWS = 3, MOST = 4 };
 
@@ -23,21 +23,24 @@ static int setup(void **state)
     labelled = tiny_file("labelled.jsonl", "{\"prompt\": \"Say: \", \"completion\": \"good day\", \"label\": true}\n"
                                            "{\"prompt\": \"Q\", \"completion\": \"never\", \"label\": false}\n"
                                            "{\"prompt\": \"ab\", \"completion\": \"no\", \"label\": 0}\n");
+    rated = tiny_file("rated.jsonl", "{\"prompt\": \"a\", \"completions\": [\"bb\", \"ccc\", \"d\"], \"ratings\": {\"kind\": [1, 3, 2], \"true\": [5, 5, 1]}}\n"
+                                     "{\"prompt\": \"e\", \"completions\": [\"f\", \"gh\"], \"ratings\": {\"true\": [2, 4], \"kind\": [1, 1], \"other\": []}}\n");
     out = test_path("out");
     return 0;
 }
 
 static int teardown(void **state)
 {
-    free(model), free(pairs), free(ranked), free(labelled), free(out);
+    free(model), free(pairs), free(ranked), free(labelled), free(rated), free(out);
     return test_folder_remove(state);
 }
 
 /* ---- the equations, once more ---- */
 
-/* One row: p log-probabilities (or scores), q the reference's, n lengths, v values; K of them.  kl: of the batch. */
+/* One row: p log-probabilities (or scores), q the reference's, n lengths, v values; K of them.  kl: of the batch;
+ * cost: mean -log p of the best answer where a head scores it. */
 typedef struct row {
-    double p[MOST], q[MOST], n[MOST], v[MOST], kl;
+    double p[MOST], q[MOST], n[MOST], v[MOST], kl, cost;
     int k;
 } row;
 
@@ -106,9 +109,11 @@ static double reward_ranked(const row *r)
     return sum / (r->k * (r->k - 1) / 2.0);
 }
 
+static double reward_beside(const row *r) { return reward_ranked(r) + 0.7 * r->cost; }
+
 static const struct {
     const char *objective, *options;
-    enum { PAIRS, RANKED, LABELLED } rows;
+    enum { PAIRS, RANKED, LABELLED, RATED } rows;
     double (*equation)(const row *r);
 } cases[] = {
     { "dpo", "--beta 0.4", PAIRS, dpo },
@@ -125,6 +130,8 @@ static const struct {
     { "kto", "--beta 0.4 --loss-type apo_zero_unpaired", LABELLED, apo_zero_unpaired },
     { "reward", "--center-rewards 0.05", PAIRS, reward_pair },
     { "reward", "", RANKED, reward_ranked },
+    { "reward", "--lm-weight 0.7", RANKED, reward_beside },
+    { "reward", "--criteria kind,true", RATED, reward_ranked },
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
@@ -135,7 +142,7 @@ static const lm_microbatch *open_moved(tiny_run *r, int c, const char *more)
 {
     char arguments[300];
     snprintf(arguments, sizeof arguments, "--steps 9 --batch-size 3 --dtype f32 --no-shuffle --lr 0.02 %s %s", cases[c].options, more);
-    tiny_open(r, cases[c].objective, model, (const char *[]){ pairs, ranked, labelled }[cases[c].rows], out, arguments);
+    tiny_open(r, cases[c].objective, model, (const char *[]){ pairs, ranked, labelled, rated }[cases[c].rows], out, arguments);
     for (int i = 0; i < 2; i++) {
         lm_step_report report;
         if (lm_trainer_step(&r->t, &report, &r->err) != LM_OK) fail_msg("%s", r->err.message);
@@ -147,8 +154,9 @@ static const lm_microbatch *open_moved(tiny_run *r, int c, const char *more)
     return m;
 }
 
-/* Sums by sequence of what `which` model gives each learnt token, or of the scores there. */
-static void measure(tiny_run *r, lm_model *which, const lm_microbatch *m, double *sums, double *lengths)
+/* Sums by sequence of what `which` model gives each learnt token; or the score that the last one's lesson names, and
+ * the mean cost of those before it. */
+static void measure(tiny_run *r, lm_model *which, const lm_microbatch *m, double *sums, double *lengths, double *costs)
 {
     float nll[1024];
     lm_forward f = { .t = &r->t.tape, .m = which, .batch = &m->batch };
@@ -156,17 +164,22 @@ static void measure(tiny_run *r, lm_model *which, const lm_microbatch *m, double
     assert_true(m->batch.n_tokens <= 1024);
     lm_tape_reset(&r->t.tape);
     lm_tensor *hidden = lm_model_forward(&f);
-    if (!scores) lm_cross_entropy(&r->t.tape, hidden, which->head, m->targets, &(lm_cross_entropy_options){ .nll = nll });
+    if (which->head) lm_cross_entropy(&r->t.tape, hidden, which->head, m->targets, &(lm_cross_entropy_options){ .nll = nll });
     const float *given = scores ? lm_model_scores(&f, hidden)->data : NULL;
     assert_int_equal(r->t.tape.err.code, LM_OK);
     for (int64_t s = 0; s < m->batch.n_segments; s++) {
         const lm_segment *g = &m->batch.segments[s];
-        sums[s] = lengths[s] = 0;
+        int64_t last = g->q0;
+        sums[s] = lengths[s] = costs[s] = 0;
         for (int64_t i = g->q0; i < g->q0 + g->nq; i++) {
             if (m->targets[i] < 0) continue;
-            sums[s] += scores ? (double)given[i] : -(double)nll[i];
+            sums[s] -= (double)nll[i];
             lengths[s]++;
+            last = i;
         }
+        if (!scores) continue;
+        costs[s] = lengths[s] > 1 ? (-sums[s] - (double)nll[last]) / (lengths[s] - 1) : 0;
+        sums[s] = (double)given[last * which->labels.n + m->targets[last]];
     }
 }
 
@@ -177,7 +190,7 @@ static double neighbours_kl(tiny_run *r, lm_model *base, const lm_microbatch *m)
     int32_t ids[128], positions[128], targets[128];
     lm_segment segments[ROWS];
     lm_microbatch other = { .batch = { .n_segments = ROWS, .ids = ids, .positions = positions, .segments = segments }, .targets = targets };
-    double p[ROWS], q[ROWS], n[ROWS], sum = 0;
+    double p[ROWS], q[ROWS], n[ROWS], cost[ROWS], sum = 0;
     int64_t at = 0;
     for (int i = 0; i < ROWS; i++) {
         size_t asked = strlen(prompts[i]), all = asked + strlen(answers[i]);
@@ -189,8 +202,8 @@ static double neighbours_kl(tiny_run *r, lm_model *base, const lm_microbatch *m)
         }
     }
     other.batch.n_tokens = at;
-    measure(r, r->t.model, &other, p, n);
-    measure(r, base, &other, q, n);
+    measure(r, r->t.model, &other, p, n, cost);
+    measure(r, base, &other, q, n, cost);
     for (int i = 0; i < ROWS; i++) sum += (p[i] - q[i]) / ROWS;
     r->t.forward.batch = &m->batch;
     return sum;
@@ -198,19 +211,19 @@ static double neighbours_kl(tiny_run *r, lm_model *base, const lm_microbatch *m)
 
 static double expected_loss(tiny_run *r, int c, const lm_microbatch *m)
 {
-    double p[64], q[64] = { 0 }, n[64], sum = 0, kl = 0;
+    double p[64], q[64] = { 0 }, n[64], cost[64], sum = 0, kl = 0;
     bool labels = cases[c].rows == LABELLED;
-    measure(r, r->t.model, m, p, n);
+    measure(r, r->t.model, m, p, n, cost);
     if (labels || !strcmp(cases[c].objective, "dpo")) {
         lm_model *base;
         assert_int_equal(lm_model_load(&base, model, &r->k, NULL), LM_OK);
-        measure(r, base, m, q, n);
+        measure(r, base, m, q, n, cost);
         if (labels) kl = neighbours_kl(r, base, m);
         if (labels) assert_true(fabs(kl) > 0.05);
         lm_model_free(base);
     }
     for (int64_t b = 0; b < m->n_blocks; b++) {
-        row one = { .k = (int)(m->first[b + 1] - m->first[b]), .kl = kl > 0 ? kl : 0 };
+        row one = { .k = (int)(m->first[b + 1] - m->first[b]), .kl = kl > 0 ? kl : 0, .cost = cost[m->first[b]] };
         for (int i = 0; i < one.k; i++) {
             int64_t s = m->first[b] + i;
             one.p[i] = p[s], one.q[i] = q[s], one.n[i] = n[s];
@@ -332,6 +345,55 @@ static void bad_rows_are_named(void **state)
     refused("kto", "{\"prompt\": \"a\", \"completion\": \"\", \"label\": true}\n", "field \"completion\" is empty");
 }
 
+static void refused_ratings(const char *text, const char *words)
+{
+    char *path = tiny_file("bad.jsonl", text);
+    tiny_run r;
+    tiny_parse(&r, "reward", model, path, out, "--criteria kind,true");
+    assert_int_not_equal(lm_trainer_open(&r.t, &r.config, &r.err), LM_OK);
+    if (!strstr(r.err.message, words)) fail_msg("%s: \"%s\", expected \"%s\"", text, r.err.message, words);
+    tiny_close(&r);
+    free(path);
+}
+
+/* A score for each criterion goes to disk and back, is measured by itself, and asks for its ratings. */
+static void criteria_have_scores_of_their_own(void **state)
+{
+    (void)state;
+    tiny_run r;
+    double loss;
+    lm_json *counted;
+    for (int adapter = 1; adapter >= 0; adapter--) {
+        lm_model *m;
+        lm_adapter *a = NULL;
+        char arguments[200];
+        snprintf(arguments, sizeof arguments, "--criteria kind,true --steps 30 --batch-size 3 --dtype f32 --lr 0.01 --overwrite %s", adapter ? "--adapter lora" : "");
+        if (tiny_train(&r, "reward", model, rated, out, arguments) != LM_OK) fail_msg("%s", r.err.message);
+        assert_int_equal(lm_model_load(&m, adapter ? model : out, &r.k, &r.err), LM_OK);
+        if (adapter) assert_int_equal(lm_adapter_load(&a, m, out, &r.err), LM_OK);
+        assert_int_equal(lm_model_need_reward(m, &r.err), LM_OK);
+        assert_string_equal(m->labels.items[1], "true");
+        lm_adapter_free(a);
+        lm_model_free(m);
+        tiny_close(&r);
+    }
+
+    char *again = test_path("again");
+    tiny_parse(&r, "reward", out, rated, again, "--steps 1 --dtype f32");
+    tiny_set(&r, "val-data", rated);
+    assert_int_equal(lm_trainer_open(&r.t, &r.config, &r.err), LM_OK);
+    assert_int_equal(lm_trainer_measure(&r.t, &loss, &counted, &r.err), LM_OK);
+    assert_true(json_real_value(json_object_get(counted, "accuracy_kind")) == 1);
+    assert_true(json_real_value(json_object_get(counted, "accuracy_true")) == 1);
+    assert_true(json_real_value(json_object_get(counted, "calibration_error")) >= 0);
+    lm_json_free(counted);
+    tiny_close(&r);
+    free(again);
+    refused_ratings("{\"prompt\": \"a\", \"completions\": [\"b\", \"c\"]}\n", "bad.jsonl:1: field \"ratings\" is missing");
+    refused_ratings("{\"prompt\": \"a\", \"completions\": [\"b\", \"c\"], \"ratings\": {\"kind\": [1, 1]}}\n", "nothing to prefer by any of the model's 2 criteria");
+    refused_ratings("{\"prompt\": \"a\", \"completions\": [\"b\", \"c\"], \"ratings\": {\"kind\": [1]}}\n", "\"kind\": expected 2 numbers");
+}
+
 /* A prompt that both begin with is found; messages of a prompt are not learnt, answers are. */
 static void prompts_are_shared(void **state)
 {
@@ -421,8 +483,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(losses_are_their_equations), cmocka_unit_test(gradients_are_those_of_the_loss),
         cmocka_unit_test(preferences_are_learnt),     cmocka_unit_test(bad_rows_are_named),
-        cmocka_unit_test(prompts_are_shared), cmocka_unit_test(extremes_are_a_pair),             cmocka_unit_test(pairs_are_parted),
-        cmocka_unit_test(prompts_are_cut_at_their_beginning),
+        cmocka_unit_test(prompts_are_shared),         cmocka_unit_test(extremes_are_a_pair),
+        cmocka_unit_test(pairs_are_parted),           cmocka_unit_test(prompts_are_cut_at_their_beginning),
+        cmocka_unit_test(criteria_have_scores_of_their_own),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
