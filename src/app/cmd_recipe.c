@@ -280,7 +280,7 @@ static lm_status run(lm_call *call, lm_err *err)
 
 const lm_command lm_command_recipe = {
     .name = "recipe", .group = "training", .summary = "run the steps of a file, and only those that do not stand",
-    .usage = "FILE [options]", .example = "malmoi recipe examples/dpo.yaml --set base=MODEL",
+    .usage = "FILE [options]", .example = "malmoi recipe examples/recipes/sft-dpo.yaml --set base=MODEL",
     .notes = "A step is a command: \"name\", \"run\" (train sft), \"stdout\", and every other key an option.  ${name} stands for\n"
              "one of the \"values\".  A step whose options and files have not changed is not run again; a training that was\n"
              "stopped goes on.  Nothing is deleted: what is out of date is renamed.",

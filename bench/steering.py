@@ -1,0 +1,130 @@
+"""Steering a small model to positive reviews: the data for examples/recipes/steer.yaml, and what came of it.
+
+    build/venv/bin/python bench/steering.py prepare FOLDER
+    build/venv/bin/python bench/steering.py measure FOLDER BASE METHOD=ADAPTER ..      one line of numbers each
+    build/venv/bin/python bench/steering.py table FOLDER [--plot FILE.svg]
+
+prepare cuts NSMC into disjoint parts: reviews with labels for the judge, pairs of a positive and a negative review for
+the reward, beginnings of other reviews as prompts, and held-out pairs and prompts of test.tsv.  measure lets a model
+go on from the held-out prompts at temperature 1 and has the judge, which is never the reward, label the reviews:
+the share it finds positive, distinct-2 (different pairs of words among all), and the KL to the base, estimated from the
+log-probabilities that both give to what was said.
+"""
+import argparse
+import json
+import os
+import pathlib
+import random
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+DATA = ROOT.parent / "shared/data/nsmc"
+MALMOI = os.environ.get("MALMOI", str(ROOT / "build/malmoi"))
+JUDGED, PAIRS, PROMPTS, TESTED = 30000, 20000, 2000, 400
+NEW_TOKENS = 24
+
+
+def reviews(name):
+    lines = (DATA / name).read_text().split("\n")[1:]
+    rows = [line.split("\t")[1:] for line in lines if line.count("\t") == 2]
+    rows = [(text.strip(), label.strip()) for text, label in rows if len(text.strip()) > 3]
+    random.Random(0).shuffle(rows)
+    return rows
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def pairs(rows):
+    good, bad = ([text for text, label in rows if label == wanted] for wanted in "10")
+    return [{"prompt": "", "chosen": c, "rejected": r} for c, r in zip(good, bad) if c != r]
+
+
+def beginnings(rows):
+    """The first two words of reviews that have more than four, each once."""
+    found = {" ".join(text.split()[:2]): None for text, _ in rows if len(text.split()) > 4}
+    return [{"prompt": text} for text in found if len(text) < 24]
+
+
+def prepare(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    train, test = reviews("train.tsv"), reviews("test.tsv")
+    write(folder / "judge.jsonl", [{"text": text, "label": int(label)} for text, label in train[:JUDGED]])
+    write(folder / "judge_test.jsonl", [{"text": text, "label": int(label)} for text, label in test[:4000]])
+    write(folder / "pairs.jsonl", pairs(train[JUDGED:JUDGED + 2 * PAIRS]))
+    write(folder / "pairs_test.jsonl", pairs(test[4000:8000]))
+    write(folder / "prompts.jsonl", beginnings(train[JUDGED + 2 * PAIRS:])[:PROMPTS])
+    write(folder / "prompts_test.jsonl", beginnings(test[8000:])[:TESTED])
+
+
+def call(*arguments):
+    return subprocess.run([MALMOI, *map(str, arguments)], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def log_probability(model, data, field):
+    """The sum of log p over the texts of a field."""
+    said = json.loads(call("eval", "perplexity", *model, "--data", data, "--field", field, "--context", 128, "--json", "--quiet"))
+    return -said["loss"] * said["tokens"]
+
+
+def kl(model, base, data, n):
+    """Nats a review: log p - log p_base of what was said, without the part of the prompts."""
+    gain = lambda field: log_probability(model, data, field) - log_probability(base, data, field)
+    return (gain("text") - gain("prompt")) / n
+
+
+def measure(folder, base, name, adapter):
+    model = [base, "--adapter", adapter] if adapter else [base]
+    said = call("generate", *model, "--prompt-file", folder / "prompts_test.jsonl", "--samples", 2, "--temperature", 1, "--top-k", 0, "--top-p", 1,
+                "--min-p", 0, "--max-new-tokens", NEW_TOKENS, "--seed", 7, "--json", "--quiet")
+    answers = [json.loads(line) for line in said.splitlines()]
+    texts = [(a["prompt"] + a["text"]).replace("\n", " ") for a in answers]
+    write(folder / f"{name}_said.jsonl", [{"text": text, "prompt": a["prompt"]} for text, a in zip(texts, answers)])
+    labels = [json.loads(line) for line in call("classify", folder / "judge", "--file", folder / f"{name}_said.jsonl", "--json", "--quiet").splitlines()]
+    positive = sum(str(row["label"]) == "1" for row in labels) / len(labels)
+    words = [text.split() for text in texts]
+    bigrams = [pair for w in words for pair in zip(w, w[1:])]
+    tokens = [a["tokens"] for a in answers]
+    result = {"method": name, "positive": positive, "distinct_2": len(set(bigrams)) / max(1, len(bigrams)), "length": sum(tokens) / len(tokens)}
+    if adapter:
+        log = pathlib.Path(adapter) / "log.jsonl"
+        steps = [json.loads(line) for line in log.read_text().splitlines()]
+        result["seconds"] = sum(s.get("seconds", 0) for s in steps if "loss" in s)
+        result["kl"] = kl(model, [base], folder / f"{name}_said.jsonl", len(texts))
+    return result
+
+
+def table(folder):
+    rows = {r["method"]: r for r in map(json.loads, (folder / "measured.jsonl").read_text().splitlines())}
+    base = rows["base"]
+    yield "| | positive | distinct-2 of the base's | KL, nats a review | tokens a review | seconds |"
+    yield "|---|---|---|---|---|---|"
+    for r in rows.values():
+        kl, seconds = (f"{r[k]:.1f}" if k in r else "" for k in ("kl", "seconds"))
+        yield f"| {r['method']} | {r['positive']:.1%} | {r['distinct_2'] / base['distinct_2']:.2f} | {kl} | {r['length']:.1f} | {seconds} |"
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("what", choices=["prepare", "measure", "table"])
+    arguments.add_argument("folder", type=pathlib.Path)
+    arguments.add_argument("rest", nargs="*")
+    arguments = arguments.parse_args()
+    if arguments.what == "prepare":
+        prepare(arguments.folder)
+    elif arguments.what == "table":
+        print("\n".join(table(arguments.folder)))
+    else:
+        base, *methods = arguments.rest
+        for given in methods or ["base="]:
+            name, _, adapter = given.partition("=")
+            found = measure(arguments.folder, base, name, adapter)
+            print(json.dumps(found), flush=True)
+            with open(arguments.folder / "measured.jsonl", "a") as out:
+                out.write(json.dumps(found) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
