@@ -7,13 +7,14 @@
 #   make bench           malmoi and its peers in turn; writes docs/benchmarks.md
 #   make install PREFIX=/usr/local
 #
-# BUILD=dir puts everything made elsewhere.  ONEDNN=0 builds without oneDNN.
+# BUILD=dir puts everything made elsewhere.  ONEDNN=0 builds without oneDNN, CURL=0 without libcurl.
 
 BUILD    ?= build
 PREFIX   ?= /usr/local
 CC       ?= cc
 VERSION  := 0.1.0
 ONEDNN   ?= $(shell printf '\#include <dnnl.h>\n' | $(CC) -E - >/dev/null 2>&1 && echo 1 || echo 0)
+CURL     ?= $(shell printf '\#include <curl/curl.h>\n' | $(CC) -E - >/dev/null 2>&1 && echo 1 || echo 0)
 
 PACKAGES := jansson yaml-0.1 libutf8proc libpcre2-8 zlib libzstd libxxhash libdivsufsort
 WARNINGS := -Wall -Wextra -Wshadow -Wpedantic
@@ -23,10 +24,10 @@ SANITIZE ?=
 PACKAGE_CFLAGS := $(shell pkg-config --cflags $(PACKAGES))
 PACKAGE_LIBS   := $(shell pkg-config --libs $(PACKAGES))
 ALL_CFLAGS = -std=gnu11 $(WARNINGS) $(OPTIMISE) $(SANITIZE) -fPIC -fno-semantic-interposition -fopenmp -MMD -MP -Isrc \
-             -DLM_VERSION='"$(VERSION)"' -DLM_ONEDNN=$(ONEDNN) $(PACKAGE_CFLAGS) $(CFLAGS)
+             -DLM_VERSION='"$(VERSION)"' -DLM_ONEDNN=$(ONEDNN) -DLM_CURL=$(CURL) $(PACKAGE_CFLAGS) $(CFLAGS)
 # oneDNN is opened when it is wanted; linked under the sanitisers, since LeakSanitizer stumbles over the
-# thread-local data of a library that came later.
-LIBS     = $(PACKAGE_LIBS) $(if $(filter 1,$(ONEDNN)),-ldl $(if $(SANITIZE),-ldnnl)) -lm -lpthread -fopenmp $(LDFLAGS)
+# thread-local data of a library that came later.  So is libcurl when it is wanted.
+LIBS     = $(PACKAGE_LIBS) -ldl $(if $(filter 1,$(ONEDNN)),$(if $(SANITIZE),-ldnnl)) -lm -lpthread -fopenmp $(LDFLAGS)
 
 # ---- sources -----------------------------------------------------------------
 # *.k.c holds kernels written once and compiled for every activation type (f32,

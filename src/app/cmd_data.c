@@ -1,7 +1,7 @@
 /* malmoi data: from raw text to text that can be trusted. */
 #include "app/data.h"
 
-static const lm_command *const commands[] = { &lm_data_dedup, NULL };
+static const lm_command *const commands[] = { &lm_data_dedup, &lm_data_judge, &lm_data_agreement, NULL };
 
 const lm_command lm_command_data = {
     .name = "data",

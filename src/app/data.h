@@ -4,6 +4,8 @@
 
 #include "app/command.h"
 
+extern const lm_command lm_data_agreement;
 extern const lm_command lm_data_dedup;
+extern const lm_command lm_data_judge;
 
 #endif
