@@ -21,6 +21,7 @@ void lm_groups_visit(const lm_grouping *g);
 
 static inline bool lm_bit(const uint8_t *bits, int64_t i) { return bits[i >> 3] >> (i & 7) & 1; }
 static inline void lm_bit_set(uint8_t *bits, int64_t i) { bits[i >> 3] |= (uint8_t)(1u << (i & 7)); }
+static inline void lm_bit_set_shared(uint8_t *bits, int64_t i) { __atomic_fetch_or(&bits[i >> 3], (uint8_t)(1u << (i & 7)), __ATOMIC_RELAXED); }
 
 /* Clusters: a forest in which each entry points towards the first one of its tree. */
 typedef struct lm_clusters {
