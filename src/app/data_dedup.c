@@ -74,8 +74,7 @@ static lm_status run(lm_call *call, lm_err *err)
     LM_TRY(lm_call_args(call, 1, -1, "IN...", err));
     lm_dedup_result result;
     lm_status status = lm_dedup_files(&result, &call->args, lm_dedup_find(v->method), call->own, &v->o, err);
-    for (int i = 0; i < result.skipped.messages.n && i < 5; i++) lm_log(LM_LOG_WARN, "passed over: %s", result.skipped.messages.items[i]);
-    if (result.skipped.n > 5) lm_log(LM_LOG_WARN, "passed over %lld rows in all", (long long)result.skipped.n);
+    lm_data_warn_skipped(&result.skipped);
     if (status == LM_OK) print(&result, v);
     lm_dedup_result_free(&result);
     return status;

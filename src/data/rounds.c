@@ -6,8 +6,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { ROUND_ROWS = 4096 };
-static const size_t ROUND_BYTES = 16 << 20;
+enum { ROUND_ROWS = 1024 };
+static const size_t ROUND_BYTES = 8 << 20;
 
 typedef struct round_of_rows {
     const lm_row_work *work;

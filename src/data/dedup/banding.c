@@ -17,13 +17,16 @@ static double integral(int bands, int rows, double from, double to)
 lm_banding lm_banding_choose(int permutations, double threshold, double miss)
 {
     lm_banding best = { 0 };
-    for (int rows = 1; rows <= permutations; rows++) {
-        int bands = permutations / rows;     /* fewer would only miss more */
-        lm_banding now = { .bands = bands, .rows = rows, .missed = 1 - lm_banding_meet(bands, rows, threshold) };
-        now.met_below = integral(bands, rows, 0, threshold);
-        now.missed_above = 1 - threshold - integral(bands, rows, threshold, 1);
-        bool better = !best.bands || (now.missed <= miss ? best.missed > miss || now.met_below < best.met_below : now.missed < best.missed && best.missed > miss);
-        if (better) best = now;
-    }
+    for (int rows = 1; rows <= permutations; rows++)
+        for (int bands = 1; bands * rows <= permutations; bands++) {
+            lm_banding now = { .bands = bands, .rows = rows, .missed = 1 - lm_banding_meet(bands, rows, threshold) };
+            bool within = now.missed <= miss, was_within = best.bands && best.missed <= miss;
+            if (!within && (was_within || (best.bands && now.missed >= best.missed))) continue;
+            now.met_below = integral(bands, rows, 0, threshold);
+            if (within && was_within && now.met_below >= best.met_below) continue;
+            now.missed_above = 1 - threshold - integral(bands, rows, threshold, 1);
+            best = now;
+            if (within) break;               /* more bands meet more below */
+        }
     return best;
 }

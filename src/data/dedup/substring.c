@@ -75,8 +75,6 @@ static int32_t *shared_lengths(const uint8_t *text, const int32_t *sorted, int32
     return shared;
 }
 
-static bool begins_character(uint8_t byte) { return (byte & 0xC0) != 0x80; }
-
 /* A run of suffixes with the same beginning. */
 static void mark_run(state *s, const int32_t *run, int32_t n, int64_t length)
 {
@@ -84,7 +82,7 @@ static void mark_run(state *s, const int32_t *run, int32_t n, int64_t length)
     for (int32_t i = 1; i < n; i++)
         if (run[i] < first) first = run[i];
     for (int32_t i = 0; i < n; i++)
-        if (run[i] >= first + length && begins_character((uint8_t)s->text.data[run[i]])) lm_bit_set(s->cut, run[i]);
+        if (run[i] >= first + length) lm_bit_set(s->cut, run[i]);
 }
 
 static lm_status solve(lm_dedup_run *run, lm_err *err)
@@ -107,16 +105,20 @@ static lm_status solve(lm_dedup_run *run, lm_err *err)
     return LM_OK;
 }
 
-/* A character goes when all of its bytes lie in a stretch. */
+/* A character goes when all of its bytes lie in a stretch, or in several that join. */
 static void edit(lm_dedup_run *run, lm_str *out, lm_span text)
 {
     state *s = run->state;
     const settings *o = run->options;
-    size_t before = out->len;
-    for (size_t i = 0, n, until = 0; i < text.len; i += n) {
-        for (n = 1; i + n < text.len && !begins_character((uint8_t)text.data[i + n]);) n++;
-        if (lm_bit(s->cut, (int64_t)(s->at + i))) until = i + (size_t)o->length;
-        if (i + n > until) lm_str_append(out, text.data + i, n);
+    size_t before = out->len, from = 0, until = 0;
+    for (size_t i = 0, n; i < text.len; i += n) {
+        for (n = 1; i + n < text.len && ((unsigned char)text.data[i + n] & 0xC0) == 0x80;) n++;
+        for (size_t b = i; b < i + n; b++) {
+            if (!lm_bit(s->cut, (int64_t)(s->at + b))) continue;
+            if (b > until || !until) from = b;
+            until = b + (size_t)o->length;
+        }
+        if (i < from || i + n > until) lm_str_append(out, text.data + i, n);
     }
     s->at += text.len + 1;
     s->cut_bytes += (int64_t)(text.len - (out->len - before));

@@ -1,0 +1,203 @@
+/* Unicode mended.
+ *
+ *   mojibake    UTF-8 that was read as Windows-1252 and written as UTF-8 again: characters of that code page
+ *               whose bytes are UTF-8 become what they were, as often as they were misread.  A misread letter of
+ *               Latin or mark of punctuation is taken for what it is; of others, which "é»…" might be by
+ *               chance, a document must have three
+ *   controls    control characters other than tab and line feed go; carriage returns become line feeds
+ *   invisible   zero-width spaces, byte order marks, soft hyphens and marks of direction go
+ *   nfc         the rest is composed
+ *
+ * A document with too many U+FFFD, where text is lost for good, is rejected. */
+#include "data/filter.h"
+
+#include "token/unicode.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct settings {
+    bool nfc, mojibake, controls, invisible;
+    double max_lost;
+} settings;
+
+static const lm_option options[] = {
+    LM_OPTION(FLAG, settings, mojibake, "mojibake", .fallback = "true", .help = "UTF-8 that was taken for Windows-1252 is turned back"),
+    LM_OPTION(FLAG, settings, controls, "controls", .fallback = "true", .help = "control characters go"),
+    LM_OPTION(FLAG, settings, invisible, "invisible", .fallback = "true", .help = "zero-width characters go, those of emoji and Indic scripts excepted"),
+    LM_OPTION(FLAG, settings, nfc, "nfc", .fallback = "true", .help = "canonical composition"),
+    LM_OPTION(REAL, settings, max_lost, "max-lost", .fallback = "0.001", .min = 0, .max = 1, .help = "share of characters that may be U+FFFD"),
+    { 0 },
+};
+
+static const lm_measure measures[] = { { "characters lost", false }, { 0 } };
+static const char *const tallies[] = { "mojibake mended", "control and invisible characters", NULL };
+
+/* ---- mojibake ---------------------------------------------------------------- */
+
+/* The byte that Windows-1252 shows as this character, or -1.  The five bytes it leaves free stand for controls. */
+static int byte_of(uint32_t rune)
+{
+    static const uint16_t upper[32] = { 0x20AC, 0x81, 0x201A, 0x0192, 0x201E, 0x2026, 0x2020, 0x2021, 0x02C6, 0x2030, 0x0160, 0x2039, 0x0152, 0x8D, 0x017D, 0x8F,
+                                        0x90, 0x2018, 0x2019, 0x201C, 0x201D, 0x2022, 0x2013, 0x2014, 0x02DC, 0x2122, 0x0161, 0x203A, 0x0153, 0x9D, 0x017E, 0x0178 };
+    if (rune >= 0x80 && rune < 0x100) return (int)rune;
+    for (int i = 0; i < 32 && rune >= 0x100; i++)
+        if (upper[i] == rune) return 0x80 + i;
+    return -1;
+}
+
+/* The character that was misread at text, where it takes *n bytes, or 0; *sure: it is hardly something else. */
+static uint32_t misread_at(lm_span text, size_t *n, bool *sure)
+{
+    char bytes[4];
+    int have = 0, need = 4;
+    size_t at = 0;
+    while (have < need && at < text.len) {
+        uint32_t rune;
+        size_t length = (size_t)lm_rune_at(text.data + at, text.len - at, &rune);
+        int byte = byte_of(rune);
+        if (byte < 0) return 0;
+        if (!have) need = byte >= 0xF0 && byte < 0xF5 ? 4 : byte >= 0xE0 && byte < 0xF0 ? 3 : byte >= 0xC2 && byte < 0xE0 ? 2 : 0;
+        if (!need) return 0;
+        bytes[have++] = (char)byte;
+        at += length;
+    }
+    uint32_t rune;
+    if (have < need || lm_utf8_decode(bytes, (size_t)have, &rune) != have) return 0;
+    *n = at;
+    *sure = need == 2 ? (unsigned char)bytes[0] <= 0xC3 : (unsigned char)bytes[0] == 0xE2 && (unsigned char)bytes[1] == 0x80;
+    return rune;
+}
+
+/* U+00C2 to U+00F4 stand for the bytes that begin a character; of all of them the first byte is this one. */
+enum { FIRST_MISREAD = 0xC3, ENOUGH_MISREAD = 3 };
+
+static int64_t count_misread(lm_span text)
+{
+    int64_t count = 0;
+    bool sure;
+    for (const char *at = text.data, *end = at + text.len; (at = memchr(at, FIRST_MISREAD, (size_t)(end - at)));) {
+        size_t n = 1;
+        count += misread_at(lm_span_of(at, (size_t)(end - at)), &n, &sure) != 0;
+        at += n;
+    }
+    return count;
+}
+
+static int64_t mend_mojibake(lm_doc *doc)
+{
+    lm_span text = doc->text;
+    int64_t mended = 0, all = count_misread(text);
+    if (!all) return 0;
+    lm_str *out = lm_doc_room(doc);
+    for (size_t i = 0, plain = 0; i <= text.len;) {
+        size_t n = 0;
+        bool sure = false;
+        uint32_t rune = i < text.len && (unsigned char)text.data[i] == FIRST_MISREAD ? misread_at(lm_span_of(text.data + i, text.len - i), &n, &sure) : 0;
+        if (!sure && all < ENOUGH_MISREAD) rune = 0, n = 0;
+        if (rune || i == text.len) lm_str_append(out, text.data + plain, i - plain);
+        if (rune) {
+            lm_str_put_rune(out, rune);
+            mended++;
+            plain = i + n;
+        }
+        i += n + !n;
+    }
+    if (mended) lm_doc_replace(doc);
+    return mended;
+}
+
+/* ---- characters that nobody sees --------------------------------------------- */
+
+static bool is_invisible(uint32_t rune)
+{
+    return rune == 0x200B || rune == 0xFEFF || rune == 0xAD || rune == 0x2060 || (rune >= 0x200E && rune <= 0x200F) || (rune >= 0x202A && rune <= 0x202E) ||
+           (rune >= 0x2066 && rune <= 0x2069);
+}
+
+static bool goes(const settings *o, uint32_t rune)
+{
+    if (o->controls && (rune < 0x20 || (rune >= 0x7F && rune < 0xA0))) return rune != '\t' && rune != '\n';
+    return o->invisible && is_invisible(rune);
+}
+
+/* What a byte may begin: a character that goes, or one that the normal form may change.  Of the first 768
+ * characters, Chinese ones and syllables of Hangul none does either, controls apart. */
+enum { MAY_GO = 1, MAY_COMPOSE = 2 };
+static lm_status open_kinds(lm_filter_use *use, lm_err *err)
+{
+    (void)err;
+    uint8_t *kinds = use->state = lm_malloc(256);
+    for (int c = 0; c < 256; c++) {
+        bool may_go = (c < 0x20 && c != '\n' && c != '\t') || c == 0x7F || c == 0xC2 || c == 0xE2 || c == 0xEF;
+        bool may_compose = (c >= 0xCC && c <= 0xE3) || c >= 0xEE || c == 0xEA;
+        kinds[c] = (uint8_t)((may_go ? MAY_GO : 0) | (may_compose ? MAY_COMPOSE : 0));
+    }
+    return LM_OK;
+}
+
+/* Whether text may change in the normal form.  Most of U+2000..U+33FF, signs and brackets, and Hangul from U+AC00 on
+ * do not. */
+static bool may_change(lm_span text, const uint8_t *kinds)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (!(kinds[(unsigned char)text.data[i]] & MAY_COMPOSE)) continue;
+        unsigned char c = (unsigned char)text.data[i], next = i + 1 < text.len ? (unsigned char)text.data[i + 1] : 0;
+        bool settled = (c == 0xEA && next >= 0xB0) || (c == 0xE2 && next != 0x83 && next != 0x84 && next != 0x8C && next != 0xAB) || (c == 0xE3 && (next == 0x80 || next >= 0x84));
+        if (!settled || (c == 0xE3 && next == 0x80 && i + 2 < text.len && (unsigned char)text.data[i + 2] >= 0xAA)) return true;
+    }
+    return false;
+}
+
+static int64_t drop_unseen(lm_doc *doc, const settings *o, const uint8_t *kinds)
+{
+    lm_span text = doc->text;
+    lm_str *out = lm_doc_room(doc);
+    int64_t dropped = 0;
+    size_t plain = 0;
+    for (size_t i = 0; i < text.len;) {
+        uint32_t rune;
+        size_t n = kinds[(unsigned char)text.data[i]] & MAY_GO ? (size_t)lm_rune_at(text.data + i, text.len - i, &rune) : 0;
+        if (n && goes(o, rune)) {
+            lm_str_append(out, text.data + plain, i - plain);
+            if (rune == '\r' && (i + 1 == text.len || text.data[i + 1] != '\n')) lm_str_putc(out, '\n');
+            plain = i + n;
+            dropped++;
+        }
+        i += n + !n;
+    }
+    if (!dropped) return 0;
+    lm_str_append(out, text.data + plain, text.len - plain);
+    lm_doc_replace(doc);
+    return dropped;
+}
+
+/* ---- the filter -------------------------------------------------------------- */
+
+static int64_t count_lost(lm_span text)
+{
+    int64_t n = 0;
+    for (const char *at = text.data, *end = at + text.len; (at = memchr(at, 0xEF, (size_t)(end - at))); at++) n += end - at >= 3 && !memcmp(at, "\xEF\xBF\xBD", 3);
+    return n;
+}
+
+static bool apply(const lm_filter_use *use, lm_doc *doc)
+{
+    const settings *o = use->options;
+    for (int64_t mended = o->mojibake, times = 0; mended && times < 3; times++) doc->tallies[0] += mended = mend_mojibake(doc);
+    doc->tallies[1] = drop_unseen(doc, o, use->state);
+    if (o->nfc && may_change(doc->text, use->state)) {
+        lm_unicode_normalise(lm_doc_room(doc), doc->text, LM_NFC);
+        lm_doc_replace(doc);
+    }
+    int64_t lost = count_lost(doc->text), runes = (int64_t)doc->text.len - 2 * lost;     /* at most that many */
+    if (lost) runes = lm_doc_counts(doc)->runes;
+    double share = doc->values[0] = runes > 0 ? (double)lost / (double)runes : 0;
+    return share <= o->max_lost ? true : lm_reject(doc, "%.2f%% of the characters are lost (U+FFFD), expected at most %g%%", 100 * share, 100 * o->max_lost);
+}
+
+const lm_filter lm_filter_unicode = {
+    .name = "unicode", .source = "Unicode 16 (NFC); Windows-1252 for mojibake",
+    .help = "composes, mends misread text, and drops control characters",
+    .options = options, .options_size = sizeof(settings), .measures = measures, .tallies = tallies, .open = open_kinds, .close = free, .apply = apply,
+};
