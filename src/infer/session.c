@@ -18,7 +18,9 @@ struct lm_session {
     int64_t context, step_tokens, n_tokens;
     int32_t eos[MAX_EOS];
     int n_eos;
-    lm_sequence *first;                  /* in order of arrival, which is the order of service */
+    lm_sequence *first, **end;           /* in order of arrival, which is the order of service; where the next one is hung */
+    lm_sequence **held;                  /* [n_held] those with rows, by their rows */
+    int64_t n_held, cap_held;
 
     /* The batch of a step. */
     int32_t *ids, *positions, *rows, *index;     /* [step_tokens] */
@@ -79,6 +81,7 @@ lm_status lm_session_new(lm_session **out, lm_model *m, const lm_kernels *k, con
     lm_session *s = lm_calloc(1, sizeof *s);
     s->m = m;
     s->tk = tk;
+    s->end = &s->first;
     s->context = options->context;
     for (int i = 0; i < options->n_eos; i++) add_eos(s, options->eos[i]);
     for (int i = 0; i < m->config.n_eos; i++) add_eos(s, m->config.eos_id[i]);
@@ -118,7 +121,9 @@ static void sequence_free(lm_sequence *q)
 void lm_session_free(lm_session *s)
 {
     if (!s) return;
+    s->n_held = 0;
     while (s->first) lm_session_drop(s, s->first);
+    free(s->held);
     lm_kv_free(&s->kv);
     lm_tape_free(&s->tape);
     lm_sampler_free(&s->sampler);
@@ -215,9 +220,8 @@ lm_status lm_session_add(lm_session *s, lm_sequence **out, const lm_request *req
         sequence_free(q);
         return status;
     }
-    lm_sequence **end = &s->first;
-    while (*end) end = &(*end)->next;
-    *end = *out = q;
+    *s->end = *out = q;
+    s->end = &q->next;
     return LM_OK;
 }
 
@@ -239,32 +243,56 @@ void lm_sequence_cancel(lm_sequence *q)
     if (q->finish == LM_FINISH_NOT) q->finish = LM_FINISH_CANCELLED;
 }
 
-void lm_session_drop(lm_session *s, lm_sequence *q)
-{
-    lm_sequence **at = &s->first;
-    while (*at != q) at = &(*at)->next;
-    *at = q->next;
-    sequence_free(q);
-}
-
 /* ---- rows of the cache ---------------------------------------------------------------- */
+
+static bool idle(const lm_sequence *q) { return q->finish != LM_FINISH_NOT && !q->request.keep; }
 
 static void release_finished(lm_session *s)
 {
-    for (lm_sequence *q = s->first; q; q = q->next)
-        if (q->finish != LM_FINISH_NOT && !q->request.keep) q->n_rows = q->cached = 0;
+    int64_t n = 0;
+    for (int64_t i = 0; i < s->n_held; i++) {
+        lm_sequence *q = s->held[i];
+        if (idle(q)) q->n_rows = q->cached = 0;
+        else s->held[n++] = q;
+    }
+    s->n_held = n;
 }
 
-/* The first gap of n rows; false when there is none. */
-static bool find_gap(const lm_session *s, int64_t n, int64_t *row)
+void lm_session_drop(lm_session *s, lm_sequence *sequence)
+{
+    lm_sequence **at = &s->first;
+    while (*at != sequence) at = &(*at)->next;
+    *at = sequence->next;
+    if (!*at) s->end = at;
+    sequence->finish = LM_FINISH_CANCELLED;
+    sequence->request.keep = false;
+    release_finished(s);
+    sequence_free(sequence);
+}
+
+/* The first gap of n rows, and how many of those that hold some lie before it; false when there is none. */
+static bool find_gap(const lm_session *s, int64_t n, int64_t *row, int64_t *before)
 {
     *row = 0;
-    for (const lm_sequence *q = s->first; q;) {
-        bool apart = q->n_rows == 0 || q->row + q->n_rows <= *row || q->row >= *row + n;
-        if (!apart) *row = q->row + q->n_rows;
-        q = apart ? q->next : s->first;
+    for (*before = 0; *before < s->n_held; ++*before) {
+        const lm_sequence *q = s->held[*before];
+        if (q->row >= *row + n) return true;
+        *row = q->row + q->n_rows;
     }
     return *row + n <= s->kv.rows;
+}
+
+static void hold(lm_session *s, lm_sequence *q, int64_t before, int64_t row, int64_t n)
+{
+    if (s->n_held == s->cap_held) {
+        s->cap_held = 2 * s->cap_held + 16;
+        s->held = lm_realloc(s->held, (size_t)s->cap_held * sizeof *s->held);
+    }
+    memmove(s->held + before + 1, s->held + before, (size_t)(s->n_held++ - before) * sizeof *s->held);
+    s->held[before] = q;
+    q->row = row;
+    q->n_rows = n;
+    q->cached = 0;
 }
 
 /* In pieces that do not reach where they come from. */
@@ -277,14 +305,12 @@ static void move_down(lm_session *s, int64_t to, int64_t from, int64_t n)
 /* Moves every sequence down to where the one below it ends. */
 static void compact(lm_session *s)
 {
-    for (int64_t free_row = 0;;) {
-        lm_sequence *lowest = NULL;
-        for (lm_sequence *q = s->first; q; q = q->next)
-            if (q->n_rows > 0 && q->row >= free_row && (!lowest || q->row < lowest->row)) lowest = q;
-        if (!lowest) return;
-        if (lowest->row > free_row) move_down(s, free_row, lowest->row, lowest->n_virtual + lowest->cached);
-        lowest->row = free_row;
-        free_row += lowest->n_rows;
+    int64_t free_row = 0;
+    for (int64_t i = 0; i < s->n_held; i++) {
+        lm_sequence *q = s->held[i];
+        if (q->row > free_row) move_down(s, free_row, q->row, q->n_virtual + q->cached);
+        q->row = free_row;
+        free_row += q->n_rows;
     }
 }
 
@@ -302,18 +328,16 @@ static lm_status admit(lm_session *s, lm_err *err)
     release_finished(s);
     for (lm_sequence *q = s->first; q; q = q->next) {
         if (q->finish != LM_FINISH_NOT || q->n_rows > 0) continue;
-        int64_t n = rows_wanted(q), row;
+        int64_t n = rows_wanted(q), row, before;
         if (n > s->kv.rows) {
             return lm_fail(err, LM_E_MISMATCH, "a sequence of %lld tokens: the cache has %lld rows", (long long)n,
                            (long long)s->kv.rows);
         }
-        if (!find_gap(s, n, &row)) {
+        if (!find_gap(s, n, &row, &before)) {
             compact(s);
-            if (!find_gap(s, n, &row)) return LM_OK;
+            if (!find_gap(s, n, &row, &before)) return LM_OK;
         }
-        q->row = row;
-        q->n_rows = n;
-        q->cached = 0;
+        hold(s, q, before, row, n);
     }
     return LM_OK;
 }
