@@ -48,7 +48,7 @@ static const lm_option options[] = {
     LM_OPTION(CHOICE, generate_options, dtype, "dtype", .fallback = "auto", .choices = lm_dtype_choices,
               .help = "type to compute in"),
     LM_OPTION(FLAG, generate_options, json, "json", .help = "one JSON object per continuation"),
-    LM_OPTION(FLAG, generate_options, together, "together", .help = "one JSON object per prompt, its continuations in \"completions\", as score and objectives of ranked answers read them"),
+    LM_OPTION(FLAG, generate_options, together, "together", .help = "one JSON object per prompt, its different continuations in \"completions\", as score and objectives of ranked answers read them"),
     { 0 },
 };
 
@@ -169,16 +169,36 @@ static void print_one(const generate *g, int64_t i)
     putchar('\n');
 }
 
-/* A prompt and all its continuations. */
-static void print_together(const generate *g, int64_t prompt)
+static bool contains(const lm_json *list, const lm_json *text)
+{
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (json_equal(json_array_get(list, i), text)) return true;
+    return false;
+}
+
+/* A prompt and its different continuations; false where they are fewer than two: nothing to compare. */
+static bool print_together(const generate *g, int64_t prompt)
 {
     const char *text = g->prompts.items[prompt].text;
     lm_json *completions = json_array();
     for (int64_t i = 0; i < g->o->samples; i++) {
         const lm_str *said = &g->sequences[prompt * g->o->samples + i]->text;
-        json_array_append_new(completions, lm_json_utf8(said->data, said->len));
+        lm_json *one = lm_json_utf8(said->data, said->len);
+        if (said->len && !contains(completions, one)) json_array_append(completions, one);
+        lm_json_free(one);
     }
-    lm_print_json(json_pack("{s:o, s:o}", "prompt", lm_json_utf8(text, strlen(text)), "completions", completions));
+    bool enough = json_array_size(completions) > 1;
+    if (enough) lm_print_json(json_pack("{s:o, s:O}", "prompt", lm_json_utf8(text, strlen(text)), "completions", completions));
+    lm_json_free(completions);
+    return enough;
+}
+
+static void print_all(const generate *g)
+{
+    int64_t few = 0;
+    for (int64_t i = 0; i < g->n && !g->o->together; i++) print_one(g, i);
+    for (int64_t i = 0; i < g->prompts.n && g->o->together; i++) few += !print_together(g, i);
+    if (few) lm_log(LM_LOG_WARN, "%lld of %lld prompts have fewer than two different continuations and are left out", (long long)few, (long long)g->prompts.n);
 }
 
 static void report(const generate *g)
@@ -218,10 +238,7 @@ static lm_status work(generate *g, const lm_call *call, const char *model, lm_er
     lm_interrupt_watch();
     lm_status status = decode(g, err);
     if (status != LM_OK && status != LM_E_INTERRUPT) return status;
-    if (o->together)
-        for (int64_t i = 0; i < g->prompts.n; i++) print_together(g, i);
-    else
-        for (int64_t i = 0; i < g->n; i++) print_one(g, i);
+    print_all(g);
     report(g);
     return status;
 }

@@ -118,17 +118,22 @@ static void to_front(lm_candidate *heap, int64_t from, int64_t n)
     memmove(heap, heap + from, (size_t)(n - from) * sizeof *heap);
 }
 
+/* The penalised logits in a heap; their largest. */
+static double prepare(lm_sampler *s, const float *logits, const lm_sampling *how, const int32_t *context, int64_t n_context)
+{
+    int64_t n = s->vocab;
+    memcpy(s->logits, logits, (size_t)n * sizeof *logits);
+    penalise(s, how->repetition_penalty, context, n_context);
+    for (int64_t i = 0; i < n; i++) s->heap[i] = (lm_candidate){ s->logits[i], (int32_t)i };
+    heapify(s->heap, n);
+    return s->heap[0].logit;
+}
+
 int64_t lm_sample_distribution(lm_sampler *s, const float *logits, const lm_sampling *how, const int32_t *context,
                                int64_t n_context)
 {
     int64_t n = s->vocab;
-    double t = how->temperature;
-    memcpy(s->logits, logits, (size_t)n * sizeof *logits);
-    penalise(s, how->repetition_penalty, context, n_context);
-
-    double max = largest(s->logits, n);
-    for (int64_t i = 0; i < n; i++) s->heap[i] = (lm_candidate){ s->logits[i], (int32_t)i };
-    heapify(s->heap, n);
+    double t = how->temperature, max = prepare(s, logits, how, context, n_context);
 
     /* With top-k the mass that top-p looks at is that of the k; it is known once they are out. */
     bool few = how->top_k > 0 && how->top_k < n;
@@ -185,6 +190,32 @@ static int32_t most_probable(lm_sampler *s, const float *logits, const lm_sampli
     return best;
 }
 
+static bool filters(const lm_sampling *how, int64_t vocab)
+{
+    return (how->top_k > 0 && how->top_k < vocab) || how->top_p < 1 || how->min_p > 0;
+}
+
+static int32_t draw_filtered(lm_sampler *s, const float *logits, const lm_sampling *how, const int32_t *context, int64_t n_context, double u)
+{
+    int64_t n = lm_sample_distribution(s, logits, how, context, n_context), i = 0;
+    double sum = 0;
+    while (i < n - 1 && (sum += s->mass[i]) <= u) i++;
+    return s->heap[i].id;
+}
+
+/* The same where every token stays: only those before the drawn one are put in order. */
+static int32_t draw_any(lm_sampler *s, const float *logits, const lm_sampling *how, const int32_t *context, int64_t n_context, double u)
+{
+    double t = how->temperature, max = prepare(s, logits, how, context, n_context), sum = 0;
+    double wanted = u * partition(s->logits, s->vocab, max, t);
+    lm_candidate best = s->heap[0];
+    for (int64_t n = s->vocab; n > 0 && !isinf(s->heap[0].logit); n--) {
+        best = pop(s->heap, n);
+        if ((sum += exp(((double)best.logit - max) / t)) > wanted) break;
+    }
+    return best.id;
+}
+
 lm_status lm_sample(lm_sampler *s, lm_draw *out, const float *logits, const lm_sampling *how, const int32_t *context,
                     int64_t n_context, uint64_t stream, uint64_t position, lm_err *err)
 {
@@ -192,12 +223,8 @@ lm_status lm_sample(lm_sampler *s, lm_draw *out, const float *logits, const lm_s
     if (how->greedy || how->temperature <= 0) {
         out->id = most_probable(s, logits, how, context, n_context);
     } else {
-        int64_t n = lm_sample_distribution(s, logits, how, context, n_context);
         lm_rng rng = { .seed = (uint64_t)how->seed, .stream = stream, .counter = position };
-        double u = lm_rng_unit(&rng), sum = 0;
-        int64_t i = 0;
-        while (i < n - 1 && (sum += s->mass[i]) <= u) i++;
-        out->id = s->heap[i].id;
+        out->id = (filters(how, s->vocab) ? draw_filtered : draw_any)(s, logits, how, context, n_context, lm_rng_unit(&rng));
     }
     double max = largest(logits, s->vocab);
     out->logprob = (float)(logits[out->id] - max - log(partition(logits, s->vocab, max, 1)));
