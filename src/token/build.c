@@ -2,6 +2,7 @@
  *
  * Order matters: the vocabulary and the added tokens first, then the steps that decide whether the
  * model works on bytes, then the model. */
+#include "base/log.h"
 #include "token/pipeline.h"
 
 #include <stdlib.h>
@@ -250,6 +251,20 @@ static lm_status read_post(lm_tokenizer *tk, const lm_json *json, const char *na
 
 /* ---- all -------------------------------------------------------------------------------------------- */
 
+/* What the reference library does to a text behind all else.  transformers switches both off unless it is asked for
+ * them, and nothing is cut here unasked: they are only told. */
+static lm_status tell_unapplied(const lm_json *document, const char *name, lm_err *err)
+{
+    static const char *const members[] = { "truncation", "padding" };
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
+        const lm_json *settings = lm_json_get(document, members[i]);
+        if (!settings || json_is_null(settings)) continue;
+        if (!json_is_object(settings)) return lm_fail(err, LM_E_FORMAT, "%s: %s: expected an object or null", name, members[i]);
+        lm_log(LM_LOG_INFO, "%s: its %s is not applied: texts are encoded as long as they are", name, members[i]);
+    }
+    return LM_OK;
+}
+
 static lm_status fill(lm_tokenizer *tk, const char *name, lm_err *err)
 {
     const lm_json *document = tk->document.json;
@@ -265,6 +280,7 @@ static lm_status fill(lm_tokenizer *tk, const char *name, lm_err *err)
     lm_step_source source = { .json = lm_json_get(document, "model"), .name = name, .tk = tk };
     LM_TRY(tk->model->load(&tk->model_state, &source, err));
     lm_tokenizer_find_cuts(tk);
+    LM_TRY(tell_unapplied(document, name, err));
     LM_TRY(read_steps(&decoders, lm_json_get(document, "decoder"), name, tk, 0, err));
     return read_post(tk, lm_json_get(document, "post_processor"), name, 0, err);
 }

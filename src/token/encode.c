@@ -321,14 +321,15 @@ static void begin(lm_encoder *e, lm_ids *out, size_t n, lm_err *err)
         e->cache = lm_cache_new();
 }
 
-static lm_status too_long(size_t n, lm_err *err)
+lm_status lm_encoder_takes(size_t n, lm_err *err)
 {
-    return lm_fail(err, LM_E_UNSUPPORTED, "a text of %zu bytes that cannot be divided: at most %zu are encoded at once", n, longest_text);
+    if (n <= longest_text) return LM_OK;
+    return lm_fail(err, LM_E_UNSUPPORTED, "a text of %zu bytes or more that cannot be divided: at most %zu are encoded at once", n, longest_text);
 }
 
 lm_status lm_encoder_part(lm_encoder *e, lm_ids *out, lm_span text, lm_place place, unsigned flags, lm_err *err)
 {
-    if (text.len > longest_text) return too_long(text.len, err);
+    LM_TRY(lm_encoder_takes(text.len, err));
     begin(e, out, text.len, err);
     return text.len ? encode_text(e, text, place, flags & LM_ENCODE_ALLOW_SPECIAL) : LM_OK;
 }

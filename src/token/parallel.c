@@ -181,7 +181,7 @@ lm_status lm_text_encoder_push(lm_text_encoder *e, lm_ids *out, const char *text
         return encode_front(e, out, at, err);
     }
     e->seen = whole.len - AHEAD;
-    return LM_OK;
+    return lm_encoder_takes(whole.len, err);
 }
 
 lm_status lm_text_encoder_finish(lm_text_encoder *e, lm_ids *out, lm_err *err)

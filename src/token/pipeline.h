@@ -260,6 +260,9 @@ lm_status lm_encoder_section(lm_encoder *encoder, lm_ids *out, lm_span text, boo
 /* A part of a text that was cut where it divides: the pipeline without what it puts around texts. */
 lm_status lm_encoder_part(lm_encoder *encoder, lm_ids *out, lm_span text, lm_place place, unsigned flags, lm_err *err);
 
+/* LM_E_UNSUPPORTED for a text of n bytes that cannot be divided, where that is too much to encode at once. */
+lm_status lm_encoder_takes(size_t n, lm_err *err);
+
 /* The special tokens as they are written, whatever normalisation makes of them. */
 const lm_added *lm_encoder_specials(lm_encoder *encoder);
 

@@ -24,12 +24,13 @@ typedef struct unigram {
     lm_trie trie;
     double *scores;
     double unknown_score;
+    size_t longest;                  /* piece, in bytes; no less than a character */
     int32_t unk;                     /* or -1 */
     int32_t bytes[256];
     bool byte_fallback, single;
 } unigram;
 
-/* The best way to reach each place of the text. */
+/* The best way to reach a place of the text. */
 typedef struct step {
     double score;
     int32_t id;
@@ -38,8 +39,8 @@ typedef struct step {
 
 typedef struct unigram_work {
     step *steps;
-    size_t cap;
-    int32_t *path;                   /* ids and ends, backwards */
+    size_t n, cap;                   /* n: those that stand for something */
+    uint32_t *path;                  /* ends of pieces, backwards */
 } unigram_work;
 
 /* ---- reading ------------------------------------------------------------------------------------ */
@@ -125,12 +126,14 @@ static void build_trie(unigram *m, const lm_tokenizer *tk)
     lm_span *keys = lm_malloc(n * sizeof *keys);
     int32_t *values = lm_malloc(n * sizeof *values), kept = 0;
     double lowest = DBL_MAX;
+    m->longest = 4;
     m->scores = lm_malloc(n * sizeof *m->scores);
     for (size_t i = 0; i < n; i++) {
         m->scores[i] = m->single ? (float)tk->vocab.scores[i] : tk->vocab.scores[i];
         bool hidden = tk->special[i] || (m->single && is_byte(m, (int32_t)i));
         if (!m->single || !(hidden || is_user(tk, (int32_t)i))) lowest = fmin(lowest, m->scores[i]);
         if (hidden) continue;
+        if (m->longest < tk->vocab.texts[i].len) m->longest = tk->vocab.texts[i].len;
         keys[kept] = tk->vocab.texts[i];
         values[kept++] = (int32_t)i;
     }
@@ -163,12 +166,28 @@ static lm_status load(void **state, const lm_step_source *source, lm_err *err)
 
 /* ---- encoding ---------------------------------------------------------------------------------------- */
 
+/* A text on its way through the model.  Only the steps behind `base` are kept, steps[i] for the place base + i:
+ * where no piece lies across a place, every way leads through it, and what is before it is settled. */
+typedef struct walk {
+    const unigram *m;
+    unigram_work *w;
+    lm_ids *out;
+    lm_span text;
+    size_t base;
+    size_t unknown;                  /* where a run of unknown characters begins that may go on; SIZE_MAX: none */
+} walk;
+
+enum { WINDOW = 1 << 12 };           /* so many steps are worth settling */
+
+/* Makes the first n steps stand for something. */
 static void reserve(unigram_work *w, size_t n)
 {
-    if (n <= w->cap) return;
-    w->cap = w->cap * 2 > n ? w->cap * 2 : n;
-    w->steps = lm_realloc(w->steps, w->cap * sizeof *w->steps);
-    w->path = lm_realloc(w->path, w->cap * sizeof *w->path);
+    if (n > w->cap) {
+        w->cap = w->cap * 2 > n ? w->cap * 2 : n;
+        w->steps = lm_realloc(w->steps, w->cap * sizeof *w->steps);
+        w->path = lm_realloc(w->path, w->cap * sizeof *w->path);
+    }
+    for (; w->n < n; w->n++) w->steps[w->n] = (step){ 0, -1, UINT32_MAX };
 }
 
 static inline double sum(const unigram *m, double a, double b) { return m->single ? (double)((float)a + (float)b) : a + b; }
@@ -178,26 +197,29 @@ static inline void offer(step *at, size_t begin, int32_t id, double score)
     if (at->begin == UINT32_MAX || score > at->score) *at = (step){ score, id, (uint32_t)begin };
 }
 
-/* Fills steps[0..n]: every piece that begins at each character. */
-static void forward(const unigram *m, step *steps, lm_span text)
+/* Every piece that begins at text[i]; the end of the longest, and that of the character in *next. */
+static size_t offer_pieces(walk *k, size_t i, size_t *next)
 {
-    for (size_t i = 0; i <= text.len; i++) steps[i] = (step){ 0, -1, UINT32_MAX };
-    for (size_t i = 0; i < text.len;) {
-        uint32_t rune;
-        size_t character = (size_t)lm_rune_at(text.data + i, text.len - i, &rune);
-        bool covered = false;
-        int32_t state = LM_TRIE_ROOT;
-        for (size_t j = i; j < text.len; j++) {
-            state = lm_trie_step(&m->trie, state, (uint8_t)text.data[j]);
-            if (state < 0) break;
-            int32_t id = m->trie.nodes[state].value;
-            if (id < 0) continue;
-            offer(&steps[j + 1], i, id, sum(m, m->scores[id], steps[i].score));
-            covered |= j + 1 == i + character;
-        }
-        if (!covered) offer(&steps[i + character], i, m->unk, sum(m, m->unknown_score, steps[i].score));
-        i += character;
+    const unigram *m = k->m;
+    size_t rest = k->text.len - i, at = i - k->base, far = i;
+    reserve(k->w, at + 1 + (rest < m->longest ? rest : m->longest));
+    step *steps = k->w->steps;
+    uint32_t rune;
+    size_t character = (size_t)lm_rune_at(k->text.data + i, rest, &rune);
+    bool covered = false;
+    int32_t state = LM_TRIE_ROOT;
+    for (size_t length = 1; length <= rest; length++) {
+        state = lm_trie_step(&m->trie, state, (uint8_t)k->text.data[i + length - 1]);
+        if (state < 0) break;
+        int32_t id = m->trie.nodes[state].value;
+        if (id < 0) continue;
+        offer(&steps[at + length], i, id, sum(m, m->scores[id], steps[at].score));
+        covered |= length == character;
+        far = i + length;
     }
+    *next = i + character;
+    if (!covered) offer(&steps[at + character], i, m->unk, sum(m, m->unknown_score, steps[at].score));
+    return !covered && far < *next ? *next : far;
 }
 
 static void put_unknown(const unigram *m, lm_ids *out, lm_span run)
@@ -211,25 +233,45 @@ static void put_unknown(const unigram *m, lm_ids *out, lm_span run)
     }
 }
 
-static void encode(const void *state, void **work, lm_ids *out, lm_span piece)
+static void end_unknown(walk *k, size_t end)
 {
-    const unigram *m = state;
-    if (!*work) *work = lm_calloc(1, sizeof(unigram_work));
-    unigram_work *w = *work;
-    LM_ASSERT(piece.len < INT32_MAX);
-    reserve(w, piece.len + 1);
-    forward(m, w->steps, piece);
+    if (k->unknown != SIZE_MAX) put_unknown(k->m, k->out, lm_span_of(k->text.data + k->unknown, end - k->unknown));
+    k->unknown = SIZE_MAX;
+}
+
+/* The best way to a place, which becomes the base. */
+static void settle(walk *k, size_t end)
+{
+    unigram_work *w = k->w;
     size_t n = 0;
-    for (size_t end = piece.len; end > 0; end = w->steps[end].begin) w->path[n++] = (int32_t)end;
-    for (size_t i = n; i-- > 0;) {
-        size_t end = (size_t)w->path[i], begin = w->steps[end].begin;
-        if (w->steps[end].id != m->unk) {
-            lm_ids_push(out, w->steps[end].id);
+    for (size_t at = end; at > k->base; at = w->steps[at - k->base].begin) w->path[n++] = (uint32_t)at;
+    while (n-- > 0) {
+        step piece = w->steps[w->path[n] - k->base];
+        if (piece.id == k->m->unk) {
+            if (k->unknown == SIZE_MAX) k->unknown = piece.begin;
             continue;
         }
-        while (i > 0 && w->steps[w->path[i - 1]].id == m->unk) end = (size_t)w->path[--i];
-        put_unknown(m, out, lm_span_of(piece.data + begin, end - begin));
+        end_unknown(k, piece.begin);
+        lm_ids_push(k->out, piece.id);
     }
+    w->steps[0] = w->steps[end - k->base];
+    w->n = 1;
+    k->base = end;
+}
+
+static void encode(const void *state, void **work, lm_ids *out, lm_span piece)
+{
+    if (!*work) *work = lm_calloc(1, sizeof(unigram_work));
+    walk k = { .m = state, .w = *work, .out = out, .text = piece, .unknown = SIZE_MAX };
+    LM_ASSERT(piece.len < INT32_MAX);
+    k.w->n = 0;
+    for (size_t i = 0, next, far = 0; i < piece.len; i = next) {
+        if (far <= i && i - k.base >= WINDOW) settle(&k, i);
+        size_t end = offer_pieces(&k, i, &next);
+        if (end > far) far = end;
+    }
+    if (piece.len) settle(&k, piece.len);
+    end_unknown(&k, piece.len);
 }
 
 static void work_free(void *work)

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/rng.h"
 #include "base/thread.h"
 #include "token/pattern.h"
@@ -64,19 +65,22 @@ static lm_json *character_model(void)
     return must(json_pack("{s:s, s:o, s:o, s:s, s:b, s:b}", "type", "BPE", "vocab", vocab, "merges", merges, "unk_token", "<unk>", "byte_fallback", 1, "fuse_unk", 1));
 }
 
+static const char *const pieces[] = { "<unk>", "\u2581", "\u2581he", "he", "ll", "l", "o", "\u2581a", "a", ".", "1", "2", "12", "\uAC00", "\uB098", "\u2581\uAC00" };
+enum { PIECES = sizeof pieces / sizeof *pieces };
+static double piece_score(int id) { return -1.0 - 0.37 * id; }
+
 static lm_json *unigram_model(void)
 {
-    static const char *const pieces[] = { "<unk>", "\u2581", "\u2581he", "he", "ll", "l", "o", "\u2581a", "a", ".", "1", "2", "12", "\uAC00", "\uB098", "\u2581\uAC00" };
     lm_json *vocab = json_array();
-    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) json_array_append_new(vocab, json_pack("[s, f]", pieces[i], -1.0 - 0.37 * (double)i));
+    for (int i = 0; i < PIECES; i++) json_array_append_new(vocab, json_pack("[s, f]", pieces[i], piece_score(i)));
     return must(json_pack("{s:s, s:i, s:o}", "type", "Unigram", "unk_id", 0, "vocab", vocab));
 }
 
 static lm_json *wordpiece_model(void)
 {
-    static const char *const pieces[] = { "[UNK]", "he", "##ll", "##o", "a", "##a", ".", "1", "##2", "\uAC00", "##\uB098", "h", "##e", "e", "l", "##l" };
+    static const char *const words[] = { "[UNK]", "he", "##ll", "##o", "a", "##a", ".", "1", "##2", "\uAC00", "##\uB098", "h", "##e", "e", "l", "##l" };
     lm_json *vocab = json_object();
-    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) add_token(vocab, pieces[i]);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) add_token(vocab, words[i]);
     return must(json_pack("{s:s, s:s, s:o}", "type", "WordPiece", "unk_token", "[UNK]", "vocab", vocab));
 }
 
@@ -111,6 +115,7 @@ static void tekken(lm_json *d) { modern(d, "tekken"); }
 static void deepseek(lm_json *d) { set(d, NULL, sequence("pretokenizers", must(json_pack("[o, o, o, o]", split("digits3"), split("cjk"), split("deepseek"), bytes(false)))), byte_model()); }
 static void starcoder(lm_json *d) { set(d, NULL, sequence("pretokenizers", must(json_pack("[{s:s, s:b}, o]", "type", "Digits", "individual_digits", 1, bytes(true)))), byte_model()); }
 static void llama2(lm_json *d) { set(d, sequence("normalizers", must(json_pack("[{s:s, s:s}, o]", "type", "Prepend", "prepend", "\u2581", marks()))), NULL, character_model()); }
+static void whole_unigram(lm_json *d) { set(d, marks(), NULL, unigram_model()); }
 static void split_marks(lm_json *d, const char *kind, const char *pattern, bool invert)
 {
     set(d, marks(), must(json_pack("{s:s, s:{s:s}, s:s, s:b}", "type", "Split", "pattern", kind, pattern, "behavior", "MergedWithPrevious", "invert", (int)invert)), character_model());
@@ -345,6 +350,86 @@ static void a_step_that_finds_nothing_is_left_out(void **state)
     }
 }
 
+/* Viterbi's algorithm as the book has it: the ids of the best way through a text, unknown ones joined. */
+static void best_way(lm_ids *out, lm_span text)
+{
+    double *best = lm_malloc((text.len + 1) * sizeof *best);
+    int32_t *id = lm_malloc((text.len + 1) * sizeof *id), *from = lm_malloc((text.len + 1) * sizeof *from), n = 0;
+    for (size_t i = 1; i <= text.len; i++) best[i] = -1e30;
+    best[0] = 0;
+    for (size_t i = 0, next; i < text.len; i = next) {
+        uint32_t rune;
+        next = i + (size_t)lm_utf8_decode(text.data + i, text.len - i, &rune);
+        bool covered = false;
+        for (int p = 0; p <= PIECES; p++) {              /* the last is the unknown character */
+            int32_t piece = p < PIECES ? p : 0;
+            size_t length = p < PIECES ? strlen(pieces[p]) : next - i;
+            if (!p || (p == PIECES && covered) || text.len - i < length || (p < PIECES && memcmp(text.data + i, pieces[p], length))) continue;
+            covered |= i + length == next;
+            double score = best[i] + (p < PIECES ? piece_score(p) : piece_score(PIECES - 1) - 10);
+            if (score > best[i + length]) best[i + length] = score, id[i + length] = piece, from[i + length] = (int32_t)i;
+        }
+    }
+    for (int32_t at = (int32_t)text.len; at > 0; at = from[at]) best[n++] = id[at];
+    lm_ids_clear(out);
+    while (n-- > 0)
+        if (best[n] != 0 || !out->len || out->data[out->len - 1] != 0) lm_ids_push(out, (int32_t)best[n]);
+    free(best), free(id), free(from);
+}
+
+/* A text that is one piece for the model, many times longer than what it keeps at once. */
+static void a_long_piece_is_encoded_as_a_whole(void **state)
+{
+    (void)state;
+    static const char *const parts_of[] = { "\u2581he", "he", "l", "l", "o", "12", "1", "\uAC00", "z", "\U0001F600", "\u2581" };
+    lm_tokenizer *tk = build(&(struct pipeline){ "unigram", whole_unigram, false }, 0);
+    lm_rng rng = { .seed = 31 };
+    lm_str text = {0};
+    lm_ids ids = {0}, expected = {0};
+    for (int size = 1; size <= 100000; size *= 10) {
+        for (int among = 3; among <= 11; among += 8) {   /* of the first three: pieces lie across nearly every place */
+            lm_str_clear(&text);
+            while (text.len < (size_t)size) lm_str_puts(&text, parts_of[lm_rng_below(&rng, (uint64_t)among)]);
+            encode_whole(tk, &ids, lm_span_of(text.data, text.len), 0);
+            best_way(&expected, lm_span_of(text.data, text.len));
+            assert_same(&ids, &expected, "unigram", lm_span_of(text.data, text.len));
+        }
+    }
+    lm_str_free(&text), lm_ids_free(&ids), lm_ids_free(&expected);
+    lm_tokenizer_free(tk);
+}
+
+static void keep_line(lm_level level, const char *text, void *context)
+{
+    (void)level;
+    lm_str_printf(context, "%s\n", text);
+}
+
+static void whole_gpt2(lm_json *d)
+{
+    gpt2(d);
+    json_object_set_new(d, "truncation", must(json_pack("{s:s, s:i, s:s, s:i}", "direction", "Right", "max_length", 2, "strategy", "LongestFirst", "stride", 0)));
+}
+
+/* transformers switches it off unless it is asked for. */
+static void truncation_is_told_and_not_applied(void **state)
+{
+    (void)state;
+    lm_str log = {0};
+    lm_ids ids = {0}, all = {0};
+    lm_log_set(keep_line, &log);
+    lm_tokenizer *cut = build(&(struct pipeline){ "truncates", whole_gpt2, true }, 0), *tk = build(&pipelines[0], 0);
+    lm_log_set(NULL, NULL);
+    assert_non_null(strstr(log.data, "truncation is not applied"));
+    assert_ptr_equal(strchr(log.data, '\n'), log.data + log.len - 1);       /* one line, of the first */
+    encode_whole(cut, &ids, lm_span_of("hello hello hello", 17), 0);
+    encode_whole(tk, &all, lm_span_of("hello hello hello", 17), 0);
+    assert_true(all.len > 2);
+    assert_same(&ids, &all, "truncates", lm_span_of("", 0));
+    lm_str_free(&log), lm_ids_free(&ids), lm_ids_free(&all);
+    lm_tokenizer_free(cut), lm_tokenizer_free(tk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -353,6 +438,8 @@ int main(void)
         cmocka_unit_test(threads_and_parts_do_not_change_ids),
         cmocka_unit_test(a_full_memory_does_not_change_ids),
         cmocka_unit_test(a_step_that_finds_nothing_is_left_out),
+        cmocka_unit_test(a_long_piece_is_encoded_as_a_whole),
+        cmocka_unit_test(truncation_is_told_and_not_applied),
     };
     return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
 }
