@@ -74,10 +74,10 @@ lm_tensor *lm_model_loss(const lm_forward *f, lm_tensor *hidden, const int32_t *
     return lm_cross_entropy(f->t, hidden, lm_model_lm_head(f), targets, &o);
 }
 
-lm_tensor *lm_model_costs(const lm_forward *f, lm_tensor *hidden, lm_tensor *index, const int32_t *targets)
+lm_tensor *lm_model_costs(const lm_forward *f, lm_tensor *hidden, lm_tensor *index, const int32_t *targets, lm_tensor **entropy)
 {
     lm_low_rank term[LM_MAX_TERMS];
-    lm_cross_entropy_options o = { .terms = term };
+    lm_cross_entropy_options o = { .terms = term, .entropy = entropy };
     lm_tensor *rows = lm_gather_rows(f->t, hidden, index);
     o.n_terms = f->t->err.code ? 0 : find_terms(term, f, rows, index->data);
     return lm_nll(f->t, rows, lm_model_lm_head(f), targets, &o);

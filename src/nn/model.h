@@ -147,8 +147,9 @@ lm_tensor *lm_model_logits(const lm_forward *f, lm_tensor *hidden, lm_tensor *in
 /* Cross-entropy of the logits of all rows against targets: see lm_cross_entropy. */
 lm_tensor *lm_model_loss(const lm_forward *f, lm_tensor *hidden, const int32_t *targets, const lm_cross_entropy_options *options);
 
-/* -log p of targets [n] at the rows `index` [n] (i32) of hidden states, [n] in f32: see lm_nll. */
-lm_tensor *lm_model_costs(const lm_forward *f, lm_tensor *hidden, lm_tensor *index, const int32_t *targets);
+/* -log p of targets [n] at the rows `index` [n] (i32) of hidden states, [n] in f32, and the entropy there (NULL: not
+ * wanted): see lm_nll. */
+lm_tensor *lm_model_costs(const lm_forward *f, lm_tensor *hidden, lm_tensor *index, const int32_t *targets, lm_tensor **entropy);
 
 /* ---- for families ---- */
 

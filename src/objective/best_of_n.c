@@ -17,7 +17,7 @@ typedef struct settings {
 } settings;
 
 static const lm_option options[] = {
-    LM_OPTION_ROLLOUT(settings, "4"),
+    LM_OPTION_ROLLOUT(settings, "4", "1"),
     LM_OPTION(REAL, settings, least, "least", .fallback = "-1e9", .min = -1e9, .max = 1e9, .help = "reward that the best answer must have to be learnt"),
     { 0 },
 };
@@ -66,5 +66,5 @@ static const lm_rollout_method method = { .check = check, .credit = credit };
 const lm_objective lm_objective_best_of_n = {
     .name = "best_of_n", .source = "Dong et al. 2023 (RAFT), algorithm 1",
     .help = "from rewards: the best of several answers of the model itself is learnt (rejection sampling)",
-    .method = &method, .options = options, .options_size = sizeof(settings), .loss = loss, LM_ROLLER_HOOKS,
+    .method = &method, .options = options, .options_size = sizeof(settings), .loss = loss, LM_ROLLER_HOOKS, .finish = lm_roller_finish,
 };

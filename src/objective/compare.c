@@ -95,7 +95,7 @@ static lessons *gather(const lm_task *task, lm_tape *t, const lm_microbatch *m)
 static lm_tensor *numbers(const lm_forward *f, const lessons *l, lm_tensor *hidden)
 {
     lm_tensor *index = lm_learnt_index(f->t, l->tokens);
-    return l->c->how->scores ? lm_model_scores(f, lm_gather_rows(f->t, hidden, index)) : lm_model_costs(f, hidden, index, l->tokens->targets);
+    return l->c->how->scores ? lm_model_scores(f, lm_gather_rows(f->t, hidden, index)) : lm_model_costs(f, hidden, index, l->tokens->targets, NULL);
 }
 
 /* The numbers of a sequence: sign times the sum of x[begin .. end). */

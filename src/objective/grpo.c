@@ -37,7 +37,7 @@ typedef struct settings {
 } settings;
 
 static const lm_option options[] = {
-    LM_OPTION_ROLLOUT(settings, "8"),
+    LM_OPTION_ROLLOUT(settings, "8", "1"),
     LM_OPTION(CHOICE, settings, form, "loss-type", .fallback = "grpo", .choices = forms, .help = "what a token weighs"),
     LM_OPTION(REAL, settings, epsilon, "epsilon", .fallback = "0.2", .max = 1, .help = "how far below 1 a ratio counts"),
     LM_OPTION(REAL, settings, epsilon_high, "epsilon-high", .fallback = "0", .max = 1e6, .help = "how far above 1; 0: as far as below"),
@@ -158,7 +158,7 @@ static double group_loss(const void *context, const float *x, float *slope, int6
 static lm_tensor *loss(const lm_task *task, const lm_forward *f, const lm_microbatch *m)
 {
     const lm_lessons *l = lm_lessons_of(task, f->t, m);
-    return l ? lm_by_hand(f->t, lm_lesson_costs(f, l, lm_model_forward(f)), group_loss, l) : &f->t->dead;
+    return l ? lm_by_hand(f->t, lm_lesson_costs(f, l, lm_model_forward(f), NULL), group_loss, l) : &f->t->dead;
 }
 
 static const lm_rollout_method method = { .check = check, .credit = credit };
@@ -166,5 +166,5 @@ static const lm_rollout_method method = { .check = check, .credit = credit };
 const lm_objective lm_objective_grpo = {
     .name = "grpo", .source = "Shao et al. 2024 (DeepSeekMath), equation 3; Yu et al. 2025 (DAPO)",
     .help = "from rewards: answers of the model itself, each measured against the others to its prompt",
-    .method = &method, .options = options, .options_size = sizeof(settings), .loss = loss, LM_ROLLER_HOOKS,
+    .method = &method, .options = options, .options_size = sizeof(settings), .loss = loss, LM_ROLLER_HOOKS, .finish = lm_roller_finish,
 };

@@ -10,16 +10,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct lm_roller {
+typedef struct lm_roller {
     const lm_rollout_method *how;
     lm_answers *answers;
     lm_rewards rewards;
     lm_reference reference;
     lm_rollouts now;                         /* of the round at hand */
-    lm_watch watch;
-};
+    lm_params trained, state;
+    lm_param *watch;                         /* in state */
+} lm_roller;
 
 /* ---- at the beginning and in the end ------------------------------------------------------ */
+
+static lm_status declare(lm_roller *r, lm_task *task, lm_err *err)
+{
+    const lm_kernels *k = task->model->params.k;
+    LM_TRY(lm_params_init(&r->trained, k, err));
+    LM_TRY(lm_params_init(&r->state, k, err));
+    r->watch = lm_watch_declare(&r->state);
+    if (r->how->declare) r->how->declare(task, &r->trained, &r->state);
+    task->state = &r->state;
+    task->trained = r->trained.n ? &r->trained : NULL;
+    LM_TRY(lm_params_initialise(&r->trained, 0, err));
+    return lm_params_initialise(&r->state, 0, err);
+}
 
 lm_status lm_roller_prepare(lm_task *task, lm_err *err)
 {
@@ -34,7 +48,7 @@ lm_status lm_roller_prepare(lm_task *task, lm_err *err)
     const lm_reward_means means = { .k = k, .patience = o->patience };
     LM_TRY(lm_rewards_open(&r->rewards, &o->rewards, &means, err));
     LM_TRY(lm_reference_open(&r->reference, task->model, err));
-    return lm_watch_open(&r->watch, task, err);
+    return declare(r, task, err);
 }
 
 static void forget(lm_rollouts *r)
@@ -51,10 +65,11 @@ static void forget(lm_rollouts *r)
 void lm_roller_release(lm_task *task)
 {
     lm_roller *r = task->own;
-    task->own = NULL;
+    task->own = task->trained = task->state = NULL;
     if (!r) return;
     forget(&r->now);
-    lm_watch_close(&r->watch);
+    lm_params_free(&r->trained);
+    lm_params_free(&r->state);
     lm_answers_close(r->answers);
     lm_rewards_close(&r->rewards);
     lm_reference_close(&r->reference);
@@ -188,7 +203,7 @@ static lm_status judge(const lm_roller *roller, const lm_round *round, lm_rollou
 }
 
 /* The answers as documents of the round, and room for what each of their tokens is given. */
-static void put_documents(lm_rollouts *r, lm_round *round)
+static void put_documents(lm_rollouts *r, lm_round *round, bool values)
 {
     lm_example e = {0};
     for (int64_t i = 0; i < r->n; i++) {
@@ -207,6 +222,7 @@ static void put_documents(lm_rollouts *r, lm_round *round)
     r->old = lm_calloc(n, sizeof *r->old);
     r->ref = lm_calloc(n, sizeof *r->ref);
     r->advantage = lm_calloc(n, sizeof *r->advantage);
+    if (values) r->value = lm_calloc(n, sizeof *r->value), r->target = lm_calloc(n, sizeof *r->target);
 }
 
 static lm_status rollout(const lm_task *task, const lm_forward *f, lm_round *round, lm_err *err)
@@ -218,7 +234,7 @@ static lm_status rollout(const lm_task *task, const lm_forward *f, lm_round *rou
     ask(r, round, round->learns ? o->group : 1);
     LM_TRY(write_answers(task, f, round, r, err));
     if (f->t->k->computes) LM_TRY(judge(roller, round, r, err));
-    put_documents(r, round);
+    put_documents(r, round, roller->how->value);
     return LM_OK;
 }
 
@@ -236,36 +252,60 @@ lm_lessons *lm_lessons_of(const lm_task *task, lm_tape *t, const lm_microbatch *
 lm_rollout *lm_lesson_rollout(const lm_lessons *l, int64_t s) { return &l->r->items[l->m->documents[s]]; }
 
 /* Rows times 1 / temperature give logits / temperature: the head has no bias. */
-lm_tensor *lm_lesson_costs(const lm_forward *f, const lm_lessons *l, lm_tensor *hidden)
+lm_tensor *lm_lesson_costs(const lm_forward *f, const lm_lessons *l, lm_tensor *hidden, lm_tensor **entropy)
 {
     double temperature = ((const lm_rollout_options *)l->task->options)->temperature;
     if (temperature != 1) hidden = lm_scale(f->t, hidden, (float)(1 / temperature));
-    return lm_model_costs(f, hidden, lm_learnt_index(f->t, l->tokens), l->tokens->targets);
+    return lm_model_costs(f, hidden, lm_learnt_index(f->t, l->tokens), l->tokens->targets, entropy);
 }
 
-/* Into an array by token: minus the costs of a forward pass without gradients. */
-static lm_status look(const lm_task *task, const lm_forward *f, const lm_microbatch *m, bool reference, lm_err *err)
+/* Numbers by token of a micro-batch, times `sign`, into an array of the round (NULL: none); returns their sum. */
+static double fetch(const lm_forward *f, const lm_lessons *l, float *out, const lm_tensor *x, float sign)
+{
+    double sum = 0;
+    float *host = lm_malloc((size_t)l->tokens->n * sizeof *host + 1);
+    f->t->k->copy(host, x->data, l->tokens->n * (int64_t)sizeof *host);
+    for (int64_t s = 0; s < l->tokens->sequences; s++) {
+        int64_t to = lm_lesson_rollout(l, s)->first;
+        for (int64_t i = l->tokens->begin[s]; i < l->tokens->begin[s + 1]; i++, to++) {
+            if (out) out[to] = sign * host[i];
+            sum += (double)host[i];
+        }
+    }
+    free(host);
+    return sum;
+}
+
+static lm_status look_at_policy(const lm_task *task, const lm_forward *f, const lm_microbatch *m, lm_err *err)
+{
+    const lm_roller *r = task->own;
+    const lm_lessons *l = lm_lessons_of(task, f->t, m);
+    if (!l) return lm_fail(err, f->t->err.code, "%s", f->t->err.message);
+    lm_tensor *hidden = lm_model_forward(f), *entropy, *cost = lm_lesson_costs(f, l, hidden, &entropy);
+    const lm_tensor *value = r->how->value ? r->how->value(f, l, hidden) : NULL;
+    if (f->t->err.code) return lm_fail(err, f->t->err.code, "%s", f->t->err.message);
+    fetch(f, l, l->r->old, cost, -1);
+    if (value) fetch(f, l, l->r->value, value, 1);
+    l->r->seen.entropy += fetch(f, l, NULL, entropy, 1);
+    return LM_OK;
+}
+
+static lm_status look_at_reference(const lm_task *task, const lm_forward *f, const lm_microbatch *m, lm_err *err)
 {
     lm_tape_reset(f->t);
     const lm_lessons *l = lm_lessons_of(task, f->t, m);
-    const lm_tensor *cost = l ? lm_lesson_costs(f, l, lm_model_forward(f)) : NULL;
+    const lm_tensor *cost = l ? lm_lesson_costs(f, l, lm_model_forward(f), NULL) : NULL;
     if (f->t->err.code) return lm_fail(err, f->t->err.code, "%s", f->t->err.message);
-    float *host = lm_malloc((size_t)l->tokens->n * sizeof *host + 1);
-    f->t->k->copy(host, cost->data, l->tokens->n * (int64_t)sizeof *host);
-    for (int64_t s = 0; s < l->tokens->sequences; s++) {
-        float *to = (reference ? l->r->ref : l->r->old) + lm_lesson_rollout(l, s)->first;
-        for (int64_t i = l->tokens->begin[s]; i < l->tokens->begin[s + 1]; i++) *to++ = -host[i];
-    }
-    free(host);
+    fetch(f, l, l->r->ref, cost, -1);
     return LM_OK;
 }
 
 lm_status lm_roller_collect(const lm_task *task, const lm_forward *f, lm_microbatch *m, lm_err *err)
 {
     const lm_roller *r = task->own;
-    LM_TRY(look(task, f, m, false, err));
+    LM_TRY(look_at_policy(task, f, m, err));
     const lm_forward reference = lm_reference_enter(&r->reference, f);
-    lm_status status = look(task, &reference, m, true, err);
+    lm_status status = look_at_reference(task, &reference, m, err);
     lm_reference_leave(&r->reference, f);
     return status;
 }
@@ -297,11 +337,11 @@ static lm_summary summarise(const lm_rollouts *r)
     }
     for (int64_t i = 0; i < r->n; i++) s.spread += (r->items[i].reward - s.reward) * (r->items[i].reward - s.reward) / n;
     s.spread = sqrt(s.spread);
+    s.entropy = r->seen.entropy / tokens;
     for (int64_t t = 0; t < r->n_tokens; t++) {
         double apart = (double)r->ref[t] - (double)r->old[t];
         s.drift -= apart / tokens;
         s.kl_per_token += (exp(apart) - apart - 1) / tokens;
-        s.entropy -= (double)r->old[t] / tokens;
     }
     return s;
 }
@@ -362,7 +402,7 @@ static lm_status credit(const lm_task *task, lm_round *round, lm_err *err)
     if (o->max_kl > 0 && !(s.drift <= o->max_kl))
         return lm_fail(err, LM_E_NUMERIC, "step %lld: the policy is %.3g nats a token from the reference, --max-kl allows %g; a lower --lr or "
                        "a higher --beta may help", (long long)round->number + 1, s.drift, o->max_kl);
-    lm_watch_look(&roller->watch, &s, round->learns);
+    lm_watch_look(roller->watch, &s, round->learns);
     if (!round->learns) return LM_OK;
     roller->how->credit(task, r, round->numbers);
     for (int64_t i = 0; i < r->n; i++)
@@ -381,7 +421,19 @@ static void close_round(const lm_task *task, lm_round *round)
     put_number(round->numbers, "policy_drift", r->seen.drift / r->seen.tokens);
 }
 
+/* Whether the last update found the policy near enough to the one that answered. */
+static bool goes_on(const lm_task *task)
+{
+    const lm_rollout_options *o = task->options;
+    lm_rollouts *r = &((lm_roller *)task->own)->now;
+    double drift = r->seen.drift - r->seen.drift_before, tokens = r->seen.tokens - r->seen.tokens_before;
+    r->seen.drift_before = r->seen.drift;
+    r->seen.tokens_before = r->seen.tokens;
+    return o->stop_kl <= 0 || drift <= o->stop_kl * tokens;
+}
+
 static int64_t prompts(const lm_task *task) { return ((const lm_rollout_options *)task->options)->prompts; }
 static int64_t passes(const lm_task *task) { return ((const lm_rollout_options *)task->options)->passes; }
 
-const lm_rounds lm_roller_rounds = { .prompts = prompts, .passes = passes, .rollout = rollout, .credit = credit, .close = close_round };
+const lm_rounds lm_roller_rounds = { .prompts = prompts, .passes = passes, .rollout = rollout, .credit = credit, .goes_on = goes_on,
+                                     .close = close_round };

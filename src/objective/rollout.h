@@ -11,7 +11,7 @@
  * A prompt is a row's "prompt" (text or messages) or, of a conversation, "messages" without the answers at its end; the row
  * itself is kept for the rewards.  The KL to the reference is estimated over sampled tokens: `kl` of an answer sums
  * log p - log p_ref (Schulman 2020, "Approximating KL divergence", k1), `kl_per_token` is the mean of k3.  Entropy is
- * estimated as the mean of -log p. */
+ * that of the policy at each token, exactly. */
 #ifndef LM_OBJECTIVE_ROLLOUT_H
 #define LM_OBJECTIVE_ROLLOUT_H
 
@@ -25,15 +25,15 @@ typedef struct lm_rollout_options {
     const char *template;
     lm_strings rewards, stop;
     int64_t prompts, group, passes, max_new_tokens, at_once, top_k, shown;
-    double temperature, top_p, min_p, patience, max_kl;
+    double temperature, top_p, min_p, patience, max_kl, stop_kl;
     bool show_ids;
 } lm_rollout_options;
 
-#define LM_OPTION_ROLLOUT(type, how_many) \
+#define LM_OPTION_ROLLOUT(type, how_many, how_often) \
     LM_OPTION(LIST, type, shared.rewards, "reward", .required = true, .metavar = "KIND,..", .help = "what an answer is worth: exact, numeric, regex:R, json, length:N, model:FOLDER, program:COMMAND; WEIGHT*KIND; several add up"), \
     LM_OPTION(INT, type, shared.prompts, "prompts", .fallback = "8", .min = 1, .max = 1 << 20, .help = "prompts of a round, which is a step of the run"), \
     LM_OPTION(INT, type, shared.group, "group", .fallback = how_many, .min = 1, .max = 1 << 16, .help = "answers to each prompt"), \
-    LM_OPTION(INT, type, shared.passes, "epochs-per-round", .fallback = "1", .min = 1, .max = 1000, .help = "passes over a round's answers, --batch-size times --accumulate of them an update"), \
+    LM_OPTION(INT, type, shared.passes, "epochs-per-round", .fallback = how_often, .min = 1, .max = 1000, .help = "passes over a round's answers, --batch-size times --accumulate of them an update"), \
     LM_OPTION(INT, type, shared.max_new_tokens, "max-new-tokens", .fallback = "64", .min = 1, .max = 1 << 24, .help = "tokens of an answer at most"), \
     LM_OPTION(LIST, type, shared.stop, "stop", .metavar = "TEXT,..", .help = "an answer ends in front of any of these"), \
     LM_OPTION(REAL, type, shared.temperature, "temperature", .fallback = "1", .min = 0.01, .max = 100, .help = "of the policy: divides its logits"), \
@@ -43,6 +43,7 @@ typedef struct lm_rollout_options {
     LM_OPTION(INT, type, shared.at_once, "rollout-batch", .fallback = "32", .min = 1, .max = 1 << 16, .help = "answers written at the same time"), \
     LM_OPTION(REAL, type, shared.patience, "reward-timeout", .fallback = "10", .min = 0.01, .max = 1e6, .help = "seconds a reward program may take for an answer"), \
     LM_OPTION(REAL, type, shared.max_kl, "max-kl", .fallback = "5", .max = 1e9, .help = "stop where the policy is further from the reference, in nats a token (0: never)"), \
+    LM_OPTION(REAL, type, shared.stop_kl, "stop-kl", .fallback = "0", .max = 1e9, .help = "end a round early where an update finds the policy further from the one that answered, in nats a token (0: never)"), \
     LM_OPTION(INT, type, shared.shown, "log-rollouts", .fallback = "8", .max = 1e9, .help = "answers of each round that go into OUT/rollouts.jsonl"), \
     LM_OPTION(FLAG, type, shared.show_ids, "log-ids", .help = "with their token ids"), \
     LM_OPTION(STRING, type, shared.template, "chat-template", .metavar = "FILE", .help = "a template to use for chats instead of the model's")
@@ -73,21 +74,25 @@ typedef struct lm_rollouts {
     float *advantage;                    /* [n_tokens] by the objective */
     float *value, *target;               /* [n_tokens] what a value head says and should say; NULL without one */
     struct {
+        double entropy;                  /* summed over the round's tokens */
         double clipped, tokens;          /* of the updates */
         double drift;                    /* sum of k3 from the policy before the round */
+        double tokens_before, drift_before;      /* the last update */
     } seen;
 } lm_rollouts;
+
+struct lm_lessons;
 
 /* What a method adds. */
 typedef struct lm_rollout_method {
     lm_status (*check)(const void *options, lm_err *err);                    /* of options together; NULL: none */
+    void (*declare)(const lm_task *task, lm_params *trained, lm_params *state);      /* what trains or is remembered beside the model; NULL: nothing */
+    lm_tensor *(*value)(const lm_forward *f, const struct lm_lessons *l, lm_tensor *hidden);     /* [tokens] what a value head says; NULL: there is none */
     /* Says what tokens are worth, or which answers are learnt; adds to the numbers of the log. */
     void (*credit)(const lm_task *task, lm_rollouts *r, lm_json *numbers);
 } lm_rollout_method;
 
-typedef struct lm_roller lm_roller;
-
-/* The hooks of lm_objective; .method is the lm_rollout_method, and task->own an lm_roller. */
+/* The hooks of lm_objective; .method is the lm_rollout_method. */
 lm_status lm_roller_prepare(lm_task *task, lm_err *err);
 void lm_roller_release(lm_task *task);
 lm_status lm_roller_render(const lm_task *task, lm_example *out, const lm_row *row, lm_encoder *encoder, lm_ids *ids, lm_err *err);
@@ -97,7 +102,7 @@ extern const lm_rounds lm_roller_rounds;
 
 #define LM_ROLLER_HOOKS \
     .prepare = lm_roller_prepare, .release = lm_roller_release, .render = lm_roller_render, .collect = lm_roller_collect, \
-    .finish = lm_roller_finish, .rounds = &lm_roller_rounds
+    .rounds = &lm_roller_rounds
 
 /* ---- for methods ---- */
 
@@ -113,7 +118,8 @@ lm_lessons *lm_lessons_of(const lm_task *task, lm_tape *t, const lm_microbatch *
 /* The answer of sequence s. */
 lm_rollout *lm_lesson_rollout(const lm_lessons *l, int64_t s);
 
-/* -log p of each of these tokens [n] under the policy, from the hidden states. */
-lm_tensor *lm_lesson_costs(const lm_forward *f, const lm_lessons *l, lm_tensor *hidden);
+/* -log p of each of these tokens [n] under the policy, from the hidden states, and its entropy there (NULL: not
+ * wanted). */
+lm_tensor *lm_lesson_costs(const lm_forward *f, const lm_lessons *l, lm_tensor *hidden, lm_tensor **entropy);
 
 #endif

@@ -7,21 +7,7 @@ enum { ROUNDS, FIRST_REWARD, FIRST_SPREAD, FIRST_ENTROPY, FIRST_LENGTH, REWARD, 
 
 static const float PACE = 0.1f;                      /* of the running means */
 
-lm_status lm_watch_open(lm_watch *w, lm_task *task, lm_err *err)
-{
-    LM_TRY(lm_params_init(&w->state, task->model->params.k, err));
-    task->state = &w->state;
-    lm_param *p = lm_param_declare(&w->state, LM_INIT_ZERO, 0, 1, (int64_t[]){ N }, "rounds.seen");
-    LM_TRY(lm_params_initialise(&w->state, 0, err));
-    w->seen = p->t.data;
-    return LM_OK;
-}
-
-void lm_watch_close(lm_watch *w)
-{
-    lm_params_free(&w->state);
-    *w = (lm_watch){0};
-}
+lm_param *lm_watch_declare(lm_params *state) { return lm_param_declare(state, LM_INIT_ZERO, 0, 1, (int64_t[]){ N }, "rounds.seen"); }
 
 static void mean(float *x, double value, float pace) { *x += pace * ((float)value - *x); }
 
@@ -32,9 +18,9 @@ static void warn_once(float *warned, const char *what, double was, double is)
     lm_log(LM_LOG_WARN, "the reward rises while %s (%.3g, now %.3g): it may be gamed; look at OUT/rollouts.jsonl", what, was, is);
 }
 
-void lm_watch_look(lm_watch *w, const lm_summary *s, bool learns)
+void lm_watch_look(lm_param *watch, const lm_summary *s, bool learns)
 {
-    float *x = w->seen;
+    float *x = watch->t.data;
     if (!learns) {
         bool far = s->kl_per_token > 0.1 && s->kl_per_token > 2 * (double)x[DISTANCE];
         if (x[ROUNDS] > 0 && far) warn_once(&x[WARNED_DISTANCE], "held-out prompts lead it further from the reference than those it learns", (double)x[DISTANCE], s->kl_per_token);

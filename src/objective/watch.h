@@ -11,7 +11,8 @@
 #define LM_OBJECTIVE_WATCH_H
 
 #include "nn/param.h"
-#include "train/objective.h"
+
+#include <stdbool.h>
 
 /* Means of a round. */
 typedef struct lm_summary {
@@ -19,16 +20,10 @@ typedef struct lm_summary {
     double kl, kl_per_token, drift, entropy;         /* of an answer; of a token, k3 and k1; see rollout.h */
 } lm_summary;
 
-typedef struct lm_watch {
-    lm_params state;
-    float *seen;                                     /* in state */
-} lm_watch;
-
-/* Becomes task->state. */
-lm_status lm_watch_open(lm_watch *w, lm_task *task, lm_err *err);
-void lm_watch_close(lm_watch *w);                    /* takes {0} */
+/* What it remembers, declared among what a run remembers. */
+lm_param *lm_watch_declare(lm_params *state);
 
 /* learns: a round of the run, else one on held-out prompts. */
-void lm_watch_look(lm_watch *w, const lm_summary *s, bool learns);
+void lm_watch_look(lm_param *watch, const lm_summary *s, bool learns);
 
 #endif

@@ -86,6 +86,7 @@ typedef struct lm_cross_entropy_options {
     float *nll;                    /* [N] host, receives each row's loss, unweighted; may be NULL */
     int64_t chunk;                 /* rows of logits in memory at once; 0: up to 96 MiB of them */
     bool transposed;
+    lm_tensor **entropy;           /* lm_nll: receives -sum p log p of each row [N], 0 where there is no target; NULL: not wanted */
     const lm_low_rank *terms;      /* added to the logits; read before the call returns */
     int n_terms;                   /* at most LM_MAX_TERMS */
 } lm_cross_entropy_options;

@@ -173,11 +173,14 @@ typedef struct lm_k_dropout {
 
 /* Cross-entropy of f32 logits [rows, vocab] against targets (< 0: no target, no loss, no gradient):
  * nll[i] = logsumexp(logits[i]) - logits[i, target]; with grad, logits become
- * weight[i] * (softmax - onehot). */
+ * weight[i] * (softmax - onehot).  Where entropy is given it receives -sum softmax log softmax, and where
+ * bonus is given, its gradient times bonus[i] is added. */
 typedef struct lm_k_xent {
     float *logits, *nll;               /* nll[i] = 0 without a target */
+    float *entropy;                    /* or NULL */
     const int32_t *targets;
     const float *weights;              /* NULL: all 1 */
+    const float *bonus;                /* NULL: all 0 */
     int64_t rows, vocab, ld;
     bool grad;
 } lm_k_xent;

@@ -75,9 +75,9 @@ static lm_status pass(lm_trainer *t, lm_batcher *b, int64_t at, bool trains, lm_
 void lm_plan_memory(lm_plan *p, const lm_trainer *t)
 {
     const lm_params *model = &t->model->params, *adapter = t->adapter ? &t->adapter->params : NULL;
-    size_t grads = gradients(&t->optim);
+    size_t grads = gradients(&t->optim), beside = t->task.trained ? t->task.trained->arena.used : 0;
     part(p, "file", "weights that stay in the model's file", mapped(model));
-    part(p, "weights", "weights in memory", model->arena.used + (adapter ? adapter->arena.used + t->adapter->state.arena.used : 0) - grads);
+    part(p, "weights", "weights in memory", model->arena.used + beside + (adapter ? adapter->arena.used + t->adapter->state.arena.used : 0) - grads);
     part(p, "gradients", "of the weights that train", grads);
     part(p, "optimizer", t->optim.type->help, t->optim.arena.used);
     part(p, "activations", "what backward needs of the forward pass", t->tape.step.peak);

@@ -227,16 +227,19 @@ static void trial_rope_table(const lm_kernels *k, int real)
 static void trial_xent(const lm_kernels *k, int real)
 {
     (void)real;
-    EACH(int64_t, rows, 1, 9) EACH(int64_t, vocab, 1, 7, 257, 5003) EACH(float, base, 0, -200) EACH(int, grad, 0, 1) {
+    EACH(int64_t, rows, 1, 9) EACH(int64_t, vocab, 1, 7, 257, 5003) EACH(float, base, 0, -200) EACH(int, grad, 0, 1) EACH(int, entropy, 0, 1) {
         int64_t ld = vocab + 3;
         lm_k_xent a = { .rows = rows, .vocab = vocab, .ld = ld, .grad = grad,
                         .logits = numbers(LM_F32, rows * ld, base - 8, base + 8), .nll = noise(LM_F32, rows) };
         int32_t *targets = indices(rows, vocab);
         if (rows > 1) targets[1] = -1, a.weights = numbers(LM_F32, rows, 0, 2);
         a.targets = targets;
+        if (entropy) a.entropy = noise(LM_F32, rows);
+        if (entropy && rows > 1) a.bonus = numbers(LM_F32, rows, -1, 1);
         k->xent(&a);
+        if (entropy) result(LM_F32, a.entropy, rows, roundings(64) + roundings(4 * fabs(base)) + sum_error(vocab, 0.1), "entropy");
         result(LM_F32, a.nll, rows, roundings(32) + sum_error(vocab, 0.1), "nll");
-        result(LM_F32, a.logits, rows * ld, grad ? roundings(fabs(base) + 16) : 0, "logits");
+        result(LM_F32, a.logits, rows * ld, grad ? roundings((entropy ? 16 : 1) * (fabs(base) + 16)) : 0, "logits");
     }
 }
 

@@ -84,6 +84,8 @@ static const struct {
 } runs[] = {
     { "grpo", SMALL "--steps 4 --group 4 --reward length:3 --lr 0.02 --adapter lora --lora-r 4 --log-rollouts 12 --epochs-per-round 2", "adapter_model.safetensors" },
     { "grpo", SMALL "--steps 4 --group 4 --reward length:3 --lr 0.002 --val-split 0.3 --eval-every 2", "model.safetensors" },
+    { "ppo", SMALL "--steps 4 --group 2 --reward length:3 --lr 0.02 --adapter lora --lora-r 4 --kl-target 0.1", "value_head.safetensors" },
+    { "ppo", SMALL "--steps 4 --reward length:3 --lr 0.002 --stop-kl 0.001 --entropy-bonus 0.01", "model.safetensors" },
     { "best_of_n", SMALL "--steps 4 --group 4 --reward length:3 --lr 0.002 --epochs-per-round 2", "model.safetensors" },
 };
 enum { RUNS = sizeof runs / sizeof *runs };
@@ -137,11 +139,20 @@ static void a_run_in_pieces_ends_in_the_same_bits(void **state)
 static void rewards_are_learnt(void **state)
 {
     (void)state;
-    char *out = test_path("learnt");
-    whole_run("grpo", out, "--dtype f32 --prompts 6 --group 8 --max-new-tokens 2 --batch-size 16 --steps 12 --reward regex:[a-z] --lr 0.005 --beta 0 --schedule constant");
-    double before = logged(out, 0, "reward"), after = logged(out, 11, "reward");
-    if (!(after > before + 0.3)) fail_msg("from %g to %g", before, after);
-    free(out);
+    static const struct { const char *objective, *options; } cases[] = {
+        { "grpo", "--group 8 --beta 0 --batch-size 16" }, { "best_of_n", "--group 8 --batch-size 4" },
+        { "ppo", "--group 8 --beta 0 --batch-size 48 --epochs-per-round 3" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *out = test_path("learnt"), arguments[300];
+        snprintf(arguments, sizeof arguments, "--dtype f32 --prompts 6 --max-new-tokens 2 --steps 12 --reward regex:[a-z] --lr 0.005 --schedule constant %s",
+                 cases[i].options);
+        whole_run(cases[i].objective, out, arguments);
+        double before = logged(out, 0, "reward"), after = logged(out, 11, "reward");
+        if (!(after > before + 0.3)) fail_msg("%s: from %g to %g", cases[i].objective, before, after);
+        assert_int_equal(lm_staging_remove(out, NULL), LM_OK);
+        free(out);
+    }
 }
 
 /* ---- a round taken apart ---- */
@@ -314,6 +325,7 @@ static void gradients_are_those_of_the_loss(void **state)
     (void)state;
     static const struct { const char *objective, *options; } cases[] = {
         { "grpo", "--beta 0.5" }, { "grpo", "--beta 0.2 --kl k1 --loss-type dapo" }, { "grpo", "--ratio sequence --kl k2 --loss-type dr_grpo --temperature 0.7" },
+        { "ppo", "--entropy-bonus 0.3 --value-weight 0.5 --value-epsilon 0 --temperature 1.3" }, { "ppo", "--value-epsilon 0.5 --value-weight 1" },
     };
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         one_round o;
@@ -354,6 +366,121 @@ static void gradients_are_those_of_the_loss(void **state)
     }
 }
 
+/* ---- ppo ---- */
+
+typedef struct ppo_case {
+    const char *options;
+    double gamma, lambda, beta, epsilon, value_epsilon, value_weight, entropy, missing_eos;
+    bool whiten, whiten_rewards, k3;
+} ppo_case;
+
+static const ppo_case ppo_cases[] = {
+    { "--lambda 1 --no-whiten-advantages", 1, 1, 0.05, 0.2, 0.2, 0.1, 0, 0, false, false, false },
+    { "--gamma 0.9 --lambda 0.7 --beta 0.4 --kl k3 --epsilon 0.02 --value-epsilon 0.01 --value-weight 0.5 --missing-eos-penalty 0.5 --entropy-bonus 0.2", 0.9, 0.7, 0.4, 0.02, 0.01, 0.5, 0.2, 0.5, true, false, true },
+    { "--whiten-rewards", 1, 0.95, 0.05, 0.2, 0.2, 0.1, 0, 0, true, true, false },
+};
+enum { PPO_CASES = sizeof ppo_cases / sizeof *ppo_cases };
+
+/* Over all n: mean and the unbiased variance. */
+static void moments(const double *x, int64_t n, double *mean, double *variance)
+{
+    double sum = 0, squares = 0;
+    for (int64_t i = 0; i < n; i++) sum += x[i];
+    *mean = sum / (double)n;
+    for (int64_t i = 0; i < n; i++) squares += pow(x[i] - *mean, 2);
+    *variance = squares / (double)(n - 1);
+}
+
+static void reward_tokens(double *x, const ppo_case *c, const lm_rollouts *r)
+{
+    for (int64_t i = 0; i < r->n; i++) {
+        const lm_rollout *a = &r->items[i];
+        for (int64_t t = a->first; t < a->first + a->n; t++) {
+            double d = (double)r->old[t] - (double)r->ref[t];
+            x[t] = -c->beta * (c->k3 ? exp(-d) + d - 1 : d);
+        }
+        x[a->first + a->n - 1] += a->reward - (a->finish == LM_FINISH_LENGTH ? c->missing_eos : 0);
+    }
+    double mean, variance;
+    moments(x, r->n_tokens, &mean, &variance);
+    for (int64_t t = 0; t < r->n_tokens && c->whiten_rewards; t++) x[t] /= sqrt(variance + 1e-8);
+}
+
+/* The sum itself, term by term. */
+static double generalised(const ppo_case *c, const double *reward, const float *v, int64_t t, int64_t n)
+{
+    double sum = 0, weight = 1;
+    for (int64_t k = t; k < n; k++, weight *= c->gamma * c->lambda)
+        sum += weight * (reward[k] + (k + 1 < n ? c->gamma * (double)v[k + 1] : 0) - (double)v[k]);
+    return sum;
+}
+
+/* What the value head says now, and entropies, in the order of the micro-batch. */
+static void values_and_entropies(one_round *o, double *v, double *h)
+{
+    lm_trainer *t = &o->run.t;
+    const lm_tensor *w = &t->task.trained->items[0]->t, *b = &t->task.trained->items[1]->t;
+    lm_tape_reset(&t->tape);
+    lm_tensor *hidden = lm_model_forward(&t->forward), *logits = lm_model_logits(&t->forward, hidden, NULL);
+    int64_t width = hidden->dim[1], vocab = logits->dim[1];
+    for (int64_t i = 0; i < o->m->batch.n_tokens; i++) {
+        if (o->m->targets[i] < 0) continue;
+        const float *x = (const float *)hidden->data + i * width, *z = (const float *)logits->data + i * vocab;
+        double sum = (double)*(float *)b->data, total = 0, entropy = 0;
+        for (int64_t j = 0; j < width; j++) sum += (double)x[j] * (double)((float *)w->data)[j];
+        for (int64_t j = 0; j < vocab; j++) total += exp((double)z[j]);
+        for (int64_t j = 0; j < vocab; j++) entropy -= exp((double)z[j]) / total * ((double)z[j] - log(total));
+        *v++ = sum, *h++ = entropy;
+    }
+}
+
+static void ppo_is_its_equation(void **state)
+{
+    (void)state;
+    for (int k = 0; k < PPO_CASES; k++) {
+        const ppo_case *c = &ppo_cases[k];
+        one_round o;
+        char arguments[500];
+        float logp[MOST_TOKENS];
+        double reward[MOST_TOKENS], advantage[MOST_TOKENS], v[MOST_TOKENS], h[MOST_TOKENS], mean, variance, want = 0;
+        snprintf(arguments, sizeof arguments, APART "%s", c->options);
+        open_round(&o, "ppo", arguments);
+        log_probabilities(&o, logp);
+        values_and_entropies(&o, v, h);
+        const lm_lessons *l = lm_lessons_of(&o.run.t.task, &o.run.t.tape, o.m);
+        const lm_rollouts *r = l->r;
+        reward_tokens(reward, c, r);
+        for (int64_t i = 0; i < r->n; i++) {
+            const lm_rollout *a = &r->items[i];
+            for (int64_t t = 0; t < a->n; t++) {
+                double left = 0;
+                advantage[a->first + t] = generalised(c, reward + a->first, r->value + a->first, t, a->n);
+                for (int64_t s = t; s < a->n; s++) left += reward[a->first + s];
+                if (c->lambda == 1) assert_true(fabs(advantage[a->first + t] - (left - (double)r->value[a->first + t])) < 1e-6);       /* returns minus values */
+                assert_true(fabs((double)r->target[a->first + t] - advantage[a->first + t] - (double)r->value[a->first + t]) < 1e-5);
+            }
+        }
+        moments(advantage, r->n_tokens, &mean, &variance);
+        for (int64_t t = 0; t < r->n_tokens; t++) {
+            double left = c->whiten ? (advantage[t] - mean) / sqrt(variance + 1e-8) : advantage[t];
+            if (!(fabs((double)r->advantage[t] - left) < 1e-4)) fail_msg("%s: advantage %lld is %g, expected %g", c->options, (long long)t, (double)r->advantage[t], left);
+        }
+        for (int64_t s = 0, i = 0; s < o.m->batch.n_segments; s++) {
+            int64_t at = lm_lesson_rollout(l, s)->first;
+            for (; i < l->tokens->begin[s + 1]; i++, at++) {
+                double target = (double)r->target[at], held = clip(v[i], (double)r->value[at] - c->value_epsilon, (double)r->value[at] + c->value_epsilon);
+                const answer one = { .advantage = (double)r->advantage[at] };
+                want += surrogate(&one, exp((double)(logp[i] - r->old[at])), c->epsilon, c->epsilon) - c->entropy * h[i];
+                want += c->value_weight / 2 * fmax(pow(v[i] - target, 2), pow(held - target, 2));
+            }
+        }
+        want /= (double)r->n_tokens;
+        double got = loss_now(&o);
+        if (!(fabs(got - want) <= 2e-5 * (1 + fabs(want)))) fail_msg("%s: %.8g, expected %.8g", c->options, got, want);
+        close_round(&o);
+    }
+}
+
 /* What is learnt is the first of the best, and nothing of a prompt whose answers are all the same. */
 static void the_best_of_n_is_learnt(void **state)
 {
@@ -371,12 +498,6 @@ static void the_best_of_n_is_learnt(void **state)
         for (int64_t i = 0; i < r->group; i++) assert_true((o.x.round.answers.documents[g + i].value != 0) == r->items[g + i].learnt);
     }
     close_round(&o);
-
-    char *out = test_path("best");
-    whole_run("best_of_n", out, "--dtype f32 --prompts 6 --group 8 --max-new-tokens 2 --batch-size 4 --steps 12 --reward regex:[a-z] --lr 0.005 --schedule constant");
-    double before = logged(out, 0, "reward"), after = logged(out, 11, "reward");
-    if (!(after > before + 0.3)) fail_msg("from %g to %g", before, after);
-    free(out);
 }
 
 static void what_cannot_be_learnt_is_named(void **state)
@@ -413,6 +534,7 @@ int main(void)
         cmocka_unit_test(a_run_in_pieces_ends_in_the_same_bits),
         cmocka_unit_test(rewards_are_learnt),
         cmocka_unit_test(grpo_is_its_equation),
+        cmocka_unit_test(ppo_is_its_equation),
         cmocka_unit_test(gradients_are_those_of_the_loss),
         cmocka_unit_test(the_best_of_n_is_learnt),
         cmocka_unit_test(what_cannot_be_learnt_is_named),

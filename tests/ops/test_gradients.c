@@ -152,6 +152,17 @@ CASE(cross_entropy_low_rank)
     lm_cross_entropy_options o = with_terms(&term, x, leaf);
     return lm_cross_entropy(t, x[0], leaf[1], targets, &o);
 }
+CASE(nll_entropy)
+{
+    lm_tensor *h, *y = lm_nll(t, x[0], leaf[1], targets, &(lm_cross_entropy_options){ .chunk = 4, .entropy = &h });
+    return lm_mul(t, y, h);
+}
+CASE(entropy)
+{
+    lm_tensor *h;
+    lm_nll(t, x[0], leaf[1], targets, &(lm_cross_entropy_options){ .entropy = &h });
+    return h;
+}
 CASE(nll_low_rank)
 {
     lm_low_rank term;
@@ -239,6 +250,8 @@ static const op_case cases[] = {
     { "cross_entropy", "cross_entropy", { M(ROWS, COLS), M(37, COLS) }, cross_entropy, true },
     { "cross_entropy", "cross_entropy, transposed", { M(ROWS, COLS), M(COLS, 37) }, cross_entropy_transposed, true },
     { "nll", "nll", { M(ROWS, COLS), M(37, COLS) }, nll, false },
+    { "nll", "nll times entropy", { M(ROWS, COLS), M(37, COLS) }, nll_entropy, false },
+    { "nll", "entropy", { M(ROWS, COLS), M(37, COLS) }, entropy, false },
     { "nll", "nll, transposed, squared", { M(ROWS, COLS), M(COLS, 37) }, nll_transposed, false },
     { "cross_entropy", "cross_entropy, a term of low rank", { M(ROWS, COLS), M(37, COLS), M(ROWS, 3), M(37, 3) }, cross_entropy_low_rank, true },
     { "nll", "nll, a term of low rank", { M(ROWS, COLS), M(37, COLS), M(ROWS, 3), M(37, 3) }, nll_low_rank, false },

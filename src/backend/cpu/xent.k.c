@@ -38,6 +38,23 @@ static double log_sum_exp(const float *z, int64_t n)
     return greatest + log(sum);
 }
 
+/* In f32 lanes over a piece, in double over pieces; -infinity adds nothing. */
+static double entropy_of(const float *z, float lse, int64_t n)
+{
+    double sum = 0;
+    for (int64_t j = 0; j < n; j += PIECE) {
+        int64_t m = least(PIECE, n - j);
+        float piece = 0;
+#pragma omp simd reduction(+ : piece)
+        for (int64_t i = 0; i < m; i++) {
+            float logp = z[j + i] - lse, p = vexp0(logp);
+            piece -= p > 0 ? p * logp : 0;
+        }
+        sum += piece;
+    }
+    return sum;
+}
+
 static void xent_row(const lm_k_xent *a, int64_t i)
 {
     float *z = a->logits + i * a->ld;
@@ -45,16 +62,27 @@ static void xent_row(const lm_k_xent *a, int64_t i)
     const int32_t target = a->targets[i];
     if (target < 0) {
         a->nll[i] = 0;
+        if (a->entropy) a->entropy[i] = 0;
         if (a->grad) memset(z, 0, (size_t)a->vocab * sizeof *z);
         return;
     }
     const double exact = log_sum_exp(z, a->vocab);
     a->nll[i] = (float)(exact - z[target]);
-    if (!a->grad) return;
     const float lse = (float)exact;
     const int64_t n = a->vocab;
+    const float h = a->entropy || a->bonus ? (float)entropy_of(z, lse, n) : 0, bonus = a->bonus ? a->bonus[i] : 0;
+    if (a->entropy) a->entropy[i] = h;
+    if (!a->grad) return;
+    if (a->bonus) {
 #pragma omp simd
-    for (int64_t j = 0; j < n; j++) z[j] = weight * vexp0(z[j] - lse);
+        for (int64_t j = 0; j < n; j++) {
+            float logp = z[j] - lse, p = vexp0(logp);
+            z[j] = p > 0 ? p * (weight - bonus * (logp + h)) : 0;
+        }
+    } else {
+#pragma omp simd
+        for (int64_t j = 0; j < n; j++) z[j] = weight * vexp0(z[j] - lse);
+    }
     z[target] -= weight;
 }
 
