@@ -9,8 +9,8 @@ BASE: a language model pretrained on nsmc/raw_reviews (docs/peft.md says how).  
   law             continued training on Korean acts; perplexity on acts that were not seen
 
 The base has read most of these reviews, without their labels.  What a method forgets is the perplexity of reviews
-after the law.  Each method takes that learning rate of three that has the lowest validation loss on a quarter of the
-generation task.  Results are kept in build/bench/methods.jsonl and not made twice.  bitfit is not among them: a LLaMA has no biases.
+after the law.  Each method takes the smallest learning rate of three whose validation loss on a quarter of the
+generation task is within a tenth of the lowest.  Results are kept in build/bench/methods.jsonl and not made twice.  bitfit is not among them: a LLaMA has no biases.
 """
 import argparse
 import json
@@ -107,7 +107,7 @@ class Bench:
 
     def train(self, objective, method, lr, data, *more):
         """The folder that came out, what was planned, seconds, and the peak in MiB."""
-        out = WORK / "out"
+        out = WORK / f"out-{os.getpid()}"
         shutil.rmtree(out, ignore_errors=True)
         command = [MALMOI, "train", objective, "--model", self.base, "--adapter", *METHODS[method][0], "--lr", lr, "--data", WORK / data,
                    "--out", out, "--save-every", 0, "--json", *more, *self.threads]
@@ -134,7 +134,7 @@ class Bench:
             out, *_ = self.sft(method, lr, "sweep.jsonl", 1, "--val-split", 0.2, "--eval-every", 1000)
             with open(out / "log.jsonl") as log:
                 losses[lr] = [json.loads(line)["val_loss"] for line in log if "val_loss" in line][-1]
-        return {"lr": min(losses, key=losses.get), "losses": list(losses.values())}
+        return {"lr": min(lr for lr, loss in losses.items() if loss <= 1.1 * min(losses.values())), "losses": list(losses.values())}
 
     def generation(self, method, lr):
         out, plan, seconds, peak = self.sft(method, lr, "train.jsonl", 2)

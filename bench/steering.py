@@ -82,7 +82,7 @@ def measure(folder, base, name, adapter):
     answers = [json.loads(line) for line in said.splitlines()]
     texts = [(a["prompt"] + a["text"]).replace("\n", " ") for a in answers]
     write(folder / f"{name}_said.jsonl", [{"text": text, "prompt": a["prompt"]} for text, a in zip(texts, answers)])
-    labels = [json.loads(line) for line in call("classify", folder / "judge", "--file", folder / f"{name}_said.jsonl", "--json", "--quiet").splitlines()]
+    labels = json.loads(call("classify", folder / "judge", "--file", folder / f"{name}_said.jsonl", "--json", "--quiet"))["texts"]
     positive = sum(str(row["label"]) == "1" for row in labels) / len(labels)
     words = [text.split() for text in texts]
     bigrams = [pair for w in words for pair in zip(w, w[1:])]
