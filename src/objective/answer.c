@@ -134,6 +134,9 @@ static void fit(const lm_task *task, lm_example *out, size_t from, bool scored)
     memmove(tokens + keep, tokens + keep + cut, (n - keep - cut) * sizeof *tokens);
     out->n -= cut;
     out->lost += (int64_t)cut;
+    if (!scored || n - cut <= room) return;                  /* what is left over is the packing's to cut ... */
+    out->lost += (int64_t)(n - cut - room);
+    out->n = from + room;                                    /* ... but for a score, which needs its place at the end */
 }
 
 lm_status lm_answers_put(lm_answers *a, const lm_task *task, lm_example *out, const lm_exchange *x, lm_encoder *encoder,

@@ -130,6 +130,7 @@ static void lessons_stand_where_they_belong(void **state)
     expect_lessons("orm", answer, "", "ab:cd$<1>");
     expect_lessons("orm", answer, "--at all", "ab:c<1>d<1>$<1>");
     expect_lessons("orm", answer, "--at all --context 4 --truncate", ":c<1>d<1>$<1>");
+    expect_lessons("orm", "{\"prompt\": \"ab:\", \"completion\": \"cdefgh\", \"label\": true}\n", "--context 4 --truncate", "cdef<1>");
     expect_lessons("orm", "{\"question\": \"a\", \"answer\": \"b\", \"is_correct\": 0}\n", "--prompt-field question --completion-field answer --label-field is_correct", "ab$<0>");
     expect_lessons("orm", "{\"completion\": \"b\", \"label\": false}\n", "", "b$<0>");
 }
