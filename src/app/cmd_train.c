@@ -48,6 +48,7 @@ static void tell_result(const lm_trainer *t, bool json)
                                  "seconds", at->seconds, "peak_bytes", (json_int_t)lm_memory_peak(),
                                  "rows", (json_int_t)t->corpus.data.n, "truncated_rows", (json_int_t)t->corpus.blocks.n_truncated);
         if (t->corpus.data.n_skipped) json_object_set_new(doc, "skipped_rows", json_integer((json_int_t)t->corpus.data.n_skipped));
+        if (t->corpus.n_malformed) json_object_set_new(doc, "malformed_rows", json_integer((json_int_t)t->corpus.n_malformed));
         if (t->val.n) json_object_set_new(doc, "best_val_loss", json_real(at->best));
         lm_print_json(doc);
         return;

@@ -3,11 +3,7 @@
 #define LM_APP_DATA_H
 
 #include "app/command.h"
-#include "data/source.h"
 
-extern const lm_command lm_data_agreement, lm_data_clean, lm_data_dedup, lm_data_judge;
-
-/* Tells of rows that were passed over: how many, and the first of them. */
-void lm_data_warn_skipped(const lm_skipped *skipped);
+extern const lm_command lm_data_agreement, lm_data_clean, lm_data_dedup, lm_data_judge, lm_data_stats_command;
 
 #endif

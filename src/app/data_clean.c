@@ -98,7 +98,7 @@ static lm_status run(lm_call *call, lm_err *err)
     if (status == LM_OK) {
         lm_clean_result result;
         status = lm_clean_files(&result, &call->args, &pipeline, &v->o, err);
-        lm_data_warn_skipped(&result.skipped);
+        lm_skipped_tell(&result.skipped);
         if (status == LM_OK) print(&result, &pipeline, v);
         lm_clean_result_free(&result);
     }

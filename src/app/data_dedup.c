@@ -74,7 +74,7 @@ static lm_status run(lm_call *call, lm_err *err)
     LM_TRY(lm_call_args(call, 1, -1, "IN...", err));
     lm_dedup_result result;
     lm_status status = lm_dedup_files(&result, &call->args, lm_dedup_find(v->method), call->own, &v->o, err);
-    lm_data_warn_skipped(&result.skipped);
+    lm_skipped_tell(&result.skipped);
     if (status == LM_OK) print(&result, v);
     lm_dedup_result_free(&result);
     return status;

@@ -58,12 +58,26 @@ typedef struct worker {
 
 typedef struct round_of_rows {
     const lm_renderer *renderer;
+    bool skips;                          /* rows that cannot be learnt from are passed over */
     lm_row rows[ROUND_ROWS];
     lm_example examples[ROUND_ROWS];
+    char *why[ROUND_ROWS];               /* such a row: what is wrong with it */
     int64_t n;
     worker *workers;
     int64_t n_workers;
 } round_of_rows;
+
+/* Whether one of its sequences, of which the first token is never learnt, teaches nothing. */
+static bool teaches_nothing(const lm_example *e)
+{
+    const lm_example_part whole = { .end = e->n }, *parts = e->n_parts ? e->parts : &whole;
+    for (size_t i = 0, at = 0; i < (e->n_parts ? e->n_parts : 1); at = parts[i++].end) {
+        bool learns = false;
+        for (size_t j = at + 1; j < parts[i].end && !learns; j++) learns = e->tokens[j] >> 31;
+        if (!learns) return true;
+    }
+    return false;
+}
 
 /* Worker w takes rows w, w + n_workers, ...: neighbours differ little in length. */
 static void render_rows(int64_t begin, int64_t end, void *context)
@@ -76,8 +90,12 @@ static void render_rows(int64_t begin, int64_t end, void *context)
             e->n = e->n_parts = 0, e->lost = 0, e->skipped = false;
             lm_str_clear(&e->note);
             lm_ids_clear(&me->ids);
-            if (r->renderer->render(r->renderer->context, e, &r->rows[i], me->encoder, &me->ids, &me->err) != LM_OK)
-                me->failed = i;
+            lm_status status = r->renderer->render(r->renderer->context, e, &r->rows[i], me->encoder, &me->ids, &me->err);
+            if (status == LM_OK && r->skips && !e->skipped && teaches_nothing(e)) status = lm_fail(&me->err, LM_E_FORMAT, "no token to learn");
+            if (status == LM_E_FORMAT && r->skips) {
+                r->why[i] = lm_strdup(me->err.message);
+                lm_err_clear(&me->err);
+            } else if (status != LM_OK) me->failed = i;
         }
     }
 }
@@ -149,6 +167,16 @@ static lm_status read_round(round_of_rows *r, lm_source *source, bool *more, lm_
     return LM_OK;
 }
 
+/* Rows are passed over only where the source counts them. */
+static void pass_over(round_of_rows *r, lm_source *source, int64_t i)
+{
+    lm_err err = {0};
+    lm_fail(&err, LM_E_FORMAT, "%s:%lld: %s", r->rows[i].path, (long long)r->rows[i].line, r->why[i]);
+    lm_source_pass_over(source, &err);
+    free(r->why[i]);
+    r->why[i] = NULL;
+}
+
 static lm_status read_all(lm_dataset *d, round_of_rows *r, lm_source *source, lm_err *err)
 {
     bool more = true;
@@ -156,7 +184,8 @@ static lm_status read_all(lm_dataset *d, round_of_rows *r, lm_source *source, lm
         lm_status status = read_round(r, source, &more, err);
         if (status == LM_OK) status = render_round(r, err);
         for (int64_t i = 0; i < r->n; i++) {
-            if (status == LM_OK) lm_dataset_add(d, &r->examples[i], r->rows[i].path, r->rows[i].line);
+            if (r->why[i]) pass_over(r, source, i);
+            else if (status == LM_OK) lm_dataset_add(d, &r->examples[i], r->rows[i].path, r->rows[i].line);
             d->n_bytes += (int64_t)r->rows[i].bytes;
             lm_row_free(&r->rows[i]);
         }
@@ -171,6 +200,7 @@ lm_status lm_dataset_read(lm_dataset *d, lm_source *source, const lm_tokenizer *
     *d = (lm_dataset){0};
     round_of_rows *r = lm_calloc(1, sizeof *r);
     r->renderer = renderer;
+    r->skips = lm_source_skips(source);
     r->n_workers = lm_threads();
     r->workers = lm_calloc((size_t)r->n_workers, sizeof *r->workers);
     for (int64_t w = 0; w < r->n_workers; w++) r->workers[w] = (worker){ .encoder = lm_encoder_new(tk), .failed = -1 };

@@ -76,7 +76,8 @@ typedef struct lm_dataset {
     bool parted;                         /* rows say where their sequences end: they are not packed */
 } lm_dataset;
 
-/* Reads every row of the source.  LM_E_FORMAT names the row; no row at all is LM_E_FORMAT as well. */
+/* Reads every row of the source.  LM_E_FORMAT names the row; no row at all is LM_E_FORMAT as well.  Where the
+ * source passes over malformed rows, those that cannot be rendered or teach nothing are passed over too. */
 lm_status lm_dataset_read(lm_dataset *d, lm_source *source, const lm_tokenizer *tk, const lm_renderer *renderer, lm_err *err);
 void lm_dataset_free(lm_dataset *d);     /* takes {0} */
 

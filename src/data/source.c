@@ -1,6 +1,7 @@
 #include "data/source.h"
 
 #include "base/file.h"
+#include "base/log.h"
 
 #include <dirent.h>
 #include <stdlib.h>
@@ -157,6 +158,13 @@ static void close_file(lm_source *s)
     *r = (lm_row_reader){0};
 }
 
+void lm_skipped_tell(const lm_skipped *skipped)
+{
+    enum { TOLD = 5 };
+    for (int i = 0; i < skipped->messages.n && i < TOLD; i++) lm_log(LM_LOG_WARN, "passed over: %s", skipped->messages.items[i]);
+    if (skipped->n > TOLD) lm_log(LM_LOG_WARN, "passed over %lld rows in all", (long long)skipped->n);
+}
+
 void lm_skipped_free(lm_skipped *skipped)
 {
     lm_row_fields_free(&skipped->messages);
@@ -174,6 +182,8 @@ lm_status lm_source_pass_over(lm_source *s, lm_err *err)
     lm_err_clear(err);
     return LM_OK;
 }
+
+bool lm_source_skips(const lm_source *s) { return s->options.skipped; }
 
 /* The next row of the file that is open.  Rows that are malformed may be passed over; a file whose packing is
  * damaged ends there, and nobody knows how much of it is lost. */

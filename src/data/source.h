@@ -33,6 +33,7 @@ typedef struct lm_skipped {
     int64_t n;
     lm_strings messages;                 /* at most LM_SKIPPED_LISTED */
 } lm_skipped;
+void lm_skipped_tell(const lm_skipped *skipped);     /* warns (lm_log) of the first few, and of how many they are */
 void lm_skipped_free(lm_skipped *skipped);   /* takes {0} */
 
 typedef struct lm_source_options {
@@ -52,6 +53,7 @@ lm_status lm_source_next(lm_source *s, lm_row *row, bool *more, lm_err *err);   
 /* For a row that came well but cannot be used: counts it where such rows are passed over, and forgets the
  * error; else gives it back. */
 lm_status lm_source_pass_over(lm_source *s, lm_err *err);
+bool lm_source_skips(const lm_source *s);                                          /* it passes over such rows */
 const char *lm_source_name(const lm_source *s);                                    /* of its first file */
 void lm_source_close(lm_source *s);                                                /* takes NULL */
 

@@ -69,10 +69,14 @@ static lm_status read_corpus(lm_trainer *t, lm_corpus *corpus, const lm_strings 
 {
     const lm_train_options *o = t->c->o;
     lm_source *source;
-    LM_TRY(lm_source_open(&source, paths, &(lm_source_options){ .format = o->format, .separator = o->separator }, err));
+    lm_skipped skipped = {0};
+    LM_TRY(lm_source_open(&source, paths, &(lm_source_options){ .format = o->format, .separator = o->separator, .skipped = o->on_error ? &skipped : NULL }, err));
     const lm_renderer renderer = lm_task_renderer(&t->task);
     lm_status status = lm_dataset_read(&corpus->data, source, t->tokenizer, &renderer, err);
     lm_source_close(source);
+    lm_skipped_tell(&skipped);
+    corpus->n_malformed = skipped.n;
+    lm_skipped_free(&skipped);
     LM_TRY(status);
     lm_pack_options packing = {
         .context = t->context, .pack = o->pack,

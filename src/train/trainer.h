@@ -34,6 +34,7 @@ typedef struct lm_train_config {
 typedef struct lm_corpus {
     lm_dataset data;
     lm_blocks blocks;
+    int64_t n_malformed;                         /* rows that were passed over */
 } lm_corpus;
 
 /* What the loop counts; in a checkpoint as state.json. */

@@ -25,7 +25,7 @@ static lm_status render(const void *task, lm_example *out, const lm_row *row, lm
     return ((const lm_task *)task)->objective->render(task, out, row, encoder, ids, err);
 }
 
-static lm_status read_rows(lm_dataset *d, char *path, lm_err *err)
+static lm_status read_rows_with(lm_dataset *d, char *path, lm_skipped *skipped, lm_err *err)
 {
     lm_task task = { .objective = lm_objective_find("clm"), .tokenizer = tokenizer, .eos = TINY_END };
     void *options = lm_calloc(1, task.objective->options_size);
@@ -34,13 +34,15 @@ static lm_status read_rows(lm_dataset *d, char *path, lm_err *err)
     task.options = options;
     lm_renderer renderer = { .render = render, .context = &task };
     lm_source *source = NULL;
-    lm_status status = lm_source_open(&source, &(lm_strings){ &path, 1 }, &(lm_source_options){0}, err);
+    lm_status status = lm_source_open(&source, &(lm_strings){ &path, 1 }, &(lm_source_options){ .skipped = skipped }, err);
     if (status == LM_OK) status = lm_dataset_read(d, source, tokenizer, &renderer, err);
     lm_source_close(source);
     lm_options_free(set);
     free(options);
     return status;
 }
+
+static lm_status read_rows(lm_dataset *d, char *path, lm_err *err) { return read_rows_with(d, path, NULL, err); }
 
 enum { ROWS = 2500 };                                    /* more than two rounds of rows */
 
@@ -97,8 +99,30 @@ static void the_first_bad_row_is_named(void **state)
     free(path);
 }
 
+/* Malformed rows, rows without the field and rows that teach nothing, in one count; the others as if alone. */
+static void bad_rows_are_passed_over_where_asked(void **state)
+{
+    (void)state;
+    char *path = tiny_file("odd.jsonl", "{\"text\": \"one\"}\n{\"text\": \"\"}\n{\"text\": \n{\"body\": \"x\"}\n{\"text\": \"two\"}\n"), *good = tiny_file("good.jsonl", "{\"text\": \"one\"}\n{\"text\": \"two\"}\n");
+    lm_dataset d, alone;
+    lm_skipped skipped = {0};
+    lm_err err = {0};
+    assert_int_equal(read_rows_with(&d, path, &skipped, &err), LM_OK);
+    assert_int_equal(read_rows(&alone, good, &err), LM_OK);
+    assert_int_equal(d.n, 2);
+    assert_int_equal(skipped.n, 3);
+    assert_true(lm_dataset_hash(&d) == lm_dataset_hash(&alone));
+    bool named = false;
+    for (int i = 0; i < skipped.messages.n; i++) named |= strstr(skipped.messages.items[i], "odd.jsonl:2: no token to learn") != NULL;
+    assert_true(named);
+    lm_skipped_free(&skipped);
+    lm_dataset_free(&d);
+    lm_dataset_free(&alone);
+    free(path), free(good);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(rows_keep_their_order), cmocka_unit_test(the_first_bad_row_is_named) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(rows_keep_their_order), cmocka_unit_test(the_first_bad_row_is_named), cmocka_unit_test(bad_rows_are_passed_over_where_asked) };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

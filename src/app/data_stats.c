@@ -1,0 +1,126 @@
+/* malmoi data stats: what a corpus holds. */
+#include "app/data.h"
+
+#include "base/log.h"
+#include "base/table.h"
+#include "data/stats.h"
+
+#include <stdio.h>
+
+typedef struct stats_values {
+    lm_data_stats_options o;
+    bool json;
+} stats_values;
+
+static const char *const on_error[] = { "stop", "skip", NULL };
+
+static const lm_option options[] = {
+    LM_OPTION(STRING, stats_values, o.field, "field", .metavar = "NAME", .help = "of a row that holds its text (default: text, document, sentence, review or content)"),
+    LM_OPTION(STRING, stats_values, o.format, "format", .metavar = "NAME", .help = "of the files: jsonl, csv, tsv or text (default: by their names)"),
+    LM_OPTION(STRING, stats_values, o.separator, "separator", .metavar = "LINE", .help = "text files: the line between two documents"),
+    LM_OPTION(CHOICE, stats_values, o.on_error, "on-error", .choices = on_error, .fallback = "skip", .help = "a malformed row ends the run, or is counted and listed"),
+    LM_OPTION(FLAG, stats_values, json, "json", .help = "print one JSON object"),
+    { 0 },
+};
+
+static const double shares[] = { 0.05, 0.25, 0.5, 0.75, 0.95, 0.99 };
+static const char *const share_names[] = { "5%", "25%", "50%", "75%", "95%", "99%" };
+enum { SHARES = sizeof shares / sizeof *shares };
+
+/* An estimate, which is never more than there are. */
+static double distinct(const lm_hyperloglog *h, int64_t n)
+{
+    double estimate = lm_hyperloglog_count(h);
+    return estimate < (double)n ? estimate : (double)n;
+}
+
+static double ratio(double a, double b) { return b > 0 ? a / b : 0; }
+
+static lm_json *lengths_json(const lm_lengths *l)
+{
+    lm_json *percentiles = json_object();
+    for (int i = 0; i < SHARES; i++) json_object_set_new(percentiles, share_names[i], json_real(lm_lengths_percentile(l, shares[i])));
+    return json_pack("{s:f, s:I, s:I, s:I, s:o}", "mean", ratio((double)l->sum, (double)l->n), "least", (json_int_t)l->least, "most", (json_int_t)l->most, "sum", (json_int_t)l->sum,
+                     "percentiles", percentiles);
+}
+
+static void print_json(const lm_data_stats *s)
+{
+    lm_json *scripts = json_object(), *ngrams = json_array(), *skipped = json_array();
+    for (int i = 0; i < LM_SCRIPTS; i++)
+        if (s->counts.script[i]) json_object_set_new(scripts, lm_script_names[i], json_real(ratio((double)s->counts.script[i], (double)s->counts.letters)));
+    for (int n = 0; n < LM_STATS_NGRAMS; n++)
+        json_array_append_new(ngrams, json_pack("{s:i, s:I, s:f}", "n", n + 1, "count", (json_int_t)s->ngrams[n], "different", distinct(&s->ngrams_seen[n], s->ngrams[n])));
+    for (int i = 0; i < s->skipped.messages.n; i++) json_array_append_new(skipped, json_string(s->skipped.messages.items[i]));
+    double all = (double)s->counts.runes;
+    lm_print_json(json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:{s:f, s:f, s:f, s:f, s:f}, s:f, s:f, s:o, s:{s:I, s:o}}", "documents", (json_int_t)s->documents, "empty",
+                            (json_int_t)s->empty, "bytes", (json_int_t)s->bytes, "lines", (json_int_t)s->lines, "characters", lengths_json(&s->chars), "words", lengths_json(&s->words),
+                            "scripts", scripts, "shares", "letters", ratio((double)s->counts.letters, all), "digits", ratio((double)s->counts.digits, all), "punctuation",
+                            ratio((double)s->counts.punctuation, all), "symbols", ratio((double)s->counts.symbols, all), "spaces", ratio((double)s->counts.spaces, all),
+                            "different_documents", distinct(s->documents_seen, s->documents), "different_lines", distinct(s->lines_seen, s->lines), "ngrams", ngrams, "skipped", "count",
+                            (json_int_t)s->skipped.n, "first", skipped));
+}
+
+static void put_lengths(lm_table *t, const char *name, const lm_lengths *l)
+{
+    char text[24];
+    lm_table_put(t, "%s", name);
+    lm_table_put(t, "%s", lm_format_count(text, ratio((double)l->sum, (double)l->n)));
+    lm_table_put(t, "%lld", (long long)l->least);
+    for (int i = 0; i < SHARES; i++) lm_table_put(t, "%.0f", lm_lengths_percentile(l, shares[i]));
+    lm_table_put(t, "%lld", (long long)l->most);
+}
+
+static void print_text(const lm_data_stats *s)
+{
+    char a[24], b[24], c[24];
+    lm_str out = {0};
+    lm_table t = lm_table_start("lrrrrrrrrr");
+    lm_str_printf(&out, "documents    %lld, %lld of them without a word; %s of text, %s characters, %s lines\n", (long long)s->documents, (long long)s->empty,
+                  lm_format_bytes(a, (double)s->bytes), lm_format_count(b, (double)s->counts.runes), lm_format_count(c, (double)s->lines));
+    if (s->skipped.n) lm_str_printf(&out, "malformed    %lld rows\n", (long long)s->skipped.n);
+    lm_str_puts(&out, "letters     ");
+    for (int i = 0; i < LM_SCRIPTS; i++)
+        if (s->counts.script[i]) lm_str_printf(&out, " %s %.1f%%", lm_script_names[i], 100 * ratio((double)s->counts.script[i], (double)s->counts.letters));
+    double all = (double)s->counts.runes;
+    lm_str_printf(&out, "\ncharacters   letters %.1f%%, digits %.1f%%, punctuation %.1f%%, symbols %.1f%%, white space %.1f%%\n", 100 * ratio((double)s->counts.letters, all),
+                  100 * ratio((double)s->counts.digits, all), 100 * ratio((double)s->counts.punctuation, all), 100 * ratio((double)s->counts.symbols, all),
+                  100 * ratio((double)s->counts.spaces, all));
+    lm_str_printf(&out, "repeated     about %.1f%% of the documents, %.1f%% of the lines\n", 100 * (1 - ratio(distinct(s->documents_seen, s->documents), (double)s->documents)),
+                  100 * (1 - ratio(distinct(s->lines_seen, s->lines), (double)s->lines)));
+    lm_str_puts(&out, "different   ");
+    for (int n = 0; n < LM_STATS_NGRAMS; n++)
+        lm_str_printf(&out, "%s about %.1f%% of the %s", n ? "," : "", 100 * ratio(distinct(&s->ngrams_seen[n], s->ngrams[n]), (double)s->ngrams[n]),
+                      n == 0 ? "words" : n == 1 ? "pairs of words" : "triples");
+    lm_str_puts(&out, "\n\n");
+    lm_table_cells(&t, "per document", "mean", "least", "5%", "25%", "50%", "75%", "95%", "99%", "most");
+    lm_table_rule(&t);
+    put_lengths(&t, "characters", &s->chars);
+    put_lengths(&t, "words", &s->words);
+    lm_table_print(&t, &out);
+    lm_table_free(&t);
+    fputs(out.data, stdout);
+    lm_str_free(&out);
+}
+
+static lm_status run(lm_call *call, lm_err *err)
+{
+    const stats_values *v = call->values;
+    LM_TRY(lm_call_args(call, 1, -1, "IN...", err));
+    lm_data_stats stats;
+    lm_status status = lm_data_stats_files(&stats, &call->args, &v->o, err);
+    lm_skipped_tell(&stats.skipped);
+    if (status == LM_OK) v->json ? print_json(&stats) : print_text(&stats);
+    lm_data_stats_free(&stats);
+    return status;
+}
+
+const lm_command lm_data_stats_command = {
+    .name = "stats",
+    .summary = "lengths, scripts, repetition and diversity of a corpus",
+    .usage = "IN... [options]",
+    .example = "malmoi data stats corpus.jsonl.zst",
+    .options = options,
+    .values_size = sizeof(stats_values),
+    .run = run,
+};

@@ -1,0 +1,204 @@
+#include "data/stats.h"
+
+#include "base/map.h"
+#include "base/thread.h"
+#include "data/hashes.h"
+#include "data/labelled.h"
+#include "data/rounds.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+/* ---- how many are different -------------------------------------------------- */
+
+enum { REGISTERS = 1 << LM_HYPERLOGLOG_BITS };
+
+void lm_hyperloglog_put(lm_hyperloglog *h, uint64_t hash)
+{
+    uint64_t rest = hash << LM_HYPERLOGLOG_BITS | (uint64_t)1 << (LM_HYPERLOGLOG_BITS - 1);
+    uint8_t rank = (uint8_t)(__builtin_clzll(rest) + 1), *place = &h->registers[hash >> (64 - LM_HYPERLOGLOG_BITS)];
+    if (rank > *place) *place = rank;
+}
+
+void lm_hyperloglog_merge(lm_hyperloglog *into, const lm_hyperloglog *from)
+{
+    for (int i = 0; i < REGISTERS; i++)
+        if (from->registers[i] > into->registers[i]) into->registers[i] = from->registers[i];
+}
+
+/* Few are counted by the registers that stayed empty (linear counting), as the paper has it. */
+double lm_hyperloglog_count(const lm_hyperloglog *h)
+{
+    double sum = 0, m = REGISTERS;
+    int empty = 0;
+    for (int i = 0; i < REGISTERS; i++) {
+        sum += ldexp(1, -h->registers[i]);
+        empty += !h->registers[i];
+    }
+    double estimate = 0.7213 / (1 + 1.079 / m) * m * m / sum;
+    return estimate <= 2.5 * m && empty ? m * log(m / empty) : estimate;
+}
+
+/* ---- lengths ----------------------------------------------------------------- */
+
+static int bin_of(int64_t value)
+{
+    int bin = value < 1 ? 0 : 1 + (int)(log2((double)value) * LM_CLEAN_PER_OCTAVE);
+    return bin < LM_CLEAN_COUNT_BINS ? bin : LM_CLEAN_COUNT_BINS - 1;
+}
+
+static void add_length(lm_lengths *l, int64_t value)
+{
+    l->least = l->n && l->least < value ? l->least : value;
+    l->most = l->most > value ? l->most : value;
+    l->sum += value;
+    l->n++;
+    l->bins[bin_of(value)]++;
+}
+
+static void merge_lengths(lm_lengths *into, const lm_lengths *from)
+{
+    if (!from->n) return;
+    into->least = into->n && into->least < from->least ? into->least : from->least;
+    into->most = into->most > from->most ? into->most : from->most;
+    into->n += from->n;
+    into->sum += from->sum;
+    for (int b = 0; b < LM_CLEAN_COUNT_BINS; b++) into->bins[b] += from->bins[b];
+}
+
+double lm_lengths_percentile(const lm_lengths *l, double share)
+{
+    double wanted = share * (double)l->n, before = 0;
+    for (int b = 0; b < LM_CLEAN_COUNT_BINS; b++) {
+        double here = (double)l->bins[b];
+        if (before + here < wanted || !here) {
+            before += here;
+            continue;
+        }
+        double begin = lm_histogram_begin(true, b), end = lm_histogram_begin(true, b + 1), at = begin + (end - begin) * (wanted - before) / here;
+        return fmin(fmax(at, (double)l->least), (double)l->most);
+    }
+    return (double)l->most;
+}
+
+/* ---- a row ------------------------------------------------------------------- */
+
+typedef struct worker {
+    lm_doc doc;
+    lm_data_stats stats;
+} worker;
+
+typedef struct counter {
+    const lm_data_stats_options *o;
+    lm_data_stats *stats;
+    lm_source *source;
+    worker *workers;
+} counter;
+
+static void make_seen(lm_data_stats *s)
+{
+    s->documents_seen = lm_calloc(2 + LM_STATS_NGRAMS, sizeof *s->documents_seen);
+    s->lines_seen = s->documents_seen + 1;
+    s->ngrams_seen = s->documents_seen + 2;
+}
+
+static void add_counts(lm_counts *into, const lm_counts *c)
+{
+    into->runes += c->runes, into->letters += c->letters, into->digits += c->digits, into->punctuation += c->punctuation, into->symbols += c->symbols;
+    into->spaces += c->spaces, into->marks += c->marks, into->controls += c->controls, into->others += c->others;
+    for (int s = 0; s < LM_SCRIPTS; s++) into->script[s] += c->script[s];
+}
+
+static void count_document(worker *w, lm_span text)
+{
+    lm_data_stats *s = &w->stats;
+    size_t n_words, n_lines;
+    const lm_word *words = lm_doc_words(&w->doc, &n_words);
+    const lm_text_line *lines = lm_doc_lines(&w->doc, &n_lines);
+    s->documents++;
+    s->empty += !n_words;
+    s->bytes += (int64_t)text.len;
+    s->lines += (int64_t)n_lines;
+    add_counts(&s->counts, lm_doc_counts(&w->doc));
+    add_length(&s->chars, lm_doc_counts(&w->doc)->runes);
+    add_length(&s->words, (int64_t)n_words);
+    lm_hyperloglog_put(s->documents_seen, lm_hash(text.data, text.len, 0));
+    for (size_t i = 0; i < n_lines; i++) lm_hyperloglog_put(s->lines_seen, lm_hash(lines[i].text.data, lines[i].text.len, 0));
+    for (size_t i = 0; i < n_words; i++) {
+        uint64_t hash = 0;
+        for (size_t n = 0; n < LM_STATS_NGRAMS && i + n < n_words; n++) {
+            hash = lm_mix64(hash * 31 + words[i + n].hash);
+            lm_hyperloglog_put(&s->ngrams_seen[n], hash);
+            s->ngrams[n]++;
+        }
+    }
+}
+
+typedef struct slot {
+    lm_err err;
+} slot;
+
+static void count_row(void *context, int number, lm_row *row, void *slot_)
+{
+    counter *c = context;
+    slot *s = slot_;
+    worker *w = &c->workers[number];
+    const char *field;
+    lm_span text;
+    s->err = (lm_err){0};
+    if (lm_document_field(row, c->o->field, &field, &s->err) != LM_OK || lm_row_text(row, field, &text, &s->err) != LM_OK) return;
+    lm_doc_begin(&w->doc, row, text);
+    count_document(w, w->doc.text);
+}
+
+static lm_status take_row(void *context, lm_row *row, void *slot_, lm_err *err)
+{
+    counter *c = context;
+    const slot *s = slot_;
+    if (!s->err.code) return LM_OK;
+    lm_err placed = {0};
+    lm_fail(&placed, s->err.code, "%s:%" PRId64 ": %s", row->path, row->line, s->err.message);
+    return lm_source_pass_over(c->source, &placed) == LM_OK ? LM_OK : lm_fail(err, placed.code, "%s", placed.message);
+}
+
+/* ---- the work ---------------------------------------------------------------- */
+
+static void merge(lm_data_stats *into, const lm_data_stats *from)
+{
+    into->documents += from->documents, into->empty += from->empty, into->bytes += from->bytes, into->lines += from->lines;
+    merge_lengths(&into->chars, &from->chars);
+    merge_lengths(&into->words, &from->words);
+    add_counts(&into->counts, &from->counts);
+    for (int i = 0; i < 2 + LM_STATS_NGRAMS; i++) lm_hyperloglog_merge(&into->documents_seen[i], &from->documents_seen[i]);
+    for (int n = 0; n < LM_STATS_NGRAMS; n++) into->ngrams[n] += from->ngrams[n];
+}
+
+lm_status lm_data_stats_files(lm_data_stats *out, const lm_strings *paths, const lm_data_stats_options *o, lm_err *err)
+{
+    static const lm_row_work work = { .slot_size = sizeof(slot), .each = count_row, .take = take_row };
+    *out = (lm_data_stats){0};
+    lm_source_options how = { .format = o->format, .separator = o->separator, .skipped = o->on_error ? &out->skipped : NULL };
+    counter c = { .o = o, .stats = out };
+    LM_TRY(lm_source_open(&c.source, paths, &how, err));
+    int n = lm_threads();
+    make_seen(out);
+    c.workers = lm_calloc((size_t)n, sizeof *c.workers);
+    for (int w = 0; w < n; w++) make_seen(&c.workers[w].stats);
+    lm_status status = lm_rows_work(c.source, &work, &c, err);
+    for (int w = 0; w < n; w++) {
+        merge(out, &c.workers[w].stats);
+        lm_doc_free(&c.workers[w].doc);
+        lm_data_stats_free(&c.workers[w].stats);
+    }
+    free(c.workers);
+    lm_source_close(c.source);
+    return status;
+}
+
+void lm_data_stats_free(lm_data_stats *s)
+{
+    free(s->documents_seen);
+    lm_skipped_free(&s->skipped);
+    *s = (lm_data_stats){0};
+}

@@ -1,0 +1,246 @@
+/* A corpus through filters and through stats: what stands in the files, whatever the threads; counts that add up. */
+#include "common/test.h"
+
+#include "base/file.h"
+#include "base/rng.h"
+#include "base/thread.h"
+#include "data/clean.h"
+#include "data/stats.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char *read_file(const char *path)
+{
+    lm_str text = {0};
+    assert_int_equal(lm_file_read(&text, path, 1 << 26, NULL), LM_OK);
+    return text.data ? lm_str_take(&text) : lm_strdup("");
+}
+
+static char *write_file(const char *name, const char *text)
+{
+    char *path = test_path(name);
+    assert_int_equal(lm_file_write(path, text, strlen(text), NULL), LM_OK);
+    return path;
+}
+
+static lm_pipeline pipeline_of(const char *specs)
+{
+    lm_pipeline p = {0};
+    lm_err err = {0};
+    char *copy = lm_strdup(specs), *items[8];
+    int n = 0;
+    for (char *word = strtok(copy, " "); word; word = strtok(NULL, " ")) items[n++] = word;
+    if (lm_pipeline_add(&p, &(lm_strings){ items, n }, &err) != LM_OK || lm_pipeline_open(&p, &err) != LM_OK) fail_msg("%s: %s", specs, err.message);
+    free(copy);
+    return p;
+}
+
+static void kept_and_rejected_rows(void **state)
+{
+    (void)state;
+    char *in = write_file("in.jsonl", "{\"text\": \"두 낱말\", \"n\": 1}\n{\"text\": \"하나\"}\n{\"text\": \"메일 a@b.kr 이다\", \"n\": 1.50}\n{\"document\": \"세 낱말 이다\"}\n");
+    char *out = test_path("out.jsonl"), *rejected = test_path("rejected.jsonl"), *report = test_path("report.json"), *page = test_path("page.html");
+    lm_pipeline p = pipeline_of("length:min-words=2 personal");
+    lm_clean_options o = { .out = out, .rejected = rejected, .report = report };
+    lm_clean_result result;
+    lm_err err = {0};
+    if (lm_clean_files(&result, &(lm_strings){ &in, 1 }, &p, &o, &err) != LM_OK) fail_msg("%s", err.message);
+    char *kept = read_file(out), *gone = read_file(rejected);
+    assert_string_equal(kept, "{\"text\": \"두 낱말\", \"n\": 1}\n{\"text\": \"메일 <EMAIL> 이다\", \"n\": 1.5}\n{\"document\": \"세 낱말 이다\"}\n");
+    assert_string_equal(gone, "{\"text\": \"하나\", \"rejected_by\": \"length\", \"reason\": \"1 words, expected 2 to 100000\"}\n");
+    assert_int_equal(result.documents, 4);
+    assert_int_equal(result.kept, 3);
+    assert_int_equal(result.changed, 1);
+    assert_int_equal(result.filters[0].seen, 4);
+    assert_int_equal(result.filters[0].rejected, 1);
+    assert_int_equal(result.filters[1].seen, 3);
+    assert_int_equal(result.filters[1].tallies[0], 1);
+    lm_json *doc = lm_json_read(report, NULL);
+    assert_int_equal(json_integer_value(json_object_get(doc, "kept")), 3);
+    const lm_json *filter = json_array_get(json_object_get(doc, "filters"), 0), *example = json_array_get(json_object_get(filter, "examples"), 0);
+    assert_string_equal(json_string_value(json_object_get(example, "text")), "하나");
+    lm_json_free(doc);
+    lm_clean_result_free(&result);
+
+    o.report = page;
+    assert_int_equal(lm_clean_files(&result, &(lm_strings){ &in, 1 }, &p, &o, &err), LM_OK);
+    char *html = read_file(page);
+    assert_non_null(strstr(html, "<svg"));
+    assert_non_null(strstr(html, "하나"));
+    assert_null(strstr(html, "http"));                       /* it needs nothing else */
+    lm_clean_result_free(&result);
+    lm_pipeline_free(&p);
+    free(html), free(kept), free(gone), free(in), free(out), free(rejected), free(report), free(page);
+}
+
+static char *many_rows(int n)
+{
+    lm_str text = {0};
+    lm_rng rng = { .seed = 5 };
+    for (int i = 0; i < n; i++) {
+        lm_str_printf(&text, "{\"id\": %d, \"text\": \"", i);
+        for (int w = (int)lm_rng_below(&rng, 30); w > 0; w--) lm_str_printf(&text, "낱말%d을 ", (int)lm_rng_below(&rng, 50));
+        lm_str_puts(&text, "010-1234-5678\"}\n");
+    }
+    return lm_str_take(&text);
+}
+
+static void threads_do_not_matter(void **state)
+{
+    (void)state;
+    char *rows = many_rows(2500), *in = write_file("many.jsonl", rows), *out = test_path("many.out"), *rejected = test_path("many.rejected"), *first[2] = {0};
+    lm_pipeline p = pipeline_of("length:min-words=10 repetition personal");
+    lm_clean_options o = { .out = out, .rejected = rejected };
+    for (int run = 0; run < 2; run++) {
+        lm_clean_result result;
+        lm_threads_set(run ? 3 : 1);
+        assert_int_equal(lm_clean_files(&result, &(lm_strings){ &in, 1 }, &p, &o, NULL), LM_OK);
+        char *kept = read_file(out), *gone = read_file(rejected);
+        int64_t sum = result.kept;
+        for (int i = 0; i < 3; i++) {
+            sum += result.filters[i].rejected;
+            for (int m = 0; m < result.filters[i].n_measures; m++) assert_int_equal(result.filters[i].histograms[m].n, result.filters[i].seen);
+        }
+        assert_int_equal(sum, 2500);                         /* every document is kept or rejected by one */
+        assert_true(result.kept > 0 && result.kept < 2500);
+        if (run) {
+            assert_string_equal(kept, first[0]);
+            assert_string_equal(gone, first[1]);
+            free(kept), free(gone);
+        } else first[0] = kept, first[1] = gone;
+        lm_clean_result_free(&result);
+    }
+    lm_threads_set(0);
+    lm_pipeline_free(&p);
+    free(first[0]), free(first[1]), free(rows), free(in), free(out), free(rejected);
+}
+
+static void failures_leave_nothing(void **state)
+{
+    (void)state;
+    char *in = write_file("bad.jsonl", "{\"text\": \"a\"}\n{\"text\": 1}\n"), *out = test_path("none.jsonl");
+    lm_pipeline p = pipeline_of("unicode");
+    lm_clean_options o = { .out = out };
+    lm_clean_result result;
+    lm_err err = {0};
+    assert_int_equal(lm_clean_files(&result, &(lm_strings){ &in, 1 }, &p, &o, &err), LM_E_FORMAT);
+    assert_non_null(strstr(err.message, "bad.jsonl:2: field \"text\": expected a string"));
+    assert_false(lm_file_exists(out));
+    lm_clean_result_free(&result);
+    o.on_error = 1;
+    assert_int_equal(lm_clean_files(&result, &(lm_strings){ &in, 1 }, &p, &o, NULL), LM_OK);
+    assert_int_equal(result.skipped.n, 1);
+    assert_int_equal(result.kept, 1);
+    lm_clean_result_free(&result);
+    o.out = "/dev/full";
+    lm_err_clear(&err);
+    assert_int_equal(lm_clean_files(&result, &(lm_strings){ &in, 1 }, &p, &o, &err), LM_E_IO);
+    assert_non_null(strstr(err.message, "/dev/full"));
+    lm_clean_result_free(&result);
+    lm_pipeline_free(&p);
+    free(in), free(out);
+}
+
+/* A line that is too long is passed over, and the rows behind it are read; a packed file that is cut off is
+ * an error all the same, since nobody knows what is lost. */
+static void long_lines_and_cut_files(void **state)
+{
+    (void)state;
+    char *path = write_file("long.txt", "first\nthis line is far too long\nlast\n");
+    lm_stream *s;
+    lm_str line = {0};
+    lm_err err = {0};
+    bool eof;
+    assert_int_equal(lm_stream_open(&s, path, NULL), LM_OK);
+    lm_stream_limit(s, 10);
+    assert_int_equal(lm_stream_line(s, &line, &eof, &err), LM_OK);
+    assert_int_equal(lm_stream_line(s, &line, &eof, &err), LM_E_FORMAT);
+    assert_false(lm_stream_broken(s));
+    assert_int_equal(lm_stream_line(s, &line, &eof, NULL), LM_OK);
+    assert_string_equal(line.data, "last");
+    assert_int_equal(lm_stream_number(s), 3);
+    lm_stream_close(s);
+    lm_str_free(&line);
+    free(path);
+
+    char *cut = test_path("cut.jsonl.gz"), *out = test_path("cut.out");
+    static const unsigned char gzip[] = { 0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 3, 0xAB };
+    assert_int_equal(lm_file_write(cut, gzip, sizeof gzip, NULL), LM_OK);
+    lm_pipeline p = pipeline_of("unicode");
+    lm_clean_result result;
+    lm_clean_options o = { .out = out, .on_error = 1 };
+    lm_err_clear(&err);
+    assert_int_equal(lm_clean_files(&result, &(lm_strings){ &cut, 1 }, &p, &o, &err), LM_E_FORMAT);
+    assert_non_null(strstr(err.message, "the file ends too early"));
+    lm_clean_result_free(&result);
+    lm_pipeline_free(&p);
+    free(cut), free(out);
+}
+
+/* ---- stats ------------------------------------------------------------------- */
+
+static void counting_what_is_different(void **state)
+{
+    (void)state;
+    static const int counts[] = { 0, 10, 1000, 200000 };
+    for (int i = 0; i < 4; i++) {
+        lm_hyperloglog *h = lm_calloc(2, sizeof *h);
+        lm_rng rng = { .seed = 9 };
+        for (int k = 0; k < counts[i]; k++) {
+            uint64_t hash = lm_rng_u64(&rng);
+            lm_hyperloglog_put(&h[k & 1], hash);
+            lm_hyperloglog_put(&h[k & 1], hash);             /* twice is once */
+        }
+        lm_hyperloglog_merge(&h[0], &h[1]);
+        assert_float_equal(lm_hyperloglog_count(&h[0]), counts[i], 0.03 * counts[i]);        /* nearly four standard errors */
+        free(h);
+    }
+}
+
+static void stats_by_hand(void **state)
+{
+    (void)state;
+    char *in = write_file("stats.jsonl", "{\"text\": \"가 나 다\"}\n{\"text\": \"가 나 다\"}\n{\"text\": \"ab 1!\"}\n{\"text\": \"\"}\n{\"text\": 3}\n");
+    lm_data_stats s;
+    lm_data_stats_options o = { .on_error = 1 };
+    assert_int_equal(lm_data_stats_files(&s, &(lm_strings){ &in, 1 }, &o, NULL), LM_OK);
+    assert_int_equal(s.documents, 4);
+    assert_int_equal(s.empty, 1);
+    assert_int_equal(s.skipped.n, 1);
+    assert_int_equal(s.counts.script[LM_SCRIPT_HANGUL], 6);
+    assert_int_equal(s.counts.letters, 8);
+    assert_int_equal(s.chars.sum, 15);
+    assert_int_equal(s.words.most, 3);
+    assert_float_equal(lm_hyperloglog_count(s.documents_seen), 3, 0.01);
+    assert_int_equal(s.ngrams[0], 8);
+    assert_float_equal(lm_hyperloglog_count(&s.ngrams_seen[0]), 5, 0.01);
+    assert_int_equal(s.ngrams[2], 2);
+    assert_float_equal(lm_hyperloglog_count(&s.ngrams_seen[2]), 1, 0.01);
+    lm_data_stats_free(&s);
+    free(in);
+}
+
+static void percentiles(void **state)
+{
+    (void)state;
+    char *rows = many_rows(2000), *in = write_file("lengths.jsonl", rows);
+    lm_data_stats s;
+    lm_data_stats_options o = { 0 };
+    assert_int_equal(lm_data_stats_files(&s, &(lm_strings){ &in, 1 }, &o, NULL), LM_OK);
+    assert_float_equal(lm_lengths_percentile(&s.words, 0.5), 15.5, 15.5 * 0.1);      /* even from 1 to 30; a bin is 19% wide */
+    assert_float_equal(lm_lengths_percentile(&s.words, 0), 1, 1e-6);
+    assert_float_equal(lm_lengths_percentile(&s.words, 1), 30, 1e-6);
+    lm_data_stats_free(&s);
+    free(rows), free(in);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(kept_and_rejected_rows), cmocka_unit_test(threads_do_not_matter), cmocka_unit_test(failures_leave_nothing), cmocka_unit_test(long_lines_and_cut_files),
+        cmocka_unit_test(counting_what_is_different), cmocka_unit_test(stats_by_hand), cmocka_unit_test(percentiles),
+    };
+    return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
+}
