@@ -5,34 +5,62 @@
 static const unsigned SIGNS = LM_CATEGORY(LM_PC) | LM_CATEGORY(LM_PD) | LM_CATEGORY(LM_PS) | LM_CATEGORY(LM_PE) | LM_CATEGORY(LM_PI) | LM_CATEGORY(LM_PF) |
                               LM_CATEGORY(LM_PO) | LM_CATEGORY(LM_SM) | LM_CATEGORY(LM_SC) | LM_CATEGORY(LM_SK) | LM_CATEGORY(LM_SO);
 
+/* Nothing changes the first 768 characters, Chinese ones and syllables of Hangul; nor most of U+2000..U+33FF, which
+ * are signs and brackets. */
+bool lm_surely_composed(lm_span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.data[i], next = i + 1 < text.len ? (unsigned char)text.data[i + 1] : 0;
+        if (c < 0xCC || (c > 0xE3 && c < 0xEE && c != 0xEA) || (c == 0xEA && next >= 0xB0)) continue;
+        if (c == 0xE2 && next != 0x83 && next != 0x84 && next != 0x8C && next != 0xAB) continue;
+        bool brackets = c == 0xE3 && next == 0x80 && i + 2 < text.len && (unsigned char)text.data[i + 2] < 0xAA;
+        if (!brackets && !(c == 0xE3 && next >= 0x84)) return false;
+    }
+    return true;
+}
+
 /* Hangul and Chinese characters, most of the text that is long, need no look into the table. */
 static inline bool is_plain(const unsigned char *p, size_t left) { return p[0] >= 0xE4 && p[0] <= 0xEC && left >= 3; }
 
+static inline bool is_ascii_word(unsigned char c) { return (unsigned char)((c | 32) - 'a') < 26 || (unsigned char)(c - '0') < 10; }
+
+/* What stays is copied in runs. */
 static void squeeze(lm_str *out, lm_span text, bool signs_go)
 {
     bool gap = false;
+    size_t from = 0, i = 0;
     lm_str_reserve(out, text.len);
-    for (size_t i = 0; i < text.len;) {
+    while (i < text.len) {
         const unsigned char *p = (const unsigned char *)text.data + i;
-        uint32_t rune;
-        int n = is_plain(p, text.len - i) ? 3 : lm_rune_at(text.data + i, text.len - i, &rune);
-        bool plain = n == 3 && is_plain(p, text.len - i);
-        bool space = !plain && lm_rune_is_space(rune), sign = !plain && signs_go && lm_rune_in(rune, SIGNS);
-        if (!space && !sign) {
-            if (gap && out->len) lm_str_putc(out, ' ');
-            gap = false;
-            lm_str_append(out, p, (size_t)n);
+        if (is_ascii_word(p[0])) {
+            i++;
+            continue;
         }
-        gap |= space;
-        i += (size_t)n;
+        if (is_plain(p, text.len - i)) {
+            i += 3;
+            continue;
+        }
+        uint32_t rune;
+        size_t n = (size_t)lm_rune_at(text.data + i, text.len - i, &rune);
+        bool space = lm_rune_is_space(rune), sign = signs_go && lm_rune_in(rune, SIGNS);
+        if (space || sign) {
+            if (i > from && gap && out->len) lm_str_putc(out, ' ');
+            if (i > from) gap = false;
+            lm_str_append(out, text.data + from, i - from);
+            gap |= space;
+            from = i + n;
+        }
+        i += n;
     }
+    if (i > from && gap && out->len) lm_str_putc(out, ' ');
+    lm_str_append(out, text.data + from, i - from);
 }
 
 lm_span lm_normal_text(lm_str *out, lm_str *room, lm_span text, unsigned flags)
 {
     if (flags & LM_NORMAL_PUNCTUATION) flags |= LM_NORMAL_SPACE;
     for (unsigned step = 1; step <= LM_NORMAL_SPACE; step <<= 1) {
-        if (!(flags & step)) continue;
+        if (!(flags & step) || (step == LM_NORMAL_NFC && lm_surely_composed(text))) continue;
         lm_str_clear(room);
         if (step == LM_NORMAL_NFC) lm_unicode_normalise(room, text, LM_NFC);
         else if (step == LM_NORMAL_CASE) lm_unicode_lower(room, text);

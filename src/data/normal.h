@@ -11,7 +11,11 @@ enum {
     LM_NORMAL_PUNCTUATION = 8,           /* punctuation and symbols are left out; implies SPACE */
 };
 
-/* The text in that form: itself where flags is 0, else in *out, which is overwritten; `room` is for steps between. */
+/* Whether a text is composed for certain: it has no character that normal form C might change, by a look at
+ * the first bytes of characters only. */
+bool lm_surely_composed(lm_span text);
+
+/* The text in that form: itself where there is nothing to do, else in *out, which is overwritten; `room` is for steps between. */
 lm_span lm_normal_text(lm_str *out, lm_str *room, lm_span text, unsigned flags);
 
 #endif

@@ -78,7 +78,8 @@ static void digest(const lm_dedup_run *run, lm_digest *d, lm_span text)
 {
     const state *s = run->state;
     uint32_t signature[LM_SIGNATURE_MOST];
-    text = lm_normal_text(&d->text, &d->room, text, run->normal);
+    unsigned words = s->o->unit == WORD && !(run->normal & LM_NORMAL_PUNCTUATION) ? LM_NORMAL_SPACE : 0;     /* no words stand in white space */
+    text = lm_normal_text(&d->text, &d->room, text, run->normal & ~words);
     d->hashes.n = d->keys.n = 0;
     (s->o->unit == WORD ? lm_hash_words : lm_hash_runes)(&d->hashes, text, (int)s->o->ngram);
     lm_hashes_unique(&d->hashes);

@@ -11,6 +11,7 @@
  * A document with too many U+FFFD, where text is lost for good, is rejected. */
 #include "data/filter.h"
 
+#include "data/normal.h"
 #include "token/unicode.h"
 
 #include <stdlib.h>
@@ -121,35 +122,16 @@ static bool goes(const settings *o, uint32_t rune)
     return o->invisible && is_invisible(rune);
 }
 
-/* What a byte may begin: a character that goes, or one that the normal form may change.  Of the first 768
- * characters, Chinese ones and syllables of Hangul none does either, controls apart. */
-enum { MAY_GO = 1, MAY_COMPOSE = 2 };
-static lm_status open_kinds(lm_filter_use *use, lm_err *err)
+/* Bytes that may begin a character that goes. */
+static lm_status open_bytes(lm_filter_use *use, lm_err *err)
 {
     (void)err;
-    uint8_t *kinds = use->state = lm_malloc(256);
-    for (int c = 0; c < 256; c++) {
-        bool may_go = (c < 0x20 && c != '\n' && c != '\t') || c == 0x7F || c == 0xC2 || c == 0xE2 || c == 0xEF;
-        bool may_compose = (c >= 0xCC && c <= 0xE3) || c >= 0xEE || c == 0xEA;
-        kinds[c] = (uint8_t)((may_go ? MAY_GO : 0) | (may_compose ? MAY_COMPOSE : 0));
-    }
+    bool *may_go = use->state = lm_malloc(256 * sizeof *may_go);
+    for (int c = 0; c < 256; c++) may_go[c] = (c < 0x20 && c != '\n' && c != '\t') || c == 0x7F || c == 0xC2 || c == 0xE2 || c == 0xEF;
     return LM_OK;
 }
 
-/* Whether text may change in the normal form.  Most of U+2000..U+33FF, signs and brackets, and Hangul from U+AC00 on
- * do not. */
-static bool may_change(lm_span text, const uint8_t *kinds)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        if (!(kinds[(unsigned char)text.data[i]] & MAY_COMPOSE)) continue;
-        unsigned char c = (unsigned char)text.data[i], next = i + 1 < text.len ? (unsigned char)text.data[i + 1] : 0;
-        bool settled = (c == 0xEA && next >= 0xB0) || (c == 0xE2 && next != 0x83 && next != 0x84 && next != 0x8C && next != 0xAB) || (c == 0xE3 && (next == 0x80 || next >= 0x84));
-        if (!settled || (c == 0xE3 && next == 0x80 && i + 2 < text.len && (unsigned char)text.data[i + 2] >= 0xAA)) return true;
-    }
-    return false;
-}
-
-static int64_t drop_unseen(lm_doc *doc, const settings *o, const uint8_t *kinds)
+static int64_t drop_unseen(lm_doc *doc, const settings *o, const bool *may_go)
 {
     lm_span text = doc->text;
     lm_str *out = lm_doc_room(doc);
@@ -157,7 +139,7 @@ static int64_t drop_unseen(lm_doc *doc, const settings *o, const uint8_t *kinds)
     size_t plain = 0;
     for (size_t i = 0; i < text.len;) {
         uint32_t rune;
-        size_t n = kinds[(unsigned char)text.data[i]] & MAY_GO ? (size_t)lm_rune_at(text.data + i, text.len - i, &rune) : 0;
+        size_t n = may_go[(unsigned char)text.data[i]] ? (size_t)lm_rune_at(text.data + i, text.len - i, &rune) : 0;
         if (n && goes(o, rune)) {
             lm_str_append(out, text.data + plain, i - plain);
             if (rune == '\r' && (i + 1 == text.len || text.data[i + 1] != '\n')) lm_str_putc(out, '\n');
@@ -186,7 +168,7 @@ static bool apply(const lm_filter_use *use, lm_doc *doc)
     const settings *o = use->options;
     for (int64_t mended = o->mojibake, times = 0; mended && times < 3; times++) doc->tallies[0] += mended = mend_mojibake(doc);
     doc->tallies[1] = drop_unseen(doc, o, use->state);
-    if (o->nfc && may_change(doc->text, use->state)) {
+    if (o->nfc && !lm_surely_composed(doc->text)) {
         lm_unicode_normalise(lm_doc_room(doc), doc->text, LM_NFC);
         lm_doc_replace(doc);
     }
@@ -199,5 +181,5 @@ static bool apply(const lm_filter_use *use, lm_doc *doc)
 const lm_filter lm_filter_unicode = {
     .name = "unicode", .source = "Unicode 16 (NFC); Windows-1252 for mojibake",
     .help = "composes, mends misread text, and drops control characters",
-    .options = options, .options_size = sizeof(settings), .measures = measures, .tallies = tallies, .open = open_kinds, .close = free, .apply = apply,
+    .options = options, .options_size = sizeof(settings), .measures = measures, .tallies = tallies, .open = open_bytes, .close = free, .apply = apply,
 };
