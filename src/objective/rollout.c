@@ -18,6 +18,7 @@ typedef struct lm_roller {
     lm_rollouts now;                         /* of the round at hand */
     lm_params trained, state;
     lm_param *watch;                         /* in state */
+    void *own;                               /* the method's */
 } lm_roller;
 
 /* ---- at the beginning and in the end ------------------------------------------------------ */
@@ -57,6 +58,8 @@ static void forget(lm_rollouts *r)
         lm_ids_free(&r->items[i].ids);
         lm_str_free(&r->items[i].text);
     }
+    for (int64_t p = 0; p < r->prompts; p++) lm_json_free(r->rows[p]), free(r->places[p]);
+    free(r->rows), free(r->places);
     free(r->items), free(r->parts);
     free(r->old), free(r->ref), free(r->advantage), free(r->value), free(r->target);
     *r = (lm_rollouts){0};
@@ -80,6 +83,8 @@ lm_status lm_roller_finish(const lm_task *task, const char *out, lm_err *err)
 {
     return lm_answers_finish(((const lm_roller *)task->own)->answers, out, err);
 }
+
+void **lm_roller_own(const lm_task *task) { return &((lm_roller *)task->own)->own; }
 
 /* ---- prompts ---------------------------------------------------------------------------------- */
 
@@ -151,15 +156,28 @@ lm_status lm_roller_render(const lm_task *task, lm_example *out, const lm_row *r
 
 /* ---- a round: its answers, and what they are worth ------------------------------------------------ */
 
-/* Items with the tokens of their prompts. */
-static void ask(lm_rollouts *r, const lm_round *round, int64_t group)
+static void read_rows(lm_rollouts *r, const lm_round *round)
 {
+    r->prompts = round->n;
+    r->rows = lm_calloc((size_t)round->n, sizeof *r->rows);
+    r->places = lm_calloc((size_t)round->n, sizeof *r->places);
+    for (int64_t p = 0; p < round->n; p++) {
+        lm_span note = lm_document_note(round->prompts, round->documents[p]);
+        r->rows[p] = lm_json_parse(note.data, note.len, "note", NULL);
+        r->places[p] = lm_document_place(round->prompts, round->documents[p]);
+    }
+}
+
+/* Items with the tokens of their prompts. */
+static void ask(lm_rollouts *r, const lm_round *round, int64_t group, int64_t most)
+{
+    read_rows(r, round);
     r->n = round->n * group;
     r->group = group;
     r->items = lm_calloc((size_t)r->n, sizeof *r->items);
     for (int64_t i = 0; i < r->n; i++) {
         lm_rollout *a = &r->items[i];
-        *a = (lm_rollout){ .prompt = i / group, .row = round->documents[i / group], .learnt = true };
+        *a = (lm_rollout){ .prompt = i / group, .row = round->documents[i / group], .most = most, .learnt = true };
         const lm_document *d = &round->prompts->documents[a->row];
         a->n_prompt = lm_document_length(round->prompts, a->row) - 1;
         for (int64_t j = 0; j < a->n_prompt; j++) lm_ids_push(&a->ids, lm_token_value(round->prompts->tokens[d->begin + j]));
@@ -169,6 +187,7 @@ static void ask(lm_rollouts *r, const lm_round *round, int64_t group)
 static lm_status write_answers(const lm_task *task, const lm_forward *f, lm_round *round, lm_rollouts *r, lm_err *err)
 {
     const lm_rollout_options *o = task->options;
+    const lm_rollout_method *how = task->objective->method;
     const uint64_t measured = (uint64_t)1 << 62;
     const lm_writing w = {
         .model = f->m, .k = f->t->k, .tokenizer = task->tokenizer, .compute = f->t->compute, .context = task->context, .o = o,
@@ -176,29 +195,29 @@ static lm_status write_answers(const lm_task *task, const lm_forward *f, lm_roun
         .stream = round->learns ? (uint64_t)(round->number * o->prompts * o->group) : measured,
     };
     LM_TRY(lm_rollouts_write_bytes(&round->bytes, r, &w, err));
-    return lm_rollouts_write(r, &w, err);
+    return how->write && round->learns && w.k->computes ? how->write(task, r, &w, err) : lm_rollouts_write(r, &w, err);
 }
 
-static lm_status judge(const lm_roller *roller, const lm_round *round, lm_rollouts *r, lm_err *err)
+lm_status lm_rollouts_judge(const lm_rewards *rewards, const lm_rollouts *r, const lm_rollout *items, int64_t n, double *total, double *parts, lm_err *err)
 {
-    lm_attempt *attempts = lm_calloc((size_t)r->n, sizeof *attempts);
-    double *total = lm_malloc((size_t)r->n * sizeof *total);
-    lm_json **rows = lm_calloc((size_t)round->n, sizeof *rows);
-    char **places = lm_calloc((size_t)round->n, sizeof *places);
-    r->parts = lm_malloc((size_t)(r->n * roller->rewards.n + 1) * sizeof *r->parts);
-    for (int64_t p = 0; p < round->n; p++) {
-        lm_span note = lm_document_note(round->prompts, round->documents[p]);
-        rows[p] = lm_json_parse(note.data, note.len, "note", NULL);
-        places[p] = lm_document_place(round->prompts, round->documents[p]);
+    lm_attempt *attempts = lm_calloc((size_t)n + 1, sizeof *attempts);
+    for (int64_t i = 0; i < n; i++) {
+        const lm_rollout *a = &items[i];
+        attempts[i] = (lm_attempt){ .row = r->rows[a->prompt], .place = r->places[a->prompt], .text = lm_span_of(a->text.data ? a->text.data : "", a->text.len),
+                                    .ended = lm_rollout_ended(a), .n_tokens = a->n };
     }
-    for (int64_t i = 0; i < r->n; i++)
-        attempts[i] = (lm_attempt){ .row = rows[r->items[i].prompt], .place = places[r->items[i].prompt], .n_tokens = r->items[i].n,
-                                    .ended = lm_rollout_ended(&r->items[i]),
-                                    .text = lm_span_of(r->items[i].text.data ? r->items[i].text.data : "", r->items[i].text.len) };
-    lm_status status = lm_rewards_score(&roller->rewards, total, r->parts, attempts, r->n, err);
+    lm_status status = lm_rewards_score(rewards, total, parts, attempts, n, err);
+    free(attempts);
+    return status;
+}
+
+static lm_status judge(const lm_roller *roller, lm_rollouts *r, lm_err *err)
+{
+    double *total = lm_malloc((size_t)(r->n + 1) * sizeof *total);
+    r->parts = lm_malloc((size_t)(r->n * roller->rewards.n + 1) * sizeof *r->parts);
+    lm_status status = lm_rollouts_judge(&roller->rewards, r, r->items, r->n, total, r->parts, err);
     for (int64_t i = 0; i < r->n && status == LM_OK; i++) r->items[i].reward = total[i];
-    for (int64_t p = 0; p < round->n; p++) lm_json_free(rows[p]), free(places[p]);
-    free(rows), free(places), free(attempts), free(total);
+    free(total);
     return status;
 }
 
@@ -231,9 +250,9 @@ static lm_status rollout(const lm_task *task, const lm_forward *f, lm_round *rou
     lm_rollouts *r = &roller->now;
     const lm_rollout_options *o = task->options;
     forget(r);
-    ask(r, round, round->learns ? o->group : 1);
+    ask(r, round, round->learns ? o->group : 1, o->max_new_tokens);
     LM_TRY(write_answers(task, f, round, r, err));
-    if (f->t->k->computes) LM_TRY(judge(roller, round, r, err));
+    if (f->t->k->computes) LM_TRY(judge(roller, r, err));
     put_documents(r, round, roller->how->value);
     return LM_OK;
 }
@@ -368,18 +387,14 @@ static lm_json *numbers_of(const lm_rollouts *r, const lm_rewards *rewards, cons
     return numbers;
 }
 
-static lm_json *table_row(const lm_task *task, const lm_round *round, const lm_rollouts *r, int64_t i)
+static lm_json *table_row(const lm_task *task, const lm_rollouts *r, int64_t i)
 {
     const lm_roller *roller = task->own;
     const lm_rollout *a = &r->items[i];
-    lm_span note = lm_document_note(round->prompts, a->row);
-    lm_json *source = lm_json_parse(note.data, note.len, "note", NULL), *prompt = lm_json_get(source, "prompt");
-    char *place = lm_document_place(round->prompts, a->row);
-    lm_json *row = json_pack("{s:s, s:O, s:s%, s:f, s:f, s:s, s:I}", "row", place, "prompt", prompt ? prompt : lm_json_get(source, "messages"),
+    lm_json *source = r->rows[a->prompt], *prompt = lm_json_get(source, "prompt");
+    lm_json *row = json_pack("{s:s, s:O, s:s%, s:f, s:f, s:s, s:I}", "row", r->places[a->prompt], "prompt", prompt ? prompt : lm_json_get(source, "messages"),
                              "answer", a->text.data ? a->text.data : "", a->text.len, "reward", a->reward, "advantage", a->advantage,
                              "finish", lm_finish_name(a->finish), "tokens", (json_int_t)a->n);
-    free(place);
-    lm_json_free(source);
     put_number(row, "kl", kl_of(r, a));
     if (!a->learnt) json_object_set_new(row, "learnt", json_false());
     lm_json *parts = json_object();
@@ -408,7 +423,7 @@ static lm_status credit(const lm_task *task, lm_round *round, lm_err *err)
     for (int64_t i = 0; i < r->n; i++)
         if (!r->items[i].learnt) round->answers.documents[i].value = 0;
     round->table = json_array();
-    for (int64_t i = 0; i < r->n && i < o->shown; i++) json_array_append_new(round->table, table_row(task, round, r, i));
+    for (int64_t i = 0; i < r->n && i < o->shown; i++) json_array_append_new(round->table, table_row(task, r, i));
     return LM_OK;
 }
 

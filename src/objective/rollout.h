@@ -53,7 +53,7 @@ typedef struct lm_rollout {
     int64_t prompt;                      /* 0 .. of the round */
     int64_t row;                         /* document of the prompts */
     lm_ids ids;                          /* prompt and answer */
-    int64_t n_prompt, n;                 /* tokens of both */
+    int64_t n_prompt, n, most;           /* tokens of both, and of the answer at most */
     lm_str text;                         /* of the answer, UTF-8 */
     lm_finish finish;
     double reward;
@@ -68,7 +68,9 @@ static inline bool lm_rollout_ended(const lm_rollout *a) { return a->finish == L
 /* All of a round, prompt after prompt; item i is document i of the round's answers. */
 typedef struct lm_rollouts {
     lm_rollout *items;
-    int64_t n, group, n_tokens;
+    int64_t n, group, n_tokens, prompts;
+    lm_json **rows;                      /* [prompts] as the rewards see them */
+    char **places;                       /* [prompts] "file.jsonl:12" */
     double *parts;                       /* [n, rewards] */
     float *old, *ref;                    /* [n_tokens] */
     float *advantage;                    /* [n_tokens] by the objective */
@@ -82,12 +84,15 @@ typedef struct lm_rollouts {
 } lm_rollouts;
 
 struct lm_lessons;
+struct lm_writing;
 
 /* What a method adds. */
 typedef struct lm_rollout_method {
     lm_status (*check)(const void *options, lm_err *err);                    /* of options together; NULL: none */
     void (*declare)(const lm_task *task, lm_params *trained, lm_params *state);      /* what trains or is remembered beside the model; NULL: nothing */
     lm_tensor *(*value)(const lm_forward *f, const struct lm_lessons *l, lm_tensor *hidden);     /* [tokens] what a value head says; NULL: there is none */
+    /* Writes the answers of a round that is learnt from; NULL: they are drawn one by one. */
+    lm_status (*write)(const lm_task *task, lm_rollouts *r, const struct lm_writing *w, lm_err *err);
     /* Says what tokens are worth, or which answers are learnt; adds to the numbers of the log. */
     void (*credit)(const lm_task *task, lm_rollouts *r, lm_json *numbers);
 } lm_rollout_method;
@@ -105,6 +110,12 @@ extern const lm_rounds lm_roller_rounds;
     .rounds = &lm_roller_rounds
 
 /* ---- for methods ---- */
+
+/* A place for what a method keeps beside it all, which it frees itself. */
+void **lm_roller_own(const lm_task *task);
+
+/* What rewards say of n answers of the round: see lm_rewards_score. */
+lm_status lm_rollouts_judge(const lm_rewards *rewards, const lm_rollouts *r, const lm_rollout *items, int64_t n, double *total, double *parts, lm_err *err);
 
 /* The learnt tokens of a micro-batch of the round's answers; on the tape.  NULL after a failure. */
 typedef struct lm_lessons {

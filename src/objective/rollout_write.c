@@ -8,9 +8,11 @@
 static int64_t rows_for(const lm_rollouts *r, const lm_writing *w)
 {
     int64_t longest = 0, at_once = r->n < w->o->at_once ? r->n : w->o->at_once;
-    for (int64_t i = 0; i < r->n; i++)
-        if (r->items[i].n_prompt > longest) longest = r->items[i].n_prompt;
-    return at_once * (longest + w->o->max_new_tokens + lm_model_virtual(w->model, 0));
+    for (int64_t i = 0; i < r->n; i++) {
+        const lm_rollout *a = &r->items[i];
+        if (a->n_prompt + a->most > longest) longest = a->n_prompt + a->most;
+    }
+    return at_once * (longest + lm_model_virtual(w->model, 0));
 }
 
 lm_status lm_rollouts_write_bytes(size_t *out, const lm_rollouts *r, const lm_writing *w, lm_err *err)
@@ -27,7 +29,7 @@ static lm_status add(lm_session *s, lm_sequence **out, lm_rollouts *r, int64_t i
     const lm_rollout_options *o = w->o;
     const lm_rollout *a = &r->items[i];
     const lm_request request = {
-        .prompt = a->ids.data, .n_prompt = a->n_prompt, .stream = w->stream + (uint64_t)i, .max_new_tokens = o->max_new_tokens, .stop = &o->stop,
+        .prompt = a->ids.data, .n_prompt = a->n_prompt, .stream = w->stream + (uint64_t)i, .max_new_tokens = a->most, .stop = &o->stop,
         .sampling = { .temperature = o->temperature, .top_k = o->top_k, .top_p = o->top_p, .min_p = o->min_p, .repetition_penalty = 1,
                       .seed = (int64_t)w->seed },
     };
@@ -64,19 +66,19 @@ static lm_status run(lm_session *s, lm_rollouts *r, const lm_writing *w, lm_sequ
     return LM_OK;
 }
 
-static void pretend(lm_rollouts *r, int64_t tokens)
+static void pretend(lm_rollouts *r)
 {
     for (int64_t i = 0; i < r->n; i++) {
-        for (int64_t j = 0; j < tokens; j++) lm_ids_push(&r->items[i].ids, 0);
-        r->items[i].n = tokens;
-        r->items[i].finish = LM_FINISH_LENGTH;
+        lm_rollout *a = &r->items[i];
+        for (a->n = 0; a->n < a->most; a->n++) lm_ids_push(&a->ids, 0);
+        a->finish = LM_FINISH_LENGTH;
     }
 }
 
 lm_status lm_rollouts_write(lm_rollouts *r, const lm_writing *w, lm_err *err)
 {
     if (!w->k->computes) {
-        pretend(r, w->o->max_new_tokens);
+        pretend(r);
         return LM_OK;
     }
     lm_session *s;

@@ -16,8 +16,8 @@ typedef struct lm_writing {
     uint64_t seed, stream;               /* answer i is drawn by stream + i */
 } lm_writing;
 
-/* r->items have their prompts; ids, text and finish are filled in.  On a backend that does not compute, an answer
- * is --max-new-tokens of the id 0. */
+/* r->items have their prompts and how long they may become; ids, n, text and finish are filled in.  On a backend
+ * that does not compute, an answer is as long as it may be, of the id 0. */
 lm_status lm_rollouts_write(lm_rollouts *r, const lm_writing *w, lm_err *err);
 
 /* Memory that it takes: the cache, and logits. */
