@@ -89,9 +89,8 @@ def measure(folder, base, name, adapter):
     tokens = [a["tokens"] for a in answers]
     result = {"method": name, "positive": positive, "distinct_2": len(set(bigrams)) / max(1, len(bigrams)), "length": sum(tokens) / len(tokens)}
     if adapter:
-        log = pathlib.Path(adapter) / "log.jsonl"
-        steps = [json.loads(line) for line in log.read_text().splitlines()]
-        result["seconds"] = sum(s.get("seconds", 0) for s in steps if "loss" in s)
+        steps = [json.loads(line) for line in (pathlib.Path(adapter) / "log.jsonl").read_text().splitlines()]
+        result["tokens"] = sum(s["tokens"] for s in steps if "tokens" in s)
         result["kl"] = kl(model, [base], folder / f"{name}_said.jsonl", len(texts))
     return result
 
@@ -99,11 +98,32 @@ def measure(folder, base, name, adapter):
 def table(folder):
     rows = {r["method"]: r for r in map(json.loads, (folder / "measured.jsonl").read_text().splitlines())}
     base = rows["base"]
-    yield "| | positive | distinct-2 of the base's | KL, nats a review | tokens a review | seconds |"
+    yield "| | positive | distinct-2 of the base's | KL, nats a review | tokens a review | tokens passed through training |"
     yield "|---|---|---|---|---|---|"
     for r in rows.values():
-        kl, seconds = (f"{r[k]:.1f}" if k in r else "" for k in ("kl", "seconds"))
-        yield f"| {r['method']} | {r['positive']:.1%} | {r['distinct_2'] / base['distinct_2']:.2f} | {kl} | {r['length']:.1f} | {seconds} |"
+        kl = f"{r['kl']:.1f}" if "kl" in r else ""
+        tokens = f"{r['tokens'] / 1000:.0f}k" if "tokens" in r else ""
+        yield f"| {r['method']} | {r['positive']:.1%} | {r['distinct_2'] / base['distinct_2']:.2f} | {kl} | {r['length']:.1f} | {tokens} |"
+
+
+def plot(folder, path):
+    """Reward and KL of each round of the methods that have rounds."""
+    import matplotlib
+    matplotlib.use("svg")
+    matplotlib.rcParams.update({"svg.hashsalt": "malmoi", "font.size": 9})
+    import matplotlib.pyplot as pyplot
+    figure, (rewards, kls) = pyplot.subplots(1, 2, figsize=(8, 3.4))
+    for name in ("best_of_n", "grpo", "ppo"):
+        rounds = [json.loads(line) for line in (folder / name / "log.jsonl").read_text().splitlines()]
+        rounds = [r for r in rounds if "reward" in r]
+        rewards.plot([r["step"] for r in rounds], [r["reward"] for r in rounds], label=name)
+        kls.plot([r["step"] for r in rounds], [r["kl"] for r in rounds], label=name)
+    rewards.set(title="mean reward", xlabel="round")
+    kls.set(title="KL from the base, nats a review", xlabel="round")
+    for axes in (rewards, kls):
+        axes.grid(alpha=0.3), axes.legend()
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
 
 
 def main():
@@ -111,11 +131,15 @@ def main():
     arguments.add_argument("what", choices=["prepare", "measure", "table"])
     arguments.add_argument("folder", type=pathlib.Path)
     arguments.add_argument("rest", nargs="*")
+    arguments.add_argument("--plot", type=pathlib.Path)
     arguments = arguments.parse_args()
     if arguments.what == "prepare":
         prepare(arguments.folder)
     elif arguments.what == "table":
         print("\n".join(table(arguments.folder)))
+        if arguments.plot:
+            arguments.plot.parent.mkdir(parents=True, exist_ok=True)
+            plot(arguments.folder, arguments.plot)
     else:
         base, *methods = arguments.rest
         for given in methods or ["base="]:
