@@ -172,8 +172,8 @@ static void a_bad_program_is_asked_twice_and_the_row_named(void **state)
         { "kill -9 $$", "the program was ended by signal 9" },
         { "read -r line; echo good", "the program answered \"good\", expected {\"reward\": NUMBER}" },
         { "read -r line; echo '{\"reward\": \"1\"}'", "expected {\"reward\": NUMBER}" },
-        { "read -r line; head -c 2000000 /dev/zero", "longer than" },
-        { "/no/such/program", "the program ended with status 127" },
+        { "exec 2>/dev/null; read -r line; head -c 2000000 /dev/zero", "longer than" },
+        { "exec 2>/dev/null; /no/such/program", "the program ended with status 127" },
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         lm_err err = {0};
