@@ -219,6 +219,7 @@ def plot(path, title, x, y, points, log=True):
     if log:
         axes.set_xscale("log")
     axes.set(title=title, xlabel=x, ylabel=y)
+    axes.margins(x=0.14, y=0.08)
     axes.grid(alpha=0.3)
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
