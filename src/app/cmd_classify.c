@@ -64,8 +64,7 @@ static lm_status add(work *w, const char *text, lm_err *err)
 {
     size_t n = strlen(text), valid = lm_utf8_valid(text, n);
     if (valid < n) return lm_fail(err, LM_E_FORMAT, "the text is not UTF-8 at byte %zu", valid);
-    w->texts.items = lm_realloc(w->texts.items, (size_t)(w->texts.n + 1) * sizeof *w->texts.items);
-    w->texts.items[w->texts.n++] = lm_strdup(text);
+    lm_strings_push(&w->texts, lm_strdup(text));
     return lm_classifier_add(w->classifier, lm_span_of(text, n), err);
 }
 
@@ -130,8 +129,7 @@ static lm_status run(lm_call *call, lm_err *err)
     lm_status status = label_all(&w, call, model, err);
     lm_classifier_free(w.classifier);
     lm_json_free(w.list);
-    for (int i = 0; i < w.texts.n; i++) free(w.texts.items[i]);
-    free(w.texts.items);
+    lm_strings_free(&w.texts);
     free(w.p);
     lm_close(&w.m);
     return status;

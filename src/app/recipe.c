@@ -10,19 +10,6 @@
 
 enum { LARGEST = 1 << 20 };                      /* bytes of a recipe */
 
-static void push(lm_strings *list, char *item)
-{
-    list->items = lm_realloc(list->items, (size_t)(list->n + 1) * sizeof *list->items);
-    list->items[list->n++] = item;
-}
-
-static void free_strings(lm_strings *list)
-{
-    for (int i = 0; i < list->n; i++) free(list->items[i]);
-    free(list->items);
-    *list = (lm_strings){ 0 };
-}
-
 /* ---- values ---- */
 
 typedef struct reader {
@@ -107,17 +94,17 @@ static lm_status read_run(const reader *r, const lm_json *node, lm_recipe_step *
     char *text, *word, *rest = NULL;
     for (size_t i = 0; i < json_array_size(node); i++) {
         LM_TRY(take_text(r, "run", json_array_get(node, i), &text));
-        push(&s->arguments, text);
+        lm_strings_push(&s->arguments, text);
     }
     if (!json_is_array(node)) {
         LM_TRY(take_text(r, "run", node, &text));
-        for (word = strtok_r(text, " \t\n", &rest); word; word = strtok_r(NULL, " \t\n", &rest)) push(&s->arguments, lm_strdup(word));
+        for (word = strtok_r(text, " \t\n", &rest); word; word = strtok_r(NULL, " \t\n", &rest)) lm_strings_push(&s->arguments, lm_strdup(word));
         free(text);
     }
     if (!s->arguments.n) return refuse(r, "run", "expected a command");
     for (int i = 0; lm_command_registry[i]; i++)
         if (!strcmp(lm_command_registry[i]->name, s->arguments.items[0])) {
-            for (int k = 1; k < s->arguments.n; k++) push(&s->paths, lm_strdup(s->arguments.items[k]));
+            for (int k = 1; k < s->arguments.n; k++) lm_strings_push(&s->paths, lm_strdup(s->arguments.items[k]));
             return LM_OK;
         }
     return lm_fail(r->err, LM_E_FORMAT, "%s: run: malmoi has no command \"%s\"", r->place, s->arguments.items[0]);
@@ -128,8 +115,8 @@ static void put_option(lm_recipe_step *s, const char *key, char *value)
     char *name = lm_malloc(strlen(key) + 3);
     sprintf(name, "--%s", key);
     for (char *c = name; *c; c++) *c = *c == '_' ? '-' : *c;
-    push(&s->arguments, name);
-    if (value) push(&s->arguments, value);
+    lm_strings_push(&s->arguments, name);
+    if (value) lm_strings_push(&s->arguments, value);
 }
 
 static lm_status read_option(const reader *r, lm_recipe_step *s, const char *key, const lm_json *node)
@@ -142,7 +129,7 @@ static lm_status read_option(const reader *r, lm_recipe_step *s, const char *key
         LM_TRY(take_text(r, key, json_is_array(node) ? json_array_get(node, i) : node, &text));
         if (!strcmp(text, "true")) { free(text); put_option(s, key, NULL); continue; }
         if (!strcmp(key, "out")) s->out = lm_strdup(text);
-        else push(&s->paths, lm_strdup(text));
+        else lm_strings_push(&s->paths, lm_strdup(text));
         put_option(s, key, text);
     }
     return LM_OK;
@@ -220,8 +207,8 @@ lm_status lm_recipe_read(lm_recipe *out, const char *path, const lm_strings *set
 void lm_recipe_free(lm_recipe *r)
 {
     for (int i = 0; i < r->n; i++) {
-        free_strings(&r->steps[i].arguments);
-        free_strings(&r->steps[i].paths);
+        lm_strings_free(&r->steps[i].arguments);
+        lm_strings_free(&r->steps[i].paths);
         free(r->steps[i].name);
         free(r->steps[i].out);
         free(r->steps[i].save);

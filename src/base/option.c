@@ -11,6 +11,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+void lm_strings_push(lm_strings *list, char *item)
+{
+    list->items = lm_realloc(list->items, (size_t)(list->n + 1) * sizeof *list->items);
+    list->items[list->n++] = item;
+}
+
+void lm_strings_free(lm_strings *list)
+{
+    for (int i = 0; i < list->n; i++) free(list->items[i]);
+    free(list->items);
+    *list = (lm_strings){0};
+}
+
 typedef union value {
     bool flag;
     int64_t integer;
@@ -52,18 +65,10 @@ static void store(lm_option_at at, value v)
     memcpy(field_of(at), &v, size_of(at.option->type));
 }
 
-static void list_push(lm_strings *list, char *item)
-{
-    list->items = lm_realloc(list->items, (size_t)(list->n + 1) * sizeof *list->items);
-    list->items[list->n++] = item;
-}
-
 static void release(lm_option_type type, value v)
 {
     if (type == LM_OPT_STRING) free(v.string);
-    if (type != LM_OPT_LIST) return;
-    for (int i = 0; i < v.list.n; i++) free(v.list.items[i]);
-    free(v.list.items);
+    if (type == LM_OPT_LIST) lm_strings_free(&v.list);
 }
 
 static bool equal(lm_option_type type, value a, value b)
@@ -160,7 +165,7 @@ static lm_strings split_list(const char *text)
     lm_str item = {0};
     for (const char *p = text;; p++) {
         if (*p == '\0' || *p == ',') {
-            if (item.len) list_push(&list, lm_str_take(&item));
+            if (item.len) lm_strings_push(&list, lm_str_take(&item));
             if (*p == '\0') break;
         } else {
             if (*p == '\\' && p[1] == ',') p++;
@@ -327,7 +332,7 @@ lm_status lm_option_assign(lm_option_at at, const char *text, bool append, const
     value v = {0}, old = load(at);
     LM_TRY(parse_value(at.option, text, &v, label, err));
     if (append && at.option->type == LM_OPT_LIST) {
-        for (int i = 0; i < v.list.n; i++) list_push(&old.list, v.list.items[i]);
+        for (int i = 0; i < v.list.n; i++) lm_strings_push(&old.list, v.list.items[i]);
         free(v.list.items);
         store(at, old);
         return LM_OK;
@@ -342,7 +347,7 @@ lm_status lm_option_assign_items(lm_option_at at, char *const *items, int n, con
     if (at.option->type != LM_OPT_LIST)
         return lm_fail(err, LM_E_USAGE, "%s: expected one value, found a list of %d", label, n);
     value v = {0};
-    for (int i = 0; i < n; i++) list_push(&v.list, lm_strdup(items[i]));
+    for (int i = 0; i < n; i++) lm_strings_push(&v.list, lm_strdup(items[i]));
     release(LM_OPT_LIST, load(at));
     store(at, v);
     return LM_OK;

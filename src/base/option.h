@@ -27,6 +27,9 @@ typedef struct lm_strings {
     int n;
 } lm_strings;
 
+void lm_strings_push(lm_strings *list, char *item);      /* takes the item over */
+void lm_strings_free(lm_strings *list);                  /* with its items; takes {0} and leaves it */
+
 typedef struct lm_option {
     const char *name;
     lm_option_type type;

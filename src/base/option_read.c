@@ -86,8 +86,7 @@ static lm_status parse_letters(command_line *line, const char *letters)
 static lm_status parse_positional(char *argument, lm_strings *positional, lm_err *err)
 {
     if (!positional) return lm_fail(err, LM_E_USAGE, "%s: expected an option, found an argument", argument);
-    positional->items = lm_realloc(positional->items, (size_t)(positional->n + 1) * sizeof *positional->items);
-    positional->items[positional->n++] = argument;
+    lm_strings_push(positional, argument);
     return LM_OK;
 }
 

@@ -4,8 +4,7 @@
 
 static void push(lm_strings *fields, lm_str *field)
 {
-    fields->items = lm_realloc(fields->items, (size_t)(fields->n + 1) * sizeof *fields->items);
-    fields->items[fields->n++] = lm_strndup(field->data ? field->data : "", field->len);
+    lm_strings_push(fields, lm_strndup(field->data ? field->data : "", field->len));
     lm_str_clear(field);
 }
 
@@ -55,7 +54,7 @@ static lm_status next(lm_row_reader *r, lm_row *row, bool *more, lm_err *err)
         lm_status status = record(r, row, &fields, &field, err);
         lm_str_free(&field);
         if (status == LM_OK) status = lm_row_from_fields(r, row, &fields, &header, err);
-        lm_row_fields_free(&fields);
+        lm_strings_free(&fields);
         LM_TRY(status);
     }
     return LM_OK;

@@ -111,9 +111,8 @@ static uint32_t name_index(driver *d, const char *path)
 {
     lm_strings *names = &d->names;
     if (names->n && !strcmp(names->items[names->n - 1], path)) return (uint32_t)names->n - 1;
-    names->items = lm_realloc(names->items, (size_t)(names->n + 1) * sizeof *names->items);
-    names->items[names->n] = lm_strdup(path);
-    return (uint32_t)names->n++;
+    lm_strings_push(names, lm_strdup(path));
+    return (uint32_t)names->n - 1;
 }
 
 static lm_json *place_of(const driver *d, int64_t document)
@@ -432,7 +431,7 @@ lm_status lm_dedup_files(lm_dedup_result *result, const lm_strings *paths, const
     lm_against_free(d.against);
     lm_json_free(report);
     lm_json_free(d.hits);
-    lm_row_fields_free(&d.names);
+    lm_strings_free(&d.names);
     free(d.documents);
     free(d.dropped);
     free(folder);

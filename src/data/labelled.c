@@ -115,10 +115,7 @@ static lm_status collect(lm_strings *out, lm_map *seen, lm_source *source, const
         if (status != LM_OK || !more) break;
         status = lm_labelled_label(&row, fields, &label, err);
         if (status != LM_OK) lm_context(err, "%s:%lld", row.path, (long long)row.line);
-        else if (lm_map_put(seen, label.data, label.len, out->n)) {
-            out->items = lm_realloc(out->items, (size_t)(out->n + 1) * sizeof *out->items);
-            out->items[out->n++] = lm_strdup(label.data);
-        }
+        else if (lm_map_put(seen, label.data, label.len, out->n)) lm_strings_push(out, lm_strdup(label.data));
         lm_row_free(&row);
         if (status == LM_OK && out->n > MOST_FOUND)
             status = lm_fail(err, LM_E_FORMAT, "%s: more than %d different labels; is the label in another field (--label-field)?",
@@ -143,7 +140,7 @@ lm_status lm_labels_scan(lm_strings *out, const lm_strings *paths, const lm_sour
         status = lm_fail(err, LM_E_FORMAT, "%s: expected at least two different labels, found %s%s%s", lm_source_name(source),
                          out->n ? "only \"" : "no row", out->n ? out->items[0] : "", out->n ? "\"" : "");
     if (status == LM_OK) qsort(out->items, (size_t)out->n, sizeof *out->items, by_size_or_bytes);
-    else lm_row_fields_free(out);
+    else lm_strings_free(out);
     lm_map_free(seen);
     lm_source_close(source);
     return status;

@@ -29,7 +29,7 @@ int64_t lm_label_find(const lm_strings *names, const char *label);
 lm_status lm_label_unknown(const lm_strings *names, const char *label, lm_err *err);      /* LM_E_FORMAT */
 
 /* The different labels of all rows, integers by their size and others by their bytes; the caller frees with
- * lm_row_fields_free.  LM_E_FORMAT when there are fewer than two or suspiciously many. */
+ * lm_strings_free.  LM_E_FORMAT when there are fewer than two or suspiciously many. */
 lm_status lm_labels_scan(lm_strings *out, const lm_strings *paths, const lm_source_options *how,
                          const lm_labelled_fields *fields, lm_err *err);
 

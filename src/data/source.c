@@ -99,11 +99,9 @@ static lm_status add_file(lm_source *s, const char *path, lm_err *err)
     if (!format && named) return lm_fail(err, LM_E_USAGE, "no data format is called %s", named);
     if (!format) return lm_fail(err, LM_E_USAGE, "%s: its name does not tell its format; give --format", path);
     if (strcmp(path, "-") && !lm_file_exists(path)) return lm_fail(err, LM_E_IO, "%s: there is no such file", path);
-    size_t n = (size_t)s->paths.n + 1;
-    s->paths.items = lm_realloc(s->paths.items, n * sizeof *s->paths.items);
-    s->formats = lm_realloc(s->formats, n * sizeof *s->formats);
+    s->formats = lm_realloc(s->formats, (size_t)(s->paths.n + 1) * sizeof *s->formats);
     s->formats[s->paths.n] = format;
-    s->paths.items[s->paths.n++] = lm_strdup(path);
+    lm_strings_push(&s->paths, lm_strdup(path));
     return LM_OK;
 }
 
@@ -142,19 +140,12 @@ lm_status lm_source_open(lm_source **out, const lm_strings *paths, const lm_sour
     return status;
 }
 
-void lm_row_fields_free(lm_strings *fields)
-{
-    for (int i = 0; i < fields->n; i++) free(fields->items[i]);
-    free(fields->items);
-    *fields = (lm_strings){0};
-}
-
 static void close_file(lm_source *s)
 {
     lm_row_reader *r = &s->reader;
     lm_stream_close(r->stream);
     lm_str_free(&r->line);
-    lm_row_fields_free(&r->header);
+    lm_strings_free(&r->header);
     *r = (lm_row_reader){0};
 }
 
@@ -167,7 +158,7 @@ void lm_skipped_tell(const lm_skipped *skipped)
 
 void lm_skipped_free(lm_skipped *skipped)
 {
-    lm_row_fields_free(&skipped->messages);
+    lm_strings_free(&skipped->messages);
     *skipped = (lm_skipped){0};
 }
 
@@ -175,10 +166,7 @@ lm_status lm_source_pass_over(lm_source *s, lm_err *err)
 {
     lm_skipped *skipped = s->options.skipped;
     if (!skipped || err->code != LM_E_FORMAT) return err->code;
-    if (skipped->n++ < LM_SKIPPED_LISTED) {
-        skipped->messages.items = lm_realloc(skipped->messages.items, (size_t)skipped->n * sizeof *skipped->messages.items);
-        skipped->messages.items[skipped->messages.n++] = lm_strdup(err->message);
-    }
+    if (skipped->n++ < LM_SKIPPED_LISTED) lm_strings_push(&skipped->messages, lm_strdup(err->message));
     lm_err_clear(err);
     return LM_OK;
 }
@@ -219,7 +207,7 @@ void lm_source_close(lm_source *s)
 {
     if (!s) return;
     close_file(s);
-    lm_row_fields_free(&s->paths);
+    lm_strings_free(&s->paths);
     free(s->formats);
     free(s);
 }

@@ -83,6 +83,5 @@ lm_status lm_row_line(lm_row_reader *r, bool *more, lm_err *err);
 /* The first call takes the fields over as column names; later ones make row->object of them.  *header
  * says which it was. */
 lm_status lm_row_from_fields(lm_row_reader *r, lm_row *row, lm_strings *fields, bool *header, lm_err *err);
-void lm_row_fields_free(lm_strings *fields);
 
 #endif

@@ -9,8 +9,7 @@ static lm_strings split(const lm_str *line)
     lm_strings fields = {0};
     for (const char *begin = line->data, *end = line->data + line->len; begin; ) {
         const char *tab = memchr(begin, '\t', (size_t)(end - begin));
-        fields.items = lm_realloc(fields.items, (size_t)(fields.n + 1) * sizeof *fields.items);
-        fields.items[fields.n++] = lm_strndup(begin, (size_t)((tab ? tab : end) - begin));
+        lm_strings_push(&fields, lm_strndup(begin, (size_t)((tab ? tab : end) - begin)));
         begin = tab ? tab + 1 : NULL;
     }
     return fields;
@@ -27,7 +26,7 @@ static lm_status next(lm_row_reader *r, lm_row *row, bool *more, lm_err *err)
         row->bytes = r->line.len + 1;
         lm_strings fields = split(&r->line);
         lm_status status = lm_row_from_fields(r, row, &fields, &header, err);
-        lm_row_fields_free(&fields);
+        lm_strings_free(&fields);
         LM_TRY(status);
     }
     return LM_OK;

@@ -113,7 +113,7 @@ lm_status lm_adapter_head_read(lm_adapter *a, const lm_safetensors *file, bool *
     if (m->score) return LM_OK;
     lm_strings names = lm_labels_default(n);
     lm_status status = make_head(m, &names, make, err);
-    lm_labels_free(&names);
+    lm_strings_free(&names);
     return status;
 }
 

@@ -12,7 +12,7 @@ static const char CLASSIFIES[] = "ForSequenceClassification", LABELS_TOKENS[] = 
 
 static void set_labels(lm_model *m, lm_strings names)
 {
-    lm_labels_free(&m->labels);
+    lm_strings_free(&m->labels);
     m->labels = names;
 }
 
@@ -32,13 +32,6 @@ lm_strings lm_labels_default(int64_t n)
         names.items[i] = lm_str_take(&name);
     }
     return names;
-}
-
-void lm_labels_free(lm_strings *names)
-{
-    for (int i = 0; i < names->n; i++) free(names->items[i]);
-    free(names->items);
-    *names = (lm_strings){ 0 };
 }
 
 /* {"0": "negative", "1": "positive"}: every number below the count, once. */

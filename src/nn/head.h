@@ -28,9 +28,8 @@ lm_status lm_model_label_tokens(lm_model *m, const lm_strings *names, uint64_t s
 /* Other names for as many labels. */
 void lm_model_name_labels(lm_model *m, const lm_strings *names);
 
-/* "LABEL_0", "LABEL_1", ..; the caller frees with lm_labels_free. */
+/* "LABEL_0", "LABEL_1", ..; the caller frees with lm_strings_free. */
 lm_strings lm_labels_default(int64_t n);
-void lm_labels_free(lm_strings *names);
 
 /* Whether the parameter is trained and saved: an LM head is not where texts are classified. */
 bool lm_model_uses(const lm_model *m, const lm_param *p);

@@ -137,7 +137,7 @@ void lm_model_free(lm_model *m)
     free(m->own);
     free(m->path);
     free(m->fingerprint);
-    lm_labels_free(&m->labels);
+    lm_strings_free(&m->labels);
     lm_params_free(&m->params);
     lm_weights_close(&m->weights);
     lm_json_free(m->config_json);

@@ -73,7 +73,7 @@ static lm_status head(lm_task *task, lm_model *model, const lm_train_options *o,
     lm_strings found;
     LM_TRY(scan(&found, s, o, err));
     lm_status status = lm_model_classify(model, &found, (uint64_t)o->seed, err);
-    lm_row_fields_free(&found);
+    lm_strings_free(&found);
     return status;
 }
 

@@ -48,7 +48,7 @@ static lm_status head(lm_task *task, lm_model *model, const lm_train_options *o,
     if (model->score) return LM_OK;
     lm_strings name = lm_labels_default(1);
     lm_status status = lm_model_score_texts(model, &name, (uint64_t)o->seed, err);
-    lm_labels_free(&name);
+    lm_strings_free(&name);
     return status;
 }
 

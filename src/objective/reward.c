@@ -78,7 +78,7 @@ static lm_status new_head(lm_model *model, const settings *s, uint64_t seed, lm_
     if (s->criteria.n) return lm_model_score_texts(model, &s->criteria, seed, err);
     lm_strings name = lm_labels_default(1);
     lm_status status = lm_model_score_texts(model, &name, seed, err);
-    lm_labels_free(&name);
+    lm_strings_free(&name);
     return status;
 }
 

@@ -147,7 +147,7 @@ static void labels_in_order(void **state)
     assert_int_equal(found.n, 2);
     assert_string_equal(found.items[0], "9");
     assert_string_equal(found.items[1], "10");
-    lm_row_fields_free(&found);
+    lm_strings_free(&found);
     free(path);
 }
 

@@ -94,10 +94,7 @@ static void add_row(lm_against *a, const lm_row *row, lm_digest *d)
         a->cap_rows = 2 * a->cap_rows + 256;
         a->rows = lm_realloc(a->rows, a->cap_rows * sizeof *a->rows);
     }
-    if (!a->paths.n || strcmp(a->paths.items[a->paths.n - 1], row->path)) {
-        a->paths.items = lm_realloc(a->paths.items, (size_t)(a->paths.n + 1) * sizeof *a->paths.items);
-        a->paths.items[a->paths.n++] = lm_strdup(row->path);
-    }
+    if (!a->paths.n || strcmp(a->paths.items[a->paths.n - 1], row->path)) lm_strings_push(&a->paths, lm_strdup(row->path));
     int64_t number = (int64_t)a->n_rows++;
     a->rows[number] = (eval_row){ .line = row->line, .path = a->paths.n - 1 };
     if (!row->object) add_text(a, number, lm_span_of(row->text.data, row->text.len), d);
@@ -139,7 +136,7 @@ lm_status lm_against_open(lm_against **out, const lm_strings *paths, const char 
 void lm_against_free(lm_against *a)
 {
     if (!a) return;
-    lm_row_fields_free(&a->paths);
+    lm_strings_free(&a->paths);
     free(a->rows);
     free(a->slots);
     free(a);

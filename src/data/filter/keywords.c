@@ -153,12 +153,6 @@ static int32_t symbol_of(const state *s, uint32_t rune)
     return found ? s->n_direct + (int32_t)(found - s->others) : -1;
 }
 
-static void add_word(state *s, const char *text, size_t n)
-{
-    s->words.items = lm_realloc(s->words.items, (size_t)(s->words.n + 1) * sizeof *s->words.items);
-    s->words.items[s->words.n++] = lm_strndup(text, n);
-}
-
 static lm_status read_words(state *s, const char *path, lm_err *err)
 {
     lm_str text = {0};
@@ -168,7 +162,7 @@ static lm_status read_words(state *s, const char *path, lm_err *err)
     for (char *rest = text.data, *line; status == LM_OK && rest && (line = strsep(&rest, "\n"));) {
         line += strspn(line, " \t");
         size_t n = strcspn(line, "#\r");
-        if (n) add_word(s, line, n);
+        if (n) lm_strings_push(&s->words, lm_strndup(line, n));
     }
     lm_str_free(&text);
     return status;
@@ -223,7 +217,7 @@ static lm_status open_words(lm_filter_use *use, lm_err *err)
     const settings *o = use->options;
     state *s = use->state = lm_calloc(1, sizeof *s);
     for (int i = 0; i < o->files.n; i++) LM_TRY(read_words(s, o->files.items[i], err));
-    for (int i = 0; i < o->words.n; i++) add_word(s, o->words.items[i], strlen(o->words.items[i]));
+    for (int i = 0; i < o->words.n; i++) lm_strings_push(&s->words, lm_strndup(o->words.items[i], strlen(o->words.items[i])));
     if (!s->words.n) return lm_fail(err, LM_E_USAGE, "expected file=FILE or words=WORD");
     return build(s, err);
 }
@@ -232,7 +226,7 @@ static void close_words(void *state_)
 {
     state *s = state_;
     lm_aho_free(&s->aho);
-    lm_row_fields_free(&s->words);
+    lm_strings_free(&s->words);
     free(s->others);
     free(s->length);
     free(s);

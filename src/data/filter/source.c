@@ -38,9 +38,7 @@ static lm_status read_list(lm_strings *out, const char *path, lm_err *err)
         line[strcspn(line, "#\r")] = '\0';
         line += strspn(line, " \t");
         for (size_t n = strlen(line); n && strchr(" \t", line[n - 1]);) line[--n] = '\0';
-        if (!*line) continue;
-        out->items = lm_realloc(out->items, (size_t)(out->n + 1) * sizeof *out->items);
-        out->items[out->n++] = lm_strdup(line);
+        if (*line) lm_strings_push(out, lm_strdup(line));
     }
     lm_str_free(&text);
     return LM_OK;
@@ -63,8 +61,8 @@ static lm_status open_lists(lm_filter_use *use, lm_err *err)
 static void close_lists(void *state)
 {
     lists *l = state;
-    lm_row_fields_free(&l->allow);
-    lm_row_fields_free(&l->deny);
+    lm_strings_free(&l->allow);
+    lm_strings_free(&l->deny);
     free(l);
 }
 
