@@ -2,6 +2,7 @@
 
 #include "base/map.h"
 #include "base/thread.h"
+#include "data/rounds.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -46,9 +47,6 @@ void lm_example_free(lm_example *e)
 
 /* ---- rows are rendered in rounds: some are read, all threads render them, the results are appended ---- */
 
-enum { ROUND_ROWS = 1024 };
-static const size_t ROUND_BYTES = 8 << 20;
-
 typedef struct worker {
     lm_encoder *encoder;
     lm_ids ids;
@@ -59,9 +57,9 @@ typedef struct worker {
 typedef struct round_of_rows {
     const lm_renderer *renderer;
     bool skips;                          /* rows that cannot be learnt from are passed over */
-    lm_row rows[ROUND_ROWS];
-    lm_example examples[ROUND_ROWS];
-    char *why[ROUND_ROWS];               /* such a row: what is wrong with it */
+    lm_row rows[LM_ROUND_ROWS];
+    lm_example examples[LM_ROUND_ROWS];
+    char *why[LM_ROUND_ROWS];               /* such a row: what is wrong with it */
     int64_t n;
     worker *workers;
     int64_t n_workers;
@@ -156,17 +154,6 @@ void lm_dataset_add(lm_dataset *d, const lm_example *e, const char *path, int64_
     d->documents[d->n] = (lm_document){ .begin = d->n_tokens, .note = d->notes.len };
 }
 
-static lm_status read_round(round_of_rows *r, lm_source *source, bool *more, lm_err *err)
-{
-    size_t bytes = 0;
-    for (r->n = 0; r->n < ROUND_ROWS && bytes < ROUND_BYTES; r->n++) {
-        LM_TRY(lm_source_next(source, &r->rows[r->n], more, err));
-        if (!*more) break;
-        bytes += r->rows[r->n].bytes;
-    }
-    return LM_OK;
-}
-
 /* Rows are passed over only where the source counts them. */
 static void pass_over(round_of_rows *r, lm_source *source, int64_t i)
 {
@@ -181,7 +168,7 @@ static lm_status read_all(lm_dataset *d, round_of_rows *r, lm_source *source, lm
 {
     bool more = true;
     while (more) {
-        lm_status status = read_round(r, source, &more, err);
+        lm_status status = lm_round_read(source, r->rows, &r->n, &more, err);
         if (status == LM_OK) status = render_round(r, err);
         for (int64_t i = 0; i < r->n; i++) {
             if (r->why[i]) pass_over(r, source, i);
@@ -211,7 +198,7 @@ lm_status lm_dataset_read(lm_dataset *d, lm_source *source, const lm_tokenizer *
         lm_encoder_free(r->workers[w].encoder);
         lm_ids_free(&r->workers[w].ids);
     }
-    for (int64_t i = 0; i < ROUND_ROWS; i++) lm_example_free(&r->examples[i]);
+    for (int64_t i = 0; i < LM_ROUND_ROWS; i++) lm_example_free(&r->examples[i]);
     free(r->workers);
     free(r);
     if (status != LM_OK) lm_dataset_free(d);

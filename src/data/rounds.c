@@ -6,27 +6,26 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { ROUND_ROWS = 1024 };
 static const size_t ROUND_BYTES = 8 << 20;
 
 typedef struct round_of_rows {
     const lm_row_work *work;
     void *context;
-    lm_row rows[ROUND_ROWS];
-    uint8_t *slots;                      /* [ROUND_ROWS] of slot_size */
+    lm_row rows[LM_ROUND_ROWS];
+    uint8_t *slots;                      /* [LM_ROUND_ROWS] of slot_size */
     int64_t n;
     _Atomic int64_t next;                /* the first row that nobody works on */
 } round_of_rows;
 
 static void *slot_of(round_of_rows *r, int64_t i) { return r->slots + (size_t)i * r->work->slot_size; }
 
-static lm_status read_round(round_of_rows *r, lm_source *source, bool *more, lm_err *err)
+lm_status lm_round_read(lm_source *source, lm_row rows[LM_ROUND_ROWS], int64_t *n, bool *more, lm_err *err)
 {
     size_t bytes = 0;
-    for (r->n = 0; r->n < ROUND_ROWS && bytes < ROUND_BYTES; r->n++) {
-        LM_TRY(lm_source_next(source, &r->rows[r->n], more, err));
+    for (*n = 0; *n < LM_ROUND_ROWS && bytes < ROUND_BYTES; ++*n) {
+        LM_TRY(lm_source_next(source, &rows[*n], more, err));
         if (!*more) break;
-        bytes += r->rows[r->n].bytes;
+        bytes += rows[*n].bytes;
     }
     return LM_OK;
 }
@@ -53,16 +52,16 @@ lm_status lm_rows_work(lm_source *source, const lm_row_work *work, void *context
     round_of_rows *r = lm_calloc(1, sizeof *r);
     r->work = work;
     r->context = context;
-    r->slots = lm_calloc(ROUND_ROWS, work->slot_size + !work->slot_size);
+    r->slots = lm_calloc(LM_ROUND_ROWS, work->slot_size + !work->slot_size);
     lm_status status = LM_OK;
     for (bool more = true; more && status == LM_OK;) {
-        status = read_round(r, source, &more, err);
+        status = lm_round_read(source, r->rows, &r->n, &more, err);
         atomic_store(&r->next, 0);
         if (status == LM_OK && work->each) lm_parallel(lm_threads(), 1, work_some, r);
         status = take_round(r, status, err);
         if (status == LM_OK && lm_interrupted()) status = lm_fail(err, LM_E_INTERRUPT, "stopped; nothing was written");
     }
-    for (int64_t i = 0; i < ROUND_ROWS && work->slot_free; i++) work->slot_free(slot_of(r, i));
+    for (int64_t i = 0; i < LM_ROUND_ROWS && work->slot_free; i++) work->slot_free(slot_of(r, i));
     free(r->slots);
     free(r);
     return status;
