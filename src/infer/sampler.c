@@ -203,11 +203,14 @@ static int32_t draw_filtered(lm_sampler *s, const float *logits, const lm_sampli
     return s->heap[i].id;
 }
 
-/* The same where every token stays: only those before the drawn one are put in order. */
-static int32_t draw_any(lm_sampler *s, const float *logits, const lm_sampling *how, const int32_t *context, int64_t n_context, double u)
+/* The same where every token stays: only those before the drawn one are put in order.  `plain` is the partition of
+ * the logits as they came. */
+static int32_t draw_any(lm_sampler *s, const float *logits, const lm_sampling *how, const int32_t *context, int64_t n_context, double u,
+                        double plain)
 {
     double t = how->temperature, max = prepare(s, logits, how, context, n_context), sum = 0;
-    double wanted = u * partition(s->logits, s->vocab, max, t);
+    bool as_it_is = t == 1 && how->repetition_penalty == 1;
+    double wanted = u * (as_it_is ? plain : partition(s->logits, s->vocab, max, t));
     lm_candidate best = s->heap[0];
     for (int64_t n = s->vocab; n > 0 && !isinf(s->heap[0].logit); n--) {
         best = pop(s->heap, n);
@@ -220,13 +223,15 @@ lm_status lm_sample(lm_sampler *s, lm_draw *out, const float *logits, const lm_s
                     int64_t n_context, uint64_t stream, uint64_t position, lm_err *err)
 {
     LM_TRY(check(logits, s->vocab, err));
+    double max = largest(logits, s->vocab), plain = partition(logits, s->vocab, max, 1);
     if (how->greedy || how->temperature <= 0) {
         out->id = most_probable(s, logits, how, context, n_context);
     } else {
         lm_rng rng = { .seed = (uint64_t)how->seed, .stream = stream, .counter = position };
-        out->id = (filters(how, s->vocab) ? draw_filtered : draw_any)(s, logits, how, context, n_context, lm_rng_unit(&rng));
+        double u = lm_rng_unit(&rng);
+        out->id = filters(how, s->vocab) ? draw_filtered(s, logits, how, context, n_context, u)
+                                         : draw_any(s, logits, how, context, n_context, u, plain);
     }
-    double max = largest(logits, s->vocab);
-    out->logprob = (float)(logits[out->id] - max - log(partition(logits, s->vocab, max, 1)));
+    out->logprob = (float)(logits[out->id] - max - log(plain));
     return LM_OK;
 }
