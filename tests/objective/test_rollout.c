@@ -29,33 +29,6 @@ static int teardown(void **state)
     return test_folder_remove(state);
 }
 
-static lm_str read_file(const char *folder, const char *name)
-{
-    lm_str bytes = {0};
-    char *path = lm_path_join(folder, name);
-    lm_err err = {0};
-    if (lm_file_read(&bytes, path, 1 << 24, &err) != LM_OK) fail_msg("%s", err.message);
-    free(path);
-    return bytes;
-}
-
-static void same_file(const char *a, const char *b, const char *name, bool same)
-{
-    lm_str x = read_file(a, name), y = read_file(b, name);
-    assert_int_equal(x.len == y.len && !memcmp(x.data, y.data, x.len), same);
-    lm_str_free(&x);
-    lm_str_free(&y);
-}
-
-static int lines(const char *folder, const char *name, const char *with)
-{
-    lm_str log = read_file(folder, name);
-    int n = 0;
-    for (const char *at = log.data; (at = strstr(at, with)); at++) n++;
-    lm_str_free(&log);
-    return n;
-}
-
 static void whole_run(const char *objective, const char *out, const char *arguments)
 {
     tiny_run r;
@@ -66,7 +39,7 @@ static void whole_run(const char *objective, const char *out, const char *argume
 /* The number `key` of line `line` of a run's log. */
 static double logged(const char *out, int line, const char *key)
 {
-    lm_str log = read_file(out, "log.jsonl");
+    lm_str log = tiny_read(out, "log.jsonl");
     char *at = log.data;
     for (; line > 0; line--) at = strchr(at, '\n') + 1;
     lm_json *entry = lm_json_parse(at, strcspn(at, "\n"), "log", NULL);
@@ -99,10 +72,10 @@ static void seeds_decide(void **state)
     whole_run(runs[0].objective, a, runs[0].arguments);
     whole_run(runs[0].objective, b, runs[0].arguments);
     whole_run(runs[0].objective, c, other);
-    same_file(a, b, "rollouts.jsonl", true);
-    same_file(a, b, runs[0].weights, true);
-    same_file(a, c, "rollouts.jsonl", false);
-    assert_int_equal(lines(a, "rollouts.jsonl", "\"answer\""), 4 * 12);
+    assert_true(tiny_same(a, b, "rollouts.jsonl"));
+    assert_true(tiny_same(a, b, runs[0].weights));
+    assert_false(tiny_same(a, c, "rollouts.jsonl"));
+    assert_int_equal(tiny_count(a, "rollouts.jsonl", "\"answer\""), 4 * 12);
     assert_true(fabs(logged(a, 0, "kl")) < 1e-4);                    /* of the policy with itself */
     assert_true(fabs(logged(a, 0, "kl_per_token")) < 1e-6);
     assert_true(logged(a, 3, "kl_per_token") > 1e-4);
@@ -127,9 +100,9 @@ static void a_run_in_pieces_ends_in_the_same_bits(void **state)
             tiny_close(&r);
         }
         lm_interrupt_clear();
-        same_file(whole, pieces, runs[i].weights, true);
-        same_file(whole, pieces, "rollouts.jsonl", true);
-        assert_int_equal(lines(whole, "log.jsonl", "\"loss\""), lines(pieces, "log.jsonl", "\"loss\""));
+        assert_true(tiny_same(whole, pieces, runs[i].weights));
+        assert_true(tiny_same(whole, pieces, "rollouts.jsonl"));
+        assert_int_equal(tiny_count(whole, "log.jsonl", "\"loss\""), tiny_count(pieces, "log.jsonl", "\"loss\""));
         assert_int_equal(lm_staging_remove(whole, NULL), LM_OK);
         assert_int_equal(lm_staging_remove(pieces, NULL), LM_OK);
         free(whole), free(pieces);

@@ -29,34 +29,6 @@ static int teardown(void **state)
     return test_folder_remove(state);
 }
 
-static lm_str read_file(const char *folder, const char *name)
-{
-    lm_str bytes = {0};
-    char *path = lm_path_join(folder, name);
-    lm_err err = {0};
-    if (lm_file_read(&bytes, path, 1 << 24, &err) != LM_OK) fail_msg("%s", err.message);
-    free(path);
-    return bytes;
-}
-
-static void same_file(const char *a, const char *b, const char *name)
-{
-    lm_str x = read_file(a, name), y = read_file(b, name);
-    assert_int_equal(x.len, y.len);
-    assert_memory_equal(x.data, y.data, x.len);
-    lm_str_free(&x);
-    lm_str_free(&y);
-}
-
-static int lines(const char *folder, const char *with)
-{
-    lm_str log = read_file(folder, "log.jsonl");
-    int n = 0;
-    for (const char *at = log.data; (at = strstr(at, with)); at++) n++;
-    lm_str_free(&log);
-    return n;
-}
-
 /* Runs to the end, being asked to stop after every step that `stop` divides; returns how often it stopped. */
 static int run_in_pieces(const char *objective, const char *out, const char *arguments)
 {
@@ -82,10 +54,10 @@ static void pieces_equal_the_whole(const char *objective, const char *arguments,
     if (tiny_train(&r, objective, model, rows, whole, arguments) != LM_OK) fail_msg("%s", r.err.message);
     tiny_close(&r);
     assert_int_equal(run_in_pieces(objective, pieces, resumed.data), 11);
-    same_file(whole, pieces, weights);
-    assert_int_equal(lines(whole, "\"loss\""), 12);
-    assert_int_equal(lines(pieces, "\"loss\""), 12);
-    assert_int_equal(lines(pieces, "\"val_loss\""), lines(whole, "\"val_loss\""));
+    assert_true(tiny_same(whole, pieces, weights));
+    assert_int_equal(tiny_count(whole, "log.jsonl", "\"loss\""), 12);
+    assert_int_equal(tiny_count(pieces, "log.jsonl", "\"loss\""), 12);
+    assert_int_equal(tiny_count(pieces, "log.jsonl", "\"val_loss\""), tiny_count(whole, "log.jsonl", "\"val_loss\""));
     assert_int_equal(lm_staging_remove(whole, NULL), LM_OK);
     assert_int_equal(lm_staging_remove(pieces, NULL), LM_OK);
     lm_str_free(&resumed);
@@ -131,8 +103,8 @@ static void the_log_is_cut_back(void **state)
     fclose(f);
     assert_int_equal(tiny_train(&r, "clm", model, rows, out, PLAIN "--resume"), LM_OK);
     tiny_close(&r);
-    assert_int_equal(lines(out, "\"loss\""), 12);
-    assert_int_equal(lines(out, "99}"), 0);
+    assert_int_equal(tiny_count(out, "log.jsonl", "\"loss\""), 12);
+    assert_int_equal(tiny_count(out, "log.jsonl", "99}"), 0);
     free(out), free(log);
 }
 
@@ -156,7 +128,7 @@ static void paged_states_are_the_same(void **state)
     lm_str_printf(&arguments, PLAIN "--optim-paged %s", folder);
     assert_int_equal(tiny_train(&r, "clm", model, rows, paged, arguments.data), LM_OK);
     tiny_close(&r);
-    same_file(plain, paged, "model.safetensors");
+    assert_true(tiny_same(plain, paged, "model.safetensors"));
     expect("clm", rows, paged, PLAIN "--overwrite --optim-paged /nowhere", LM_E_IO, "/nowhere: no room for a file");
     lm_str_free(&arguments);
     free(plain), free(paged), free(folder);
@@ -189,7 +161,7 @@ static void nothing_is_overwritten_unasked(void **state)
     (void)state;
     char *out = test_path("taken"), *file = test_path("taken/letter.txt"), *other = tiny_file("other.jsonl", "{\"text\": \"something else\"}\n");
     expect("clm", rows, out, PLAIN, LM_OK, NULL);
-    lm_str before = read_file(out, "model.safetensors");
+    lm_str before = tiny_read(out, "model.safetensors");
     expect("clm", rows, out, PLAIN, LM_E_USAGE, "holds a finished run; --resume goes on with it, --overwrite throws it away");
     tiny_run again;                                      /* nothing is left to do, and it knows what was done */
     assert_int_equal(tiny_train(&again, "clm", model, rows, out, PLAIN "--resume"), LM_OK);
@@ -198,7 +170,7 @@ static void nothing_is_overwritten_unasked(void **state)
     expect("clm", rows, out, PLAIN "--resume --lr 0.02 --clip 3", LM_E_USAGE, "--lr (was 0.01, is 0.02), --clip (was 1.0, is 3.0)");
     expect("sft", rows, out, PLAIN "--resume --prompt-field text --completion-field text", LM_E_USAGE, "another objective");
     expect("clm", other, out, PLAIN "--resume", LM_E_MISMATCH, "the data is not what the run began with");
-    lm_str after = read_file(out, "model.safetensors");
+    lm_str after = tiny_read(out, "model.safetensors");
     assert_int_equal(before.len, after.len);
     assert_memory_equal(before.data, after.data, after.len);
     expect("clm", other, out, PLAIN "--overwrite", LM_OK, NULL);
@@ -226,7 +198,7 @@ static void a_run_may_become_longer(void **state)
     expect("clm", rows, constant, a.data, LM_OK, NULL);
     expect("clm", rows, constant, b.data, LM_OK, NULL);
     expect("clm", rows, whole, b.data, LM_OK, NULL);
-    same_file(whole, constant, "model.safetensors");
+    assert_true(tiny_same(whole, constant, "model.safetensors"));
     expect("clm", rows, cosine, c.data, LM_OK, NULL);
     expect("clm", rows, cosine, d.data, LM_E_USAGE, "begun for 4 steps, now 8: the learning rate of step 4 would have been another");
     lm_str_free(&a), lm_str_free(&b), lm_str_free(&c), lm_str_free(&d);
@@ -286,7 +258,7 @@ static void patience_ends_a_run_and_keeps_the_best(void **state)
     assert_int_equal(lm_trainer_measure(&r.t, &loss, &counted, &r.err), LM_OK);
     assert_true(loss == best_loss);
     assert_null(counted);                                /* clm has its loss only */
-    assert_int_equal(lines(out, "\"val_loss\""), steps);
+    assert_int_equal(tiny_count(out, "log.jsonl", "\"val_loss\""), steps);
     tiny_close(&r);
     free(out);
 }

@@ -129,6 +129,36 @@ static inline void tiny_close(tiny_run *r)
     free(r->objective_options), free(r->optimizer_options), free(r->adapter_options);
 }
 
+/* The bytes of a file in a folder; how often `with` stands in them. */
+static inline lm_str tiny_read(const char *folder, const char *name)
+{
+    lm_str bytes = {0};
+    char *path = lm_path_join(folder, name);
+    lm_err err = {0};
+    if (lm_file_read(&bytes, path, 1 << 24, &err) != LM_OK) fail_msg("%s", err.message);
+    free(path);
+    return bytes;
+}
+
+static inline int tiny_count(const char *folder, const char *name, const char *with)
+{
+    lm_str bytes = tiny_read(folder, name);
+    int n = 0;
+    for (const char *at = bytes.data; (at = strstr(at, with)); at++) n++;
+    lm_str_free(&bytes);
+    return n;
+}
+
+/* Whether two runs wrote the same bytes. */
+static inline bool tiny_same(const char *a, const char *b, const char *name)
+{
+    lm_str x = tiny_read(a, name), y = tiny_read(b, name);
+    bool same = x.len == y.len && !memcmp(x.data, y.data, x.len);
+    lm_str_free(&x);
+    lm_str_free(&y);
+    return same;
+}
+
 /* Parses and opens; fails the test unless it opens. */
 static inline void tiny_open(tiny_run *r, const char *objective, const char *model, const char *data, const char *out,
                              const char *arguments)
