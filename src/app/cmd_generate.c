@@ -169,13 +169,6 @@ static void print_one(const generate *g, int64_t i)
     putchar('\n');
 }
 
-static bool contains(const lm_json *list, const lm_json *text)
-{
-    for (size_t i = 0; i < json_array_size(list); i++)
-        if (json_equal(json_array_get(list, i), text)) return true;
-    return false;
-}
-
 /* A prompt and its different continuations; false where they are fewer than two: nothing to compare. */
 static bool print_together(const generate *g, int64_t prompt)
 {
@@ -184,7 +177,7 @@ static bool print_together(const generate *g, int64_t prompt)
     for (int64_t i = 0; i < g->o->samples; i++) {
         const lm_str *said = &g->sequences[prompt * g->o->samples + i]->text;
         lm_json *one = lm_json_utf8(said->data, said->len);
-        if (said->len && !contains(completions, one)) json_array_append(completions, one);
+        if (said->len && !lm_json_lists(completions, lm_span_of(json_string_value(one), json_string_length(one)))) json_array_append(completions, one);
         lm_json_free(one);
     }
     bool enough = json_array_size(completions) > 1;

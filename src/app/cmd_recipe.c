@@ -71,19 +71,12 @@ static lm_json *strings_json(const lm_strings *list)
     return out;
 }
 
-static bool contains(const lm_json *list, const char *text)
-{
-    for (size_t i = 0; i < json_array_size(list); i++)
-        if (!strcmp(json_string_value(json_array_get(list, i)), text)) return true;
-    return false;
-}
-
 /* The files that a step reads, with their states: of its paths those that are there and that it did not make. */
 static lm_json *inputs_of(const lm_recipe_step *s, const lm_json *made)
 {
     lm_json *out = json_object();
     for (int i = 0; i < s->paths.n; i++) {
-        char *state = contains(made, s->paths.items[i]) ? NULL : state_of(s->paths.items[i]);
+        char *state = lm_json_lists(made, lm_span_of(s->paths.items[i], strlen(s->paths.items[i]))) ? NULL : state_of(s->paths.items[i]);
         if (state) json_object_set_new(out, s->paths.items[i], json_string(state));
         free(state);
     }

@@ -249,3 +249,12 @@ lm_status lm_json_opt_bool(const lm_json *o, const char *key, const char *name, 
     *out = json_is_true(value);
     return LM_OK;
 }
+
+bool lm_json_lists(const lm_json *list, lm_span text)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const lm_json *item = json_array_get(list, i);
+        if (json_string_length(item) == text.len && !memcmp(json_string_value(item), text.data, text.len)) return true;
+    }
+    return false;
+}

@@ -33,6 +33,9 @@ lm_status lm_json_opt_real(const lm_json *o, const char *key, const char *name, 
 lm_status lm_json_opt_bool(const lm_json *o, const char *key, const char *name, bool *out, lm_err *err);
 lm_status lm_json_opt_str(const lm_json *o, const char *key, const char *name, const char **out, lm_err *err);
 
+/* Whether a list of strings has one that is `text`. */
+bool lm_json_lists(const lm_json *list, lm_span text);
+
 /* The member, or NULL when absent or null. */
 lm_json *lm_json_get(const lm_json *o, const char *key);
 
