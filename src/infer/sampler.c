@@ -78,9 +78,10 @@ static lm_candidate pop(lm_candidate *heap, int64_t n)
 
 /* ---- the filters ---------------------------------------------------------------- */
 
-/* Each token that was seen is punished once, however often it stands in the context. */
-static void penalise(lm_sampler *s, double penalty, const int32_t *context, int64_t n)
+/* The logits to s->logits; each token that was seen is punished once, however often it stands in the context. */
+static void penalise(lm_sampler *s, const float *logits, double penalty, const int32_t *context, int64_t n)
 {
+    memcpy(s->logits, logits, (size_t)s->vocab * sizeof *logits);
     float r = (float)penalty;
     if (r == 1.0f) return;
     for (int64_t i = 0; i < n; i++) {
@@ -92,11 +93,11 @@ static void penalise(lm_sampler *s, double penalty, const int32_t *context, int6
     for (int64_t i = 0; i < n; i++) s->seen[context[i]] = false;
 }
 
-/* Sum of exp((z_i - max) / t) over all tokens. */
-static double partition(const float *z, int64_t n, double max, double temperature)
+/* exp((z_i - max) / t) to mass [n]; their sum. */
+static double masses(double *mass, const float *z, int64_t n, double max, double temperature)
 {
     double sum = 0;
-    for (int64_t i = 0; i < n; i++) sum += exp(((double)z[i] - max) / temperature);
+    for (int64_t i = 0; i < n; i++) sum += mass[i] = exp(((double)z[i] - max) / temperature);
     return sum;
 }
 
@@ -118,26 +119,19 @@ static void to_front(lm_candidate *heap, int64_t from, int64_t n)
     memmove(heap, heap + from, (size_t)(n - from) * sizeof *heap);
 }
 
-/* The penalised logits in a heap; their largest. */
-static double prepare(lm_sampler *s, const float *logits, const lm_sampling *how, const int32_t *context, int64_t n_context)
-{
-    int64_t n = s->vocab;
-    memcpy(s->logits, logits, (size_t)n * sizeof *logits);
-    penalise(s, how->repetition_penalty, context, n_context);
-    for (int64_t i = 0; i < n; i++) s->heap[i] = (lm_candidate){ s->logits[i], (int32_t)i };
-    heapify(s->heap, n);
-    return s->heap[0].logit;
-}
 
 int64_t lm_sample_distribution(lm_sampler *s, const float *logits, const lm_sampling *how, const int32_t *context,
                                int64_t n_context)
 {
     int64_t n = s->vocab;
-    double t = how->temperature, max = prepare(s, logits, how, context, n_context);
+    penalise(s, logits, how->repetition_penalty, context, n_context);
+    for (int64_t i = 0; i < n; i++) s->heap[i] = (lm_candidate){ s->logits[i], (int32_t)i };
+    heapify(s->heap, n);
+    double t = how->temperature, max = s->heap[0].logit;
 
     /* With top-k the mass that top-p looks at is that of the k; it is known once they are out. */
     bool few = how->top_k > 0 && how->top_k < n;
-    double total = few ? INFINITY : partition(s->logits, n, max, t);
+    double total = few ? INFINITY : masses(s->mass, s->logits, n, max, t);
     double floor = how->min_p > 0 ? max + t * log(how->min_p) : -INFINITY;
     double reached = 0;
     int64_t kept = 0;
@@ -182,8 +176,7 @@ static lm_status check(const float *logits, int64_t n, lm_err *err)
 static int32_t most_probable(lm_sampler *s, const float *logits, const lm_sampling *how, const int32_t *context,
                              int64_t n_context)
 {
-    memcpy(s->logits, logits, (size_t)s->vocab * sizeof *logits);
-    penalise(s, how->repetition_penalty, context, n_context);
+    penalise(s, logits, how->repetition_penalty, context, n_context);
     int32_t best = 0;
     for (int64_t i = 1; i < s->vocab; i++)
         if (s->logits[i] > s->logits[best]) best = (int32_t)i;
@@ -203,34 +196,42 @@ static int32_t draw_filtered(lm_sampler *s, const float *logits, const lm_sampli
     return s->heap[i].id;
 }
 
-/* The same where every token stays: only those before the drawn one are put in order.  `plain` is the partition of
- * the logits as they came. */
-static int32_t draw_any(lm_sampler *s, const float *logits, const lm_sampling *how, const int32_t *context, int64_t n_context, double u,
-                        double plain)
+/* Where every token stays no order is needed: the mass is walked as the tokens are numbered.  `total` is the sum of
+ * s->mass. */
+static int32_t draw_any(const lm_sampler *s, double u, double total)
 {
-    double t = how->temperature, max = prepare(s, logits, how, context, n_context), sum = 0;
-    bool as_it_is = t == 1 && how->repetition_penalty == 1;
-    double wanted = u * (as_it_is ? plain : partition(s->logits, s->vocab, max, t));
-    lm_candidate best = s->heap[0];
-    for (int64_t n = s->vocab; n > 0 && !isinf(s->heap[0].logit); n--) {
-        best = pop(s->heap, n);
-        if ((sum += exp(((double)best.logit - max) / t)) > wanted) break;
+    double sum = 0;
+    int64_t last = 0;
+    for (int64_t i = 0; i < s->vocab && sum <= u * total; i++) {
+        if (s->mass[i] == 0) continue;
+        sum += s->mass[i];
+        last = i;
     }
-    return best.id;
+    return (int32_t)last;
+}
+
+/* The same of the penalised logits at the temperature. */
+static int32_t draw_changed(lm_sampler *s, const float *logits, const lm_sampling *how, const int32_t *context, int64_t n_context, double u)
+{
+    penalise(s, logits, how->repetition_penalty, context, n_context);
+    double max = largest(s->logits, s->vocab);
+    return draw_any(s, u, masses(s->mass, s->logits, s->vocab, max, how->temperature));
 }
 
 lm_status lm_sample(lm_sampler *s, lm_draw *out, const float *logits, const lm_sampling *how, const int32_t *context,
                     int64_t n_context, uint64_t stream, uint64_t position, lm_err *err)
 {
     LM_TRY(check(logits, s->vocab, err));
-    double max = largest(logits, s->vocab), plain = partition(logits, s->vocab, max, 1);
+    double max = largest(logits, s->vocab), plain = masses(s->mass, logits, s->vocab, max, 1);
+    bool as_it_is = how->temperature == 1 && how->repetition_penalty == 1;
     if (how->greedy || how->temperature <= 0) {
         out->id = most_probable(s, logits, how, context, n_context);
     } else {
         lm_rng rng = { .seed = (uint64_t)how->seed, .stream = stream, .counter = position };
         double u = lm_rng_unit(&rng);
         out->id = filters(how, s->vocab) ? draw_filtered(s, logits, how, context, n_context, u)
-                                         : draw_any(s, logits, how, context, n_context, u, plain);
+                  : as_it_is             ? draw_any(s, u, plain)
+                                         : draw_changed(s, logits, how, context, n_context, u);
     }
     out->logprob = (float)(logits[out->id] - max - log(plain));
     return LM_OK;

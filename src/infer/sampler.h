@@ -43,7 +43,7 @@ typedef struct lm_sampler {
     int64_t vocab;
     float *logits;                       /* [vocab] a copy, for the penalty */
     lm_candidate *heap;                  /* [vocab] */
-    double *mass;                        /* [vocab] probabilities of the kept candidates */
+    double *mass;                        /* [vocab] of the kept candidates their probabilities */
     bool *seen;                          /* [vocab] all false between calls */
 } lm_sampler;
 

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE   /* memmem */
 #include "infer/session.h"
 
+#include "base/thread.h"
 #include "nn/adapter.h"
 #include "nn/head.h"
 
@@ -14,7 +15,8 @@ struct lm_session {
     const lm_tokenizer *tk;
     lm_tape tape;
     lm_kv kv;
-    lm_sampler sampler;
+    lm_sampler *samplers;                /* [n_samplers] one for each thread */
+    int n_samplers;
     int64_t context, step_tokens, n_tokens;
     int32_t eos[MAX_EOS];
     int n_eos;
@@ -27,6 +29,7 @@ struct lm_session {
     lm_segment *segments;                        /* [step_tokens] */
     uint64_t *off;                               /* [step_tokens] */
     lm_sequence **asking;                        /* [step_tokens] who gets the logits of index[i] */
+    lm_draw *draws;                              /* [step_tokens] what they draw */
 };
 
 const char *lm_finish_name(lm_finish finish)
@@ -71,6 +74,16 @@ static void allocate_batch(lm_session *s, int64_t step_tokens)
     s->segments = lm_calloc(n, sizeof *s->segments);
     s->off = lm_calloc(n, sizeof *s->off);
     s->asking = lm_calloc(n, sizeof *s->asking);
+    s->draws = lm_calloc(n, sizeof *s->draws);
+}
+
+/* Many models have more rows than their tokenizer has ids, to round the number up: those are never drawn. */
+static void allocate_samplers(lm_session *s)
+{
+    int64_t rows = s->m->config.vocab_size, ids = s->tk ? lm_tokenizer_vocab_size(s->tk) : rows;
+    s->n_samplers = lm_threads();
+    s->samplers = lm_calloc((size_t)s->n_samplers, sizeof *s->samplers);
+    for (int i = 0; i < s->n_samplers; i++) lm_sampler_init(&s->samplers[i], ids < rows ? ids : rows);
 }
 
 lm_status lm_session_new(lm_session **out, lm_model *m, const lm_kernels *k, const lm_tokenizer *tk,
@@ -87,9 +100,7 @@ lm_status lm_session_new(lm_session **out, lm_model *m, const lm_kernels *k, con
     for (int i = 0; i < m->config.n_eos; i++) add_eos(s, m->config.eos_id[i]);
     if (tk) add_eos(s, lm_eos_id(tk));
     allocate_batch(s, options->step_tokens);
-    /* Many models have more rows than their tokenizer has ids, to round the number up: never drawn. */
-    int64_t ids = tk ? lm_tokenizer_vocab_size(tk) : m->config.vocab_size;
-    lm_sampler_init(&s->sampler, ids < m->config.vocab_size ? ids : m->config.vocab_size);
+    allocate_samplers(s);
 
     uint64_t every = m->adapters && m->adapters->next ? ~(uint64_t)0 : 0;     /* of several, each sequence has its own */
     int64_t context;
@@ -126,7 +137,8 @@ void lm_session_free(lm_session *s)
     free(s->held);
     lm_kv_free(&s->kv);
     lm_tape_free(&s->tape);
-    lm_sampler_free(&s->sampler);
+    for (int i = 0; i < s->n_samplers; i++) lm_sampler_free(&s->samplers[i]);
+    free(s->samplers);
     free(s->ids);
     free(s->positions);
     free(s->rows);
@@ -134,6 +146,7 @@ void lm_session_free(lm_session *s)
     free(s->segments);
     free(s->off);
     free(s->asking);
+    free(s->draws);
     free(s);
 }
 
@@ -466,6 +479,43 @@ static const float *compute(lm_session *s, const lm_batch *batch, int64_t n_aski
     return s->tape.err.code == LM_OK ? hidden->data : NULL;
 }
 
+typedef struct drawing {
+    lm_session *s;
+    const float *logits;                 /* [n, V] */
+    int64_t n;
+    lm_err *err;                         /* [n_samplers] */
+} drawing;
+
+/* The draws of the sampler `one` in its part of those who ask. */
+static void draw_part(drawing *d, int one)
+{
+    lm_session *s = d->s;
+    int64_t begin = d->n * one / s->n_samplers, end = d->n * (one + 1) / s->n_samplers;
+    for (int64_t i = begin; i < end; i++) {
+        const lm_sequence *q = s->asking[i];
+        if (lm_sample(&s->samplers[one], &s->draws[i], d->logits + i * s->m->config.vocab_size, &q->request.sampling,
+                      q->ids.data + q->start, (int64_t)q->ids.len - q->start, q->request.stream, (uint64_t)q->ids.len,
+                      &d->err[one]) != LM_OK) return;
+    }
+}
+
+static void draw_parts(int64_t begin, int64_t end, void *context)
+{
+    for (int64_t one = begin; one < end; one++) draw_part(context, (int)one);
+}
+
+/* A token to s->draws for each of the first n of s->asking, on all threads. */
+static lm_status draw_all(lm_session *s, const float *logits, int64_t n, lm_err *err)
+{
+    drawing d = { .s = s, .logits = logits, .n = n, .err = lm_calloc((size_t)s->n_samplers, sizeof *d.err) };
+    lm_parallel(s->n_samplers, 1, draw_parts, &d);
+    lm_status status = LM_OK;
+    for (int i = 0; i < s->n_samplers && status == LM_OK; i++)
+        if (d.err[i].code != LM_OK) status = lm_fail(err, d.err[i].code, "%s", d.err[i].message);
+    free(d.err);
+    return status;
+}
+
 static int64_t count_live(const lm_session *s)
 {
     int64_t n = 0;
@@ -482,14 +532,8 @@ lm_status lm_session_step(lm_session *s, int64_t *live, lm_err *err)
         const float *logits = compute(s, &batch, n_asking);
         if (!logits) return lm_fail(err, s->tape.err.code, "%s", s->tape.err.message);
         s->n_tokens += batch.n_tokens;
-        for (int64_t i = 0; i < n_asking; i++) {
-            lm_sequence *q = s->asking[i];
-            lm_draw draw;
-            LM_TRY(lm_sample(&s->sampler, &draw, logits + i * s->m->config.vocab_size, &q->request.sampling,
-                             q->ids.data + q->start, (int64_t)q->ids.len - q->start, q->request.stream,
-                             (uint64_t)q->ids.len, err));
-            LM_TRY(accept(s, q, draw, err));
-        }
+        LM_TRY(draw_all(s, logits, n_asking, err));
+        for (int64_t i = 0; i < n_asking; i++) LM_TRY(accept(s, s->asking[i], s->draws[i], err));
     }
     *live = count_live(s);
     return LM_OK;
