@@ -226,8 +226,19 @@ lm_status lm_row_line(lm_row_reader *r, bool *more, lm_err *err)
                    (long long)lm_stream_number(r->stream), valid + 1, (unsigned char)r->line.data[valid]);
 }
 
+/* Takes over the names that were given, where a file has none of its own; the first line may repeat them. */
+static void take_columns(lm_row_reader *r, const lm_strings *fields)
+{
+    const lm_strings *columns = r->options->columns;
+    bool same = columns && fields->n == columns->n;
+    if (!columns || r->header.items) return;
+    for (int i = 0; i < columns->n && same; i++) same = !strcmp(fields->items[i], columns->items[i]);
+    for (int i = 0; i < columns->n && !same; i++) lm_strings_push(&r->header, lm_strdup(columns->items[i]));
+}
+
 lm_status lm_row_from_fields(lm_row_reader *r, lm_row *row, lm_strings *fields, bool *header, lm_err *err)
 {
+    take_columns(r, fields);
     *header = !r->header.items;
     if (*header) {
         for (int i = 1; i < fields->n; i++)
@@ -240,8 +251,8 @@ lm_status lm_row_from_fields(lm_row_reader *r, lm_row *row, lm_strings *fields, 
         return LM_OK;
     }
     if (fields->n != r->header.n)
-        lm_fail(err, LM_E_FORMAT, "%s:%lld: expected %d fields as in the first line, found %d", row->path,
-                (long long)row->line, r->header.n, fields->n);
+        lm_fail(err, LM_E_FORMAT, "%s:%lld: expected %d fields as %s, found %d", row->path,
+                (long long)row->line, r->header.n, r->options->columns ? "there are columns named" : "in the first line", fields->n);
     else row->object = json_object();
     for (int i = 0; i < fields->n; i++) {
         if (row->object) json_object_set_new(row->object, r->header.items[i], json_string(fields->items[i]));

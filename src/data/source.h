@@ -40,6 +40,7 @@ typedef struct lm_source_options {
     const char *format;                  /* of every file; NULL or "auto": by its name */
     const char *separator;               /* plain text: the line that stands between two documents; NULL: none */
     lm_skipped *skipped;                 /* malformed rows are counted here; NULL: the first one is an error */
+    const lm_strings *columns;           /* names of a table's columns whose first line holds none (or these); NULL: it holds them */
 } lm_source_options;
 
 typedef struct lm_source lm_source;
