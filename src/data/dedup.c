@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/thread.h"
+#include "data/members.h"
 #include "data/normal.h"
 #include "data/rounds.h"
 
@@ -11,17 +12,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CLUSTERS_SHOWN = 100, MEMBERS_SHOWN = 20 };
+enum { CLUSTERS_SHOWN = 100, MEMBERS_SHOWN = 20, MOST_MEMBERS = 8 };
 
 typedef enum keep_rule { KEEP_FIRST, KEEP_LONGEST, KEEP_NEWEST } keep_rule;
+
+/* The members of a row that are looked at, on one thread: those that may be its text, and the one of --keep. */
+typedef struct sight {
+    lm_member members[MOST_MEMBERS];
+    int n_texts, n;
+} sight;
 
 typedef struct driver {
     lm_dedup_run run;
     lm_dedup_result *result;
     const lm_strings *paths;
     lm_source *source;
+    sight *sights;                       /* [lm_threads()] */
     keep_rule keep;
     const char *newest;                  /* field */
+    int64_t rows[2];                     /* of the first and of the second reading, with those that were passed over */
     lm_dedup_document *documents;
     size_t cap;
     lm_strings names;                    /* of files, as documents refer to them */
@@ -55,6 +64,7 @@ static void free_first(void *slot)
     lm_str_free(&s->digest.room);
     lm_hashes_free(&s->digest.hashes);
     lm_hashes_free(&s->digest.keys);
+    lm_hash_set_free(&s->digest.set);
     lm_overlaps_free(&s->overlaps);
 }
 
@@ -66,34 +76,71 @@ static lm_status text_of(const driver *d, const lm_row *row, lm_span *text, lm_e
 }
 
 /* A text whose first bytes decide, as dates do when they are written from the year on. */
-static uint64_t rank_of_text(const char *text)
+static uint64_t rank_of_text(lm_span text)
 {
     uint64_t rank = 0;
-    for (int i = 0; i < 17; i++) {
-        unsigned digit = *text >= '0' && *text <= '9' ? (unsigned)(*text - '0') + 1 : *text ? 11 : 0;
-        rank = rank * 12 + digit;
-        text += *text != 0;
+    for (size_t i = 0; i < 17; i++) {
+        char c = i < text.len ? text.data[i] : '\0';
+        rank = rank * 12 + (c >= '0' && c <= '9' ? (unsigned)(c - '0') + 1 : i < text.len ? 11 : 0);
     }
     return rank;
 }
+
+static uint64_t rank_of_number(double x) { return x < 0x1p53 ? (uint64_t)(x * 1024) : UINT64_MAX; }
 
 static lm_status rank_of(const driver *d, const lm_row *row, lm_span text, uint64_t *rank, lm_err *err)
 {
     *rank = d->keep == KEEP_LONGEST ? text.len : 0;
     if (d->keep != KEEP_NEWEST) return LM_OK;
     const lm_json *value = row->object ? lm_json_get(row->object, d->newest) : NULL;
-    if (json_is_string(value)) *rank = rank_of_text(json_string_value(value));
-    else if (json_is_number(value) && json_number_value(value) >= 0) *rank = (uint64_t)(json_number_value(value) * 1024);
+    if (json_is_string(value)) *rank = rank_of_text(lm_span_of(json_string_value(value), json_string_length(value)));
+    else if (json_is_number(value) && json_number_value(value) >= 0) *rank = rank_of_number(json_number_value(value));
     else return lm_fail(err, LM_E_FORMAT, "field \"%s\" of --keep: expected a date or a number that is not negative", d->newest);
     return LM_OK;
 }
 
-static lm_status look(const driver *d, const lm_row *row, first_slot *s)
+static void set_sight(sight *s, const driver *d)
+{
+    const char *given[] = { d->run.common->field, NULL };
+    for (const char *const *name = *given ? given : lm_text_names; *name; name++) s->members[s->n_texts++].name = *name;
+    s->n = s->n_texts;
+    if (d->newest) s->members[s->n++].name = d->newest;
+    LM_ASSERT(s->n <= MOST_MEMBERS);
+}
+
+/* Reads a line of JSONL without making a document.  False: not such a line, or something is wrong with it. */
+static bool see_line(const driver *d, sight *s, const lm_row *row, lm_span *text, uint64_t *rank)
+{
+    double number;
+    if (!row->raw || !lm_members_read(s->members, s->n, lm_span_of(row->text.data, row->text.len))) return false;
+    const lm_member *found = s->members, *newest = &s->members[s->n_texts];
+    while (!found->kind && found + 1 < s->members + s->n_texts) found++;
+    if (found->kind != '"') return false;
+    *text = found->value;
+    *rank = d->keep == KEEP_LONGEST ? text->len : 0;
+    if (d->keep != KEEP_NEWEST) return true;
+    if (newest->name != d->newest || !newest->kind) return false;
+    if (newest->kind == '"') *rank = rank_of_text(newest->value);
+    else if (lm_member_number(newest, &number) && number >= 0) *rank = rank_of_number(number);
+    else return false;
+    return true;
+}
+
+static lm_status see(const driver *d, sight *s, lm_row *row, lm_span *text, uint64_t *rank, lm_err *err)
+{
+    if (see_line(d, s, row, text, rank)) return LM_OK;
+    LM_TRY(lm_row_parse(row, err));
+    lm_status status = text_of(d, row, text, err);
+    if (status == LM_OK) status = rank_of(d, row, *text, rank, err);
+    return status == LM_OK ? LM_OK : lm_context(err, "%s:%" PRId64, row->path, row->line);
+}
+
+static lm_status look(const driver *d, sight *mine, lm_row *row, first_slot *s)
 {
     lm_span text;
-    LM_TRY(text_of(d, row, &text, &s->err));
-    s->document = (lm_dedup_document){ .line = row->line, .tie = d->keep == KEEP_FIRST ? 0 : lm_hash(text.data, text.len, 0) };
-    LM_TRY(rank_of(d, row, text, &s->document.rank, &s->err));
+    uint64_t rank;
+    LM_TRY(see(d, mine, row, &text, &rank, &s->err));
+    s->document = (lm_dedup_document){ .rank = rank, .line = row->line, .bytes = (int64_t)text.len, .tie = d->keep == KEEP_FIRST ? 0 : lm_hash(text.data, text.len, 0) };
     d->run.method->digest(&d->run, &s->digest, text);
     if (d->against) lm_against_find(d->against, &s->overlaps, &s->digest, text);
     return LM_OK;
@@ -101,10 +148,11 @@ static lm_status look(const driver *d, const lm_row *row, first_slot *s)
 
 static void look_at_row(void *context, int worker, lm_row *row, void *slot)
 {
-    (void)worker;
+    const driver *d = context;
     first_slot *s = slot;
     s->err = (lm_err){0};
-    look(context, row, s);
+    s->document.line = 0;                /* as it is for a row that cannot be used */
+    look(d, &d->sights[worker], row, s);
 }
 
 static uint32_t name_index(driver *d, const char *path)
@@ -118,14 +166,6 @@ static uint32_t name_index(driver *d, const char *path)
 static lm_json *place_of(const driver *d, int64_t document)
 {
     return json_sprintf("%s:%" PRId64, d->names.items[d->documents[document].path], d->documents[document].line);
-}
-
-/* A bad row of the first reading fails in the same way in the second, where it is passed over as well. */
-static lm_status bad_row(driver *d, const lm_row *row, const lm_err *why, lm_err *err)
-{
-    lm_err placed = {0};
-    lm_fail(&placed, why->code, "%s:%" PRId64 ": %s", row->path, row->line, why->message);
-    return lm_source_pass_over(d->source, &placed) == LM_OK ? LM_OK : lm_fail(err, placed.code, "%s", placed.message);
 }
 
 static void note_overlaps(driver *d, const lm_overlaps *o)
@@ -144,7 +184,9 @@ static lm_status take_first(void *context, lm_row *row, void *slot, lm_err *err)
 {
     driver *d = context;
     first_slot *s = slot;
-    if (s->err.code) return bad_row(d, row, &s->err, err);
+    d->rows[0]++;
+    if (s->err.code && lm_source_pass_over(d->source, &s->err) != LM_OK) return lm_fail(err, s->err.code, "%s", s->err.message);
+    if (!s->document.line) return LM_OK;
     if (d->run.n == UINT32_MAX) return lm_fail(err, LM_E_UNSUPPORTED, "more than %" PRIu32 " documents", UINT32_MAX);
     if ((size_t)d->run.n == d->cap) {
         size_t old = (d->cap + 7) / 8;
@@ -198,7 +240,13 @@ typedef struct second_slot {
 
 static void free_second(void *slot) { lm_str_free(&((second_slot *)slot)->line); }
 
-/* Lines of whole documents are made on all threads. */
+static bool is_next(const driver *d, const lm_row *row)
+{
+    const lm_dedup_document *next = &d->documents[d->at];
+    return d->at < d->run.n && next->line == row->line && !strcmp(d->names.items[next->path], row->path);
+}
+
+/* Lines of whole documents are made on all threads; a line of JSONL is there already. */
 static void print_row(void *context, int worker, lm_row *row, void *slot)
 {
     (void)worker;
@@ -206,7 +254,7 @@ static void print_row(void *context, int worker, lm_row *row, void *slot)
     second_slot *s = slot;
     lm_str_clear(&s->line);
     s->has_line = !d->run.method->edit;
-    if (s->has_line) lm_row_put_json(&s->line, row);
+    if (s->has_line && !row->raw) lm_row_put_json(&s->line, row);
 }
 
 static lm_status edit_row(driver *d, lm_row *row, lm_span text, lm_str *line, lm_err *err)
@@ -220,32 +268,38 @@ static lm_status edit_row(driver *d, lm_row *row, lm_span text, lm_str *line, lm
     if (changed) status = lm_document_field(row, d->run.common->field, &field, err);
     if (status == LM_OK && changed) lm_row_set_text(row, field, blank);
     if (empty) lm_bit_set(d->dropped, d->at);
-    else if (status == LM_OK) lm_row_put_json(line, row);
+    else if (status == LM_OK && (changed || !row->object || !row->text.len)) lm_row_put_json(line, row);
+    else if (status == LM_OK) lm_str_printf(line, "%s\n", row->text.data);       /* a line of JSONL, which has no zero byte */
     d->result->edited += changed && !empty;
     d->result->kept_bytes += empty || lm_bit(d->dropped, d->at) ? 0 : (int64_t)left.len;
     lm_str_free(&left);
     return status;
 }
 
+static lm_status write_line(driver *d, const lm_str *line, bool ended, lm_err *err)
+{
+    FILE *out = d->out.stream;
+    d->result->kept++;
+    fwrite(line->data, 1, line->len, out);
+    if (!ended) putc('\n', out);
+    return ferror(out) ? lm_fail(err, LM_E_IO, "%s: cannot be written: is the disk full?", d->run.common->out) : LM_OK;
+}
+
 static lm_status take_second(void *context, lm_row *row, void *slot, lm_err *err)
 {
     driver *d = context;
     second_slot *s = slot;
-    lm_span text;
-    lm_err local = {0};
-    uint64_t rank;
-    lm_status status = text_of(d, row, &text, &local);
-    if (status == LM_OK) status = rank_of(d, row, text, &rank, &local);
-    if (status != LM_OK) return bad_row(d, row, &local, err);
-    if (d->at == d->run.n) return lm_fail(err, LM_E_MISMATCH, "%s: has more rows than it had a moment ago", row->path);
-    d->result->bytes += (int64_t)text.len;
-    if (!s->has_line) LM_TRY(edit_row(d, row, text, &s->line, err));
-    else if (!lm_bit(d->dropped, d->at)) d->result->kept_bytes += (int64_t)text.len;
-    if (!lm_bit(d->dropped, d->at)) {
-        d->result->kept++;
-        fwrite(s->line.data, 1, s->line.len, d->out.stream);
-        if (ferror(d->out.stream)) return lm_fail(err, LM_E_IO, "%s: cannot be written: is the disk full?", d->run.common->out);
-    }
+    d->rows[1]++;
+    if (!is_next(d, row)) return LM_OK;                  /* it was passed over the first time */
+    d->result->bytes += d->documents[d->at].bytes;
+    bool raw = s->has_line && row->raw;
+    if (!s->has_line) {
+        lm_span text;
+        LM_TRY(lm_row_parse(row, err));
+        LM_TRY(text_of(d, row, &text, err));
+        LM_TRY(edit_row(d, row, text, &s->line, err));
+    } else if (!lm_bit(d->dropped, d->at)) d->result->kept_bytes += d->documents[d->at].bytes;
+    if (!lm_bit(d->dropped, d->at)) LM_TRY(write_line(d, raw ? &row->text : &s->line, !raw, err));
     d->at++;
     return LM_OK;
 }
@@ -352,11 +406,10 @@ static lm_status parse_keep(driver *d, lm_err *err)
     return LM_OK;
 }
 
-static lm_status read_all(driver *d, const lm_row_work *work, lm_err *err)
+static lm_status read_all(driver *d, const lm_row_work *work, lm_skipped *skipped, lm_err *err)
 {
     const lm_dedup_options *o = d->run.common;
-    lm_skipped_free(&d->result->skipped);
-    lm_source_options how = { .format = o->format, .separator = o->separator, .skipped = o->on_error ? &d->result->skipped : NULL };
+    lm_source_options how = { .format = o->format, .separator = o->separator, .raw = true, .skipped = o->on_error ? skipped : NULL };
     LM_TRY(lm_source_open(&d->source, d->paths, &how, err));
     lm_status status = lm_rows_work(d->source, work, d, err);
     lm_source_close(d->source);
@@ -369,7 +422,7 @@ static lm_status work_through(driver *d, lm_json *report, lm_err *err)
     static const lm_row_work first = { .slot_size = sizeof(first_slot), .slot_free = free_first, .each = look_at_row, .take = take_first };
     static const lm_row_work second = { .slot_size = sizeof(second_slot), .slot_free = free_second, .each = print_row, .take = take_second };
     LM_TRY(d->run.method->open(&d->run, err));
-    LM_TRY(read_all(d, &first, err));
+    LM_TRY(read_all(d, &first, &d->result->skipped, err));
     if (!d->run.n) return lm_fail(err, LM_E_FORMAT, "%s: holds no document", d->paths->items[0]);
     lm_clusters_init(&d->run.clusters, d->run.n);
     LM_TRY(d->run.method->solve(&d->run, err));
@@ -377,8 +430,11 @@ static lm_status work_through(driver *d, lm_json *report, lm_err *err)
     uint32_t *best = choose(d);
     lm_status status = report_clusters(d, report, best, err);
     free(best);
-    if (status == LM_OK) status = read_all(d, &second, err);
-    if (status == LM_OK && d->at != d->run.n) status = lm_fail(err, LM_E_MISMATCH, "%s: has fewer rows than it had a moment ago", d->paths->items[0]);
+    lm_skipped again = {0};
+    if (status == LM_OK) status = read_all(d, &second, &again, err);
+    lm_skipped_free(&again);
+    if (status == LM_OK && (d->at != d->run.n || d->rows[0] != d->rows[1]))
+        status = lm_fail(err, LM_E_MISMATCH, "%s: has other rows than it had a moment ago", d->paths->items[0]);
     return status;
 }
 
@@ -421,6 +477,9 @@ lm_status lm_dedup_files(lm_dedup_result *result, const lm_strings *paths, const
                    (o->punctuation ? LM_NORMAL_PUNCTUATION : 0u);
     lm_json *report = json_object();
     lm_status status = parse_keep(&d, err);
+    int workers = lm_threads();
+    d.sights = lm_calloc((size_t)workers, sizeof *d.sights);
+    for (int i = 0; i < workers; i++) set_sight(&d.sights[i], &d);
     if (status == LM_OK) status = lm_writer_open(&d.out, o->out, err);       /* before hours of work */
     if (status == LM_OK && o->against.n) status = lm_against_open(&d.against, &o->against, NULL, (int)o->against_ngram, err);
     if (status == LM_OK) status = work_through(&d, report, err);
@@ -432,6 +491,9 @@ lm_status lm_dedup_files(lm_dedup_result *result, const lm_strings *paths, const
     lm_json_free(report);
     lm_json_free(d.hits);
     lm_strings_free(&d.names);
+    for (int i = 0; i < workers; i++)
+        for (int k = 0; k < MOST_MEMBERS; k++) lm_str_free(&d.sights[i].members[k].room);
+    free(d.sights);
     free(d.documents);
     free(d.dropped);
     free(folder);

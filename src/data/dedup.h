@@ -3,7 +3,7 @@
  * A method is one file, data/dedup/<name>.c.  The corpus is read twice.  The first time a method keeps of
  * each document what it needs (on disk where it is much), then finds what belongs together; the second
  * time documents are written, or left out, or written without the pieces that stand elsewhere as well.
- * Of a cluster of whole documents one is kept, by a rule.  About 40 bytes a document stay in memory. */
+ * Of a cluster of whole documents one is kept, by a rule.  About 50 bytes a document stay in memory. */
 #ifndef LM_DATA_DEDUP_H
 #define LM_DATA_DEDUP_H
 
@@ -24,6 +24,7 @@ typedef struct lm_against lm_against;
 typedef struct lm_digest {
     lm_str text, room;                   /* its normal form */
     lm_hashes hashes, keys;
+    lm_hash_set set;                     /* of the hashes */
 } lm_digest;
 
 struct lm_dedup {
@@ -63,7 +64,7 @@ typedef struct lm_dedup_options {
 /* A document as the driver remembers it. */
 typedef struct lm_dedup_document {
     uint64_t rank, tie;                  /* by the rule: the highest rank is kept, then the lowest tie, then the first */
-    int64_t line;
+    int64_t line, bytes;                 /* bytes: of text */
     uint32_t path;
 } lm_dedup_document;
 

@@ -1,6 +1,7 @@
 #include "data/hashes.h"
 
 #include "base/map.h"
+#include "data/words.h"
 #include "token/unicode.h"
 
 #include <stdlib.h>
@@ -13,8 +14,6 @@ void lm_hashes_reserve(lm_hashes *h, size_t cap)
     if (cap <= h->cap) return;
     h->cap = cap + cap / 2 + 64;
     h->items = lm_realloc(h->items, h->cap * sizeof *h->items);
-    free(h->room);
-    h->room = NULL;
 }
 
 void lm_hashes_put(lm_hashes *h, uint64_t hash)
@@ -26,31 +25,69 @@ void lm_hashes_put(lm_hashes *h, uint64_t hash)
 void lm_hashes_free(lm_hashes *h)
 {
     free(h->items);
-    free(h->room);
     *h = (lm_hashes){0};
 }
 
-void lm_hashes_unique(lm_hashes *h)
+/* ---- sets ----------------------------------------------------------------------- */
+
+void lm_hash_set_clear(lm_hash_set *s, size_t expected)
 {
-    if (h->n < 2) return;
-    if (!h->room) h->room = lm_malloc(h->cap * sizeof *h->room);
-    lm_sort_keys(h->items, h->room, h->n);
-    size_t n = 1;
-    for (size_t i = 1; i < h->n; i++)
-        if (h->items[i] != h->items[n - 1]) h->items[n++] = h->items[i];
-    h->n = n;
+    size_t slots = 64;
+    while (slots < 2 * expected) slots *= 2;
+    if (slots > s->cap) {
+        free(s->slots);
+        s->slots = lm_malloc(slots * sizeof *s->slots);
+        s->cap = slots;
+    }
+    memset(s->slots, 0, slots * sizeof *s->slots);
+    s->mask = slots - 1;
+    s->count = 0;
 }
 
-size_t lm_hashes_common(const uint64_t *a, size_t n, const uint64_t *b, size_t m)
+void lm_hash_set_free(lm_hash_set *s)
 {
-    size_t common = 0;
-    for (size_t i = 0, j = 0; i < n && j < m;) {
-        uint64_t x = a[i], y = b[j];
-        common += x == y;
-        i += x <= y;
-        j += y <= x;
+    free(s->slots);
+    *s = (lm_hash_set){0};
+}
+
+static inline bool put(lm_hash_set *s, uint64_t hash)
+{
+    size_t i = hash & s->mask;
+    for (; s->slots[i]; i = (i + 1) & s->mask)
+        if (s->slots[i] == hash) return false;
+    s->slots[i] = hash;
+    s->count++;
+    return true;
+}
+
+static void grow(lm_hash_set *s)
+{
+    lm_hash_set larger = {0};
+    lm_hash_set_clear(&larger, s->mask + 1);
+    for (size_t i = 0; i <= s->mask; i++)
+        if (s->slots[i]) put(&larger, s->slots[i]);
+    lm_hash_set_free(s);
+    *s = larger;
+}
+
+bool lm_hash_set_put(lm_hash_set *s, uint64_t hash)
+{
+    if (2 * s->count > s->mask) grow(s);
+    return put(s, hash + !hash);
+}
+
+/* Words repeat: room for a fourth of them is a beginning that most texts stay within. */
+void lm_hashes_distinct(lm_hashes *h, lm_hash_set *set)
+{
+    lm_hash_set_clear(set, h->n / 4);
+    size_t n = 0;
+    for (size_t i = 0; i < h->n; i++) {
+        uint64_t hash = h->items[i];
+        if (2 * set->count > set->mask) grow(set);
+        h->items[n] = hash;
+        n += put(set, hash + !hash);
     }
-    return common;
+    h->n = n;
 }
 
 /* ---- sorting -----------------------------------------------------------------
@@ -59,44 +96,36 @@ size_t lm_hashes_common(const uint64_t *a, size_t n, const uint64_t *b, size_t m
 
 enum { MOST_BITS = 11, PASSES = 4 };         /* an even number of passes ends where it began */
 
-static inline __attribute__((always_inline)) void insertion(uint64_t *a, size_t n, const size_t words)
+static void insertion(lm_key_pair *a, size_t n)
 {
     for (size_t i = 1; i < n; i++) {
-        uint64_t now[2];
-        memcpy(now, a + i * words, words * sizeof *a);
+        lm_key_pair now = a[i];
         size_t j = i;
-        for (; j && a[(j - 1) * words] > now[0]; j--) memcpy(a + j * words, a + (j - 1) * words, words * sizeof *a);
-        if (j < i) memcpy(a + j * words, now, words * sizeof *a);
+        for (; j && a[j - 1].key > now.key; j--) a[j] = a[j - 1];
+        a[j] = now;
     }
 }
 
-static inline __attribute__((always_inline)) void sort(uint64_t *a, uint64_t *room, size_t n, const size_t words)
+void lm_sort_pairs(lm_key_pair *a, lm_key_pair *room, size_t n)
 {
-    if (n < 48) {
-        insertion(a, n, words);
-        return;
-    }
     const int bits = n < 4096 ? 8 : MOST_BITS;
     const uint64_t mask = ((uint64_t)1 << bits) - 1;
-    for (int pass = 0; pass < PASSES; pass++) {
+    for (int pass = 0; pass < PASSES && n >= 48; pass++) {
         int shift = 64 - bits * (PASSES - pass);
         size_t starts[(size_t)1 << MOST_BITS] = {0};
-        for (size_t i = 0; i < n; i++) starts[a[i * words] >> shift & mask]++;
+        for (size_t i = 0; i < n; i++) starts[a[i].key >> shift & mask]++;
         for (size_t d = 0, at = 0; d <= mask; d++) {
             size_t count = starts[d];
             starts[d] = at;
             at += count;
         }
-        for (size_t i = 0; i < n; i++) memcpy(room + starts[a[i * words] >> shift & mask]++ * words, a + i * words, words * sizeof *a);
-        uint64_t *other = a;
+        for (size_t i = 0; i < n; i++) room[starts[a[i].key >> shift & mask]++] = a[i];
+        lm_key_pair *other = a;
         a = room;
         room = other;
     }
-    insertion(a, n, words);
+    insertion(a, n);
 }
-
-void lm_sort_keys(uint64_t *keys, uint64_t *room, size_t n) { sort(keys, room, n, 1); }
-void lm_sort_pairs(lm_key_pair *pairs, lm_key_pair *room, size_t n) { sort((uint64_t *)pairs, (uint64_t *)room, n, 2); }
 
 /* ---- n-grams ----------------------------------------------------------------- */
 
@@ -130,29 +159,54 @@ static void finish(const window *w, lm_hashes *out)
     if (w->filled && w->filled < w->n) lm_hashes_put(out, lm_mix64(w->sum + (uint64_t)w->filled));
 }
 
-/* Where the white space, or the word, that begins at i ends. */
-static size_t run_of(lm_span text, size_t i, bool space)
+static inline uint64_t load(const char *p, size_t n)
 {
-    while (i < text.len) {
-        unsigned char c = (unsigned char)text.data[i];
-        uint32_t rune = c;
-        int length = c < 0x80 ? 1 : c >= 0xE4 && c < 0xEF && i + 3 <= text.len ? 3 : lm_rune_at(text.data + i, text.len - i, &rune);
-        bool is_space = length == 3 && c >= 0xE4 ? false : lm_rune_is_space(rune);     /* none from U+4000 to U+EFFF */
-        if (is_space != space) break;
-        i += (size_t)length;
-    }
-    return i;
+    uint64_t word = 0;
+    memcpy(&word, p, n);
+    return word;
 }
 
-void lm_hash_words(lm_hashes *out, lm_span text, int n)
+/* Both halves of a product of 128 bits, folded. */
+static inline uint64_t fold(uint64_t a, uint64_t b)
+{
+    __extension__ unsigned __int128 product = a;
+    product *= b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* The first n <= 8 bytes at p as a number: with 8 bytes readable, without a branch for each length. */
+static inline uint64_t first_bytes(const char *p, size_t n) { return n ? load(p, 8) & UINT64_MAX >> (64 - 8 * n) : 0; }
+
+/* A word is short: two numbers hold up to 16 bytes of it.  What stands behind it may be read up to `end`. */
+static inline uint64_t hash_word(lm_span w, const char *end)
+{
+    char copy[16];
+    const char *p = w.data;
+    if (w.len > sizeof copy) return lm_hash(w.data, w.len, 0);
+    if ((size_t)(end - p) < sizeof copy) p = memcpy(memset(copy, 0, sizeof copy), w.data, w.len);
+    size_t n = w.len < 8 ? w.len : 8;
+    uint64_t first = first_bytes(p, n), last = first_bytes(p + 8, w.len - n);
+    return fold(fold(first ^ 0xA0761D6478BD642Fu, last ^ 0xE7037ED1A0B428DBu) ^ 0x8EBC6AF09C88C6E3u, w.len ^ 0x589965CC75374CC3u);
+}
+
+static uint64_t hash_composed(lm_span word, lm_str *room)
+{
+    lm_str_clear(room);
+    lm_unicode_normalise(room, word, LM_NFC);
+    return hash_word(lm_span_of(room->data, room->len), room->data + room->len);
+}
+
+void lm_hash_words(lm_hashes *out, lm_span text, int n, lm_str *room)
 {
     window w = window_of(n);
-    for (size_t at = run_of(text, 0, true); at < text.len;) {
-        size_t end = run_of(text, at, false);
-        push(&w, out, lm_hash(text.data + at, end - at, 0));
-        at = run_of(text, end, true);
+    lm_words words;
+    lm_words_begin(&words, text, room);
+    for (lm_span word; lm_words_next(&words, &word);) {
+        uint64_t hash = words.odd ? hash_composed(word, room) : hash_word(word, text.data + text.len);
+        if (n == 1) lm_hashes_put(out, hash);
+        else push(&w, out, hash);
     }
-    finish(&w, out);
+    if (n > 1) finish(&w, out);
 }
 
 void lm_hash_runes(lm_hashes *out, lm_span text, int n)

@@ -1,7 +1,7 @@
 /* Lists of 64-bit hashes, and sets of them: the n-grams of a text.
  *
  * An n-gram of words is a polynomial of the words' hashes, rolled along the text and mixed at the end:
- *   h = mix(sum_k w_k * C^(n-1-k) mod 2^64)
+ *   h = mix(sum_k w_k * C^(n-1-k) mod 2^64), and w_k itself for n = 1
  * A text of fewer than n words has one n-gram, all of it; an empty one has none. */
 #ifndef LM_DATA_HASHES_H
 #define LM_DATA_HASHES_H
@@ -9,7 +9,7 @@
 #include "base/str.h"
 
 typedef struct lm_hashes {
-    uint64_t *items, *room;              /* room: of the same size, for sorting; or NULL */
+    uint64_t *items;
     size_t n, cap;
 } lm_hashes;
 
@@ -17,22 +17,35 @@ void lm_hashes_put(lm_hashes *h, uint64_t hash);
 void lm_hashes_reserve(lm_hashes *h, size_t cap);
 void lm_hashes_free(lm_hashes *h);                       /* takes {0} */
 
-/* Sorts it and leaves each hash once. */
-void lm_hashes_unique(lm_hashes *h);
+/* A set of hashes that says which it has: open addressing, at most half full.  {0} is empty; 0 counts as 1. */
+typedef struct lm_hash_set {
+    uint64_t *slots;
+    size_t mask, count, cap;             /* mask + 1 slots of the cap there are */
+} lm_hash_set;
+void lm_hash_set_clear(lm_hash_set *s, size_t expected);
+bool lm_hash_set_put(lm_hash_set *s, uint64_t hash);     /* false: it is there already */
+void lm_hash_set_free(lm_hash_set *s);
 
-/* How many two sets (sorted, each hash once) have in common. */
-size_t lm_hashes_common(const uint64_t *a, size_t n, const uint64_t *b, size_t m);
+static inline bool lm_hash_set_has(const lm_hash_set *s, uint64_t hash)
+{
+    hash += !hash;
+    for (size_t i = hash & s->mask; s->slots[i]; i = (i + 1) & s->mask)
+        if (s->slots[i] == hash) return true;
+    return false;
+}
 
-/* Appends the n-grams of a text: of its words (what stands between white space), or of its characters. */
-void lm_hash_words(lm_hashes *out, lm_span text, int n);
+/* Leaves each hash once, where it stood first; `set` is then what is left. */
+void lm_hashes_distinct(lm_hashes *h, lm_hash_set *set);
+
+/* Appends the n-grams of a text: of its words (what stands between white space), or of its characters.
+ * With `room`, words count as they are in normal form C. */
+void lm_hash_words(lm_hashes *out, lm_span text, int n, lm_str *room);
 void lm_hash_runes(lm_hashes *out, lm_span text, int n);
 
-/* Sorts keys, or pairs of a key and a value by the key: stable, in time linear in n for keys that are
- * hashes.  `room` is of the same size. */
+/* Sorts pairs by the key: stable, in time linear in n for keys that are hashes.  `room` is of the same size. */
 typedef struct lm_key_pair {
     uint64_t key, value;
 } lm_key_pair;
-void lm_sort_keys(uint64_t *keys, uint64_t *room, size_t n);
 void lm_sort_pairs(lm_key_pair *pairs, lm_key_pair *room, size_t n);
 
 /* A bijection of 64 bits that spreads every bit over all (the finaliser of MurmurHash3). */

@@ -7,7 +7,7 @@
 
 enum { MOST_FOUND = 4096 };
 
-static const char *const text_names[] = { "text", "document", "sentence", "review", "content", NULL };
+const char *const lm_text_names[] = { "text", "document", "sentence", "review", "content", NULL };
 static const char *const label_names[] = { "label", "labels", "class", "category", "sentiment", NULL };
 
 /* ---- rows ---- */
@@ -36,15 +36,15 @@ static const char *choose(const lm_row *row, const char *given, const char *cons
 
 lm_status lm_labelled_text(const lm_row *row, const lm_labelled_fields *fields, lm_span *out, lm_err *err)
 {
-    const char *field = choose(row, fields->text, text_names);
-    if (!row->object || !field) return not_there(row, "text", "--text-field", text_names, err);
+    const char *field = choose(row, fields->text, lm_text_names);
+    if (!row->object || !field) return not_there(row, "text", "--text-field", lm_text_names, err);
     return lm_row_text(row, field, out, err);
 }
 
 lm_status lm_document_field(const lm_row *row, const char *given, const char **field, lm_err *err)
 {
-    *field = row->object ? choose(row, given, text_names) : NULL;
-    return *field || !row->object ? LM_OK : not_there(row, "text", "--field", text_names, err);
+    *field = row->object ? choose(row, given, lm_text_names) : NULL;
+    return *field || !row->object ? LM_OK : not_there(row, "text", "--field", lm_text_names, err);
 }
 
 lm_status lm_labelled_label(const lm_row *row, const lm_labelled_fields *fields, lm_str *out, lm_err *err)

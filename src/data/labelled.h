@@ -13,6 +13,9 @@ typedef struct lm_labelled_fields {
 /* LM_E_FORMAT tells what the row has instead. */
 lm_status lm_labelled_text(const lm_row *row, const lm_labelled_fields *fields, lm_span *out, lm_err *err);
 
+/* The usual names of a text, NULL-terminated. */
+extern const char *const lm_text_names[];
+
 /* Where a row of any kind has its text, for lm_row_text: NULL for plain text, `given`, or where that is NULL
  * the first of the usual names. */
 lm_status lm_document_field(const lm_row *row, const char *given, const char **field, lm_err *err);

@@ -24,6 +24,24 @@ void lm_row_free(lm_row *row)
     row->object = NULL;
 }
 
+/* Lines are cut by the stream; what is wrong with one has the words that it would have when read at once. */
+lm_status lm_row_parse(lm_row *row, lm_err *err)
+{
+    if (!row->raw) return LM_OK;
+    size_t valid = lm_utf8_valid(row->text.data, row->text.len);
+    if (valid < row->text.len)
+        return lm_fail(err, LM_E_FORMAT, "%s:%lld: byte %zu of the line (0x%02x) is not UTF-8", row->path, (long long)row->line, valid + 1, (unsigned char)row->text.data[valid]);
+    lm_str place = {0};
+    lm_str_printf(&place, "%s:%lld", row->path, (long long)row->line);
+    row->object = lm_json_parse(row->text.data, row->text.len, place.data, err);
+    lm_status status = row->object ? LM_OK : LM_E_FORMAT;
+    if (row->object && !json_is_object(row->object)) status = lm_fail(err, LM_E_FORMAT, "%s: expected an object, {\"...\": ...}", place.data);
+    lm_str_free(&place);
+    if (status != LM_OK) return status;
+    row->raw = false;
+    return LM_OK;
+}
+
 bool lm_row_has(const lm_row *row, const char *field) { return row->object && lm_json_get(row->object, field); }
 
 /* "prompt, answer": what an object holds, for messages. */

@@ -14,9 +14,13 @@ typedef struct lm_row {
     int64_t line;                        /* its first line, from 1 */
     size_t bytes;                        /* that it took in the file */
     lm_json *object;                     /* NULL for plain text */
-    lm_str text;                         /* plain text */
+    lm_str text;                         /* plain text, or the line of a raw row */
+    bool raw;                            /* a line of JSONL that nobody has looked at yet */
 } lm_row;
 void lm_row_free(lm_row *row);           /* what it owns; takes {0} */
+
+/* Makes the object of a raw row, whose line stays in text; nothing to do for others.  Messages name file and line. */
+lm_status lm_row_parse(lm_row *row, lm_err *err);
 
 /* The text of a row: itself, or its string field `field`.  LM_E_FORMAT tells what the row has instead. */
 lm_status lm_row_text(const lm_row *row, const char *field, lm_span *out, lm_err *err);
@@ -39,6 +43,7 @@ void lm_skipped_free(lm_skipped *skipped);   /* takes {0} */
 typedef struct lm_source_options {
     const char *format;                  /* of every file; NULL or "auto": by its name */
     const char *separator;               /* plain text: the line that stands between two documents; NULL: none */
+    bool raw;                            /* rows of JSONL come as lines, for lm_row_parse on other threads */
     lm_skipped *skipped;                 /* malformed rows are counted here; NULL: the first one is an error */
     const lm_strings *columns;           /* names of a table's columns whose first line holds none (or these); NULL: it holds them */
 } lm_source_options;

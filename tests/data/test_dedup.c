@@ -9,6 +9,8 @@
 #include "data/dedup.h"
 #include "data/dedup/banding.h"
 #include "data/dedup/signature.h"
+#include "data/words.h"
+#include "token/unicode.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -223,7 +225,7 @@ static void signatures_estimate_similarity(void **state)
 {
     (void)state;
     enum { K = 128, SETS = 150, N = 300, COMMON = 200 };
-    uint32_t a[K], x[K], y[K], room[N];
+    uint32_t a[K], x[K], y[K];
     uint64_t set[2][N];
     double sum = 0, squares = 0, expected = (double)COMMON / (2 * N - COMMON);
     lm_rng rng = { .seed = 3 };
@@ -231,8 +233,8 @@ static void signatures_estimate_similarity(void **state)
     for (int k = 0; k < K; k++) assert_true(a[k] & 1);
     for (int s = 0; s < SETS; s++) {
         for (int i = 0; i < N; i++) set[0][i] = lm_rng_u64(&rng), set[1][i] = i < COMMON ? set[0][i] : lm_rng_u64(&rng);
-        lm_signature_of(x, a, K, set[0], N, room);
-        lm_signature_of(y, a, K, set[1], N, room);
+        lm_signature_of(x, a, K, set[0], N);
+        lm_signature_of(y, a, K, set[1], N);
         int equal = 0;
         for (int k = 0; k < K; k++) equal += x[k] == y[k];
         uint32_t least = UINT32_MAX;
@@ -349,6 +351,80 @@ static void twice_is_once(void **state)
         free_job(&j);
     }
     free_corpus(c);
+}
+
+/* ---- words ------------------------------------------------------------------- */
+
+/* Pieces of text that meet at every place of a block: letters, syllables, spaces of all lengths, signs, marks to compose. */
+static char *random_text(lm_rng *rng)
+{
+    static const char *const pieces[] = { "a", "word", "말", "\xEA\xB0\x80", " ", "\t\n", "\xC2\xA0", "\xC2\xB7", "\xE2\x80\x83", "\xE3\x80\x80", "「법」", "e\xCC\x81", "\xE1\x84\x92\xE1\x85\xA1",
+                                          "\xF0\x9F\x98\x80", "\xEA\x9D\xB0", "\xE1\x9A\x80", "a longer word than sixteen bytes", "longestofallwordsherewithoutaspace" };
+    lm_str text = {0};
+    for (uint64_t n = lm_rng_below(rng, 60); n; n--) lm_str_puts(&text, pieces[lm_rng_below(rng, sizeof pieces / sizeof *pieces)]);
+    return text.data ? lm_str_take(&text) : lm_strdup("");
+}
+
+/* Against a walk over characters; and words composed one by one against words of the composed text. */
+static void words_stand_between_white_space(void **state)
+{
+    (void)state;
+    lm_rng rng = { .seed = 21 };
+    for (int round = 0; round < 3000; round++) {
+        char *text = random_text(&rng);
+        size_t len = strlen(text), begin = 0;
+        lm_words w;
+        lm_span word = {0};
+        lm_words_begin(&w, lm_span_of(text, len), false);
+        for (size_t i = 0, n; i <= len; i += n) {
+            uint32_t rune = ' ';
+            n = i < len ? (size_t)lm_rune_at(text + i, len - i, &rune) : 1;
+            if (!lm_rune_is_space(rune)) continue;
+            if (i > begin) {
+                assert_true(lm_words_next(&w, &word));
+                assert_int_equal(word.data - text, begin);
+                assert_int_equal(word.len, i - begin);
+            }
+            begin = i + n;
+        }
+        assert_false(lm_words_next(&w, &word));
+
+        lm_str composed = {0}, room = {0};
+        lm_hashes one = {0}, other = {0};
+        lm_unicode_normalise(&composed, lm_span_of(text, len), LM_NFC);
+        lm_hash_words(&one, lm_span_of(text, len), 1 + round % 3, &room);
+        lm_hash_words(&other, lm_span_of(composed.data, composed.len), 1 + round % 3, NULL);
+        assert_int_equal(one.n, other.n);
+        for (size_t i = 0; i < one.n; i++) assert_true(one.items[i] == other.items[i]);
+        lm_hashes_free(&one), lm_hashes_free(&other);
+        lm_str_free(&composed), lm_str_free(&room);
+        free(text);
+    }
+}
+
+/* A set says what it was given, hash 0 among them, and leaves each hash where it stood first. */
+static void sets_of_hashes(void **state)
+{
+    (void)state;
+    enum { N = 5000, RANGE = 700 };
+    lm_hashes list = {0};
+    lm_hash_set set = {0};
+    lm_rng rng = { .seed = 4 };
+    bool there[RANGE] = { false };
+    size_t n = 0, order[RANGE];
+    for (int i = 0; i < N; i++) {
+        size_t x = lm_rng_below(&rng, RANGE) / 2 * 2;
+        lm_hashes_put(&list, x);
+        if (!there[x]) order[n++] = x;
+        there[x] = true;
+    }
+    lm_hashes_distinct(&list, &set);
+    assert_int_equal(list.n, n);
+    for (size_t i = 0; i < n; i++) assert_int_equal(list.items[i], order[i]);
+    for (size_t x = 2; x < RANGE; x++) assert_int_equal(lm_hash_set_has(&set, x), there[x]);
+    assert_int_equal(lm_hash_set_has(&set, 0), there[0]);
+    lm_hashes_free(&list);
+    lm_hash_set_free(&set);
 }
 
 /* ---- cases by hand ----------------------------------------------------------- */
@@ -482,6 +558,29 @@ static void overlap_with_an_evaluation_set(void **state)
     free_job(&j);
 }
 
+/* What stays is what came, with its spaces, escapes and order of members; only cut rows are written anew. */
+static void lines_stay_as_they_came(void **state)
+{
+    (void)state;
+    static const char rows[] = "\xEF\xBB\xBF{\"id\":1,\"text\":\"a line that is here twice\\nb\"}\r\n\n"
+                               "{ \"text\": \"a line that is here twice\\nc\\u00e9\", \"n\": 1.50, \"list\": [ {} ] }\n"
+                               "{\"text\":\"a line that is here twice\\nb\"}\n{\"text\" : \"last\"}";
+    static const char whole[] = "{\"id\":1,\"text\":\"a line that is here twice\\nb\"}\n"
+                                "{ \"text\": \"a line that is here twice\\nc\\u00e9\", \"n\": 1.50, \"list\": [ {} ] }\n{\"text\" : \"last\"}\n";
+    static const char cut[] = "{\"id\":1,\"text\":\"a line that is here twice\\nb\"}\n"
+                              "{\"text\": \"cé\", \"n\": 1.5, \"list\": [{}]}\n{\"text\": \"b\"}\n{\"text\" : \"last\"}\n";
+    for (int i = 0; i < 2; i++) {
+        job j = new_job(i ? "line" : "exact");
+        lm_str got;
+        assert_int_equal(lm_file_write(j.in, rows, strlen(rows), NULL), LM_OK);
+        run_well(&j);
+        assert_int_equal(lm_file_read(&got, j.out, 1 << 20, NULL), LM_OK);
+        assert_string_equal(got.data, i ? cut : whole);
+        lm_str_free(&got);
+        free_job(&j);
+    }
+}
+
 static void bad_rows_and_bad_places(void **state)
 {
     (void)state;
@@ -497,7 +596,7 @@ static void bad_rows_and_bad_places(void **state)
     expect_ids(&j, "[0, 2]");
     assert_int_equal(j.result.skipped.n, 6);
     assert_int_equal(j.result.skipped.messages.n, 6);
-    assert_non_null(strstr(j.result.skipped.messages.items[2], "in.jsonl:6: byte 11 of the line (0xff) is not UTF-8"));
+    assert_non_null(strstr(j.result.skipped.messages.items[3], "in.jsonl:6: byte 11 of the line (0xff) is not UTF-8"));
 
     j.o.out = "/dev/full";
     assert_int_equal(run(&j), LM_E_IO);
@@ -514,7 +613,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(minhash_finds_what_comparing_all_pairs_finds), cmocka_unit_test(signatures_estimate_similarity), cmocka_unit_test(banding_is_the_best_within_the_bound),
         cmocka_unit_test(order_threads_and_disk_do_not_matter), cmocka_unit_test(twice_is_once), cmocka_unit_test(rules_of_keeping), cmocka_unit_test(normal_forms),
-        cmocka_unit_test(lines_and_paragraphs), cmocka_unit_test(substrings), cmocka_unit_test(overlap_with_an_evaluation_set), cmocka_unit_test(bad_rows_and_bad_places),
+        cmocka_unit_test(lines_and_paragraphs), cmocka_unit_test(substrings), cmocka_unit_test(overlap_with_an_evaluation_set), cmocka_unit_test(bad_rows_and_bad_places), cmocka_unit_test(words_stand_between_white_space), cmocka_unit_test(sets_of_hashes),
+        cmocka_unit_test(lines_stay_as_they_came),
     };
     return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
 }

@@ -1,6 +1,7 @@
 /* Rows from every format, and what is refused, with the place named. */
 #include "common/test.h"
 #include "base/file.h"
+#include "data/members.h"
 #include "data/source.h"
 
 #include <stdlib.h>
@@ -53,6 +54,37 @@ static void expect_failure(const char *name, const char *text, size_t n, const c
     if (open_text(&r, name, text, n, NULL) == LM_OK) while (next(&r)) {}
     if (!strstr(r.err.message, place) || !strstr(r.err.message, why)) fail_msg("message: %s", r.err.message);
     finish(&r);
+}
+
+/* Members read off the line are those of the document; what a document refuses is refused. */
+static void members_without_a_document(void **state)
+{
+    (void)state;
+    static const char *const good[] = { "{}", " {\"text\" : \"a\\nb\\u00e9\\ud83d\\ude00c\", \"n\":-1.5e2}", "{\"n\": 7, \"m\": {\"text\": [1, {\"a\": null}]}, \"text\": \"그대로\"}\r",
+                                        "{\"text\": null, \"n\": \"seven\"}", "{\"text\": \"0123456789abcdef0123456789\\\"\\t한글0123456789abcdef\\\\\"}" };
+    static const char *const bad[] = { "", "[]", "{\"text\": \"a\"", "{\"text\": \"a\"} x", "{\"text\": \"a\", \"text\": \"b\"}", "{\"n\": {\"a\": 1, \"a\": 2}}", "{\"text\": \"\\q\"}",
+                                       "{\"n\": 1e999}", "{\"n\": 01}", "{\"text\": \"\xED\xA0\x80\"}", "{\"text\": \"a\\n\x01\"}", "{\"text\": \"\\ud800\"}", "{\"n\": nul}", "{\"a\":1,}" };
+    lm_member m[2] = { { .name = "text" }, { .name = "n" } };
+    double number;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        lm_json *doc = lm_json_parse(good[i], strlen(good[i]), "row", NULL), *text = lm_json_get(doc, "text"), *n = lm_json_get(doc, "n");
+        assert_true(lm_members_read(m, 2, lm_span_of(good[i], strlen(good[i]))));
+        assert_int_equal(m[0].kind != 0, text != NULL);
+        if (text) assert_true(m[0].value.len == json_string_length(text) && !memcmp(m[0].value.data, json_string_value(text), m[0].value.len));
+        assert_int_equal(lm_member_number(&m[1], &number), json_is_number(n));
+        if (json_is_number(n)) assert_true(number == json_number_value(n));
+        lm_json_free(doc);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_false(lm_members_read(m, 2, lm_span_of(bad[i], strlen(bad[i]))));
+        lm_row row = { .path = "x.jsonl", .line = 3, .raw = true };
+        lm_err err = {0};
+        lm_str_puts(&row.text, bad[i]);
+        assert_int_equal(lm_row_parse(&row, &err), LM_E_FORMAT);
+        assert_non_null(strstr(err.message, "x.jsonl:3"));
+        lm_row_free(&row);
+    }
+    for (int i = 0; i < 2; i++) lm_str_free(&m[i].room);
 }
 
 static void jsonl_rows(void **state)
@@ -201,7 +233,7 @@ static void bad_input_is_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(jsonl_rows), cmocka_unit_test(csv_rows), cmocka_unit_test(tsv_rows),
+        cmocka_unit_test(members_without_a_document), cmocka_unit_test(jsonl_rows), cmocka_unit_test(csv_rows), cmocka_unit_test(tsv_rows),
         cmocka_unit_test(text_is_one_document_byte_for_byte), cmocka_unit_test(separator_makes_documents),
         cmocka_unit_test(folders_and_packed_files), cmocka_unit_test(bad_input_is_named),
     };

@@ -84,7 +84,7 @@ static void add_text(lm_against *a, int64_t row, lm_span text, lm_digest *d)
     int n = words < (size_t)a->n ? (int)words : a->n;
     a->lengths |= (uint64_t)1 << (n - 1);
     d->hashes.n = 0;
-    lm_hash_words(&d->hashes, text, n);
+    lm_hash_words(&d->hashes, text, n, NULL);
     for (size_t i = 0; i < d->hashes.n; i++) put(a, keyed(d->hashes.items[i], n), row);
 }
 
@@ -191,7 +191,7 @@ void lm_against_find(const lm_against *a, lm_overlaps *out, lm_digest *d, lm_spa
     for (int n = 1; n <= a->n; n++) {
         if (!(a->lengths >> (n - 1) & 1) || words < (size_t)n) continue;
         ngrams.n = 0;
-        lm_hash_words(&ngrams, text, n);
+        lm_hash_words(&ngrams, text, n, NULL);
         for (size_t i = 0; i < ngrams.n; i++) {
             const slot *s = find(a, keyed(ngrams.items[i], n));
             if (s->hash) note(out, s->row, text, i, n);

@@ -30,13 +30,49 @@ static void add_group(groups *s, size_t begin, size_t end)
     s->starts[2 * s->n++ + 1] = end;
 }
 
-/* The entries whose keys belong to this part of all keys. */
-static size_t collect(const lm_grouping *g, lm_key_pair *out, uint64_t part, uint64_t parts)
+/* Most keys stand alone.  Two bits for each of the lowest bits of a key say whether one came, and whether another did:
+ * only entries of the second kind can have company. */
+typedef struct sieve {
+    uint8_t *once, *twice;
+    uint64_t mask;
+} sieve;
+
+static sieve new_sieve(int64_t n)
+{
+    uint64_t bits = 1024;
+    while (bits < 8 * (uint64_t)n) bits *= 2;
+    return (sieve){ .once = lm_calloc(bits / 8, 1), .twice = lm_calloc(bits / 8, 1), .mask = bits - 1 };
+}
+
+static void free_sieve(sieve *s)
+{
+    free(s->once);
+    free(s->twice);
+}
+
+static bool takes_part(const lm_grouping *g, int64_t i, uint64_t part, uint64_t parts)
+{
+    return (parts == 1 || lm_mix64(g->keys[i * g->stride]) % parts == part) && !(g->left_out && lm_bit(g->left_out, i));
+}
+
+static void count_keys(const lm_grouping *g, sieve *s, uint64_t part, uint64_t parts)
+{
+    for (int64_t i = 0; i < g->n; i++) {
+        if (!takes_part(g, i, part, parts)) continue;
+        int64_t at = (int64_t)(g->keys[i * g->stride] & s->mask);
+        uint8_t bit = (uint8_t)(1u << (at & 7));
+        s->twice[at >> 3] |= s->once[at >> 3] & bit;
+        s->once[at >> 3] |= bit;
+    }
+}
+
+/* The entries whose keys belong to this part of all keys, and may have company. */
+static size_t collect(const lm_grouping *g, const sieve *s, lm_key_pair *out, uint64_t part, uint64_t parts)
 {
     size_t n = 0;
     for (int64_t i = 0; i < g->n; i++) {
         uint64_t key = g->keys[i * g->stride];
-        if ((parts > 1 && key % parts != part) || (g->left_out && lm_bit(g->left_out, i))) continue;
+        if (!lm_bit(s->twice, (int64_t)(key & s->mask)) || !takes_part(g, i, part, parts)) continue;
         if (out) out[n] = (lm_key_pair){ .key = key, .value = (uint64_t)i };
         n++;
     }
@@ -48,10 +84,13 @@ void lm_groups_visit(const lm_grouping *g)
     size_t each = 2 * sizeof(lm_key_pair), most = g->memory / each;
     uint64_t parts = most && (size_t)g->n > most ? ((uint64_t)g->n + most - 1) / most : 1;
     for (uint64_t part = 0; part < parts; part++) {
-        size_t n = parts > 1 ? collect(g, NULL, part, parts) : (size_t)g->n;
+        sieve few = new_sieve((g->n + (int64_t)parts - 1) / (int64_t)parts);
+        count_keys(g, &few, part, parts);
+        size_t n = collect(g, &few, NULL, part, parts);
         lm_key_pair *pairs = lm_memory_large((2 * n + 1) * sizeof *pairs);
         groups s = { .g = g, .pairs = pairs };
-        n = collect(g, pairs, part, parts);
+        collect(g, &few, pairs, part, parts);
+        free_sieve(&few);
         lm_sort_pairs(pairs, pairs + n, n);
         for (size_t i = 0, j; i < n; i = j) {
             for (j = i + 1; j < n && pairs[j].key == pairs[i].key;) j++;

@@ -74,21 +74,36 @@ static lm_status open_run(lm_dedup_run *run, lm_err *err)
 
 /* ---- a document -------------------------------------------------------------- */
 
+/* Whatever the order that the hashes stand in. */
+static uint64_t hash_of_set(const lm_hashes *h)
+{
+    uint64_t sum = h->n;
+    for (size_t i = 0; i < h->n; i++) sum += h->items[i] * h->items[i] ^ h->items[i] >> 32;
+    return lm_mix64(sum);
+}
+
+static uint64_t hash_of_band(const uint32_t *values, int n, int band)
+{
+    uint64_t hash = (uint64_t)band + 1;
+    for (int i = 0; i < n; i++) hash = (hash ^ values[i]) * 0x9E3779B97F4A7C15u ^ hash >> 29;
+    return lm_mix64(hash);
+}
+
 static void digest(const lm_dedup_run *run, lm_digest *d, lm_span text)
 {
     const state *s = run->state;
     uint32_t signature[LM_SIGNATURE_MOST];
-    unsigned words = s->o->unit == WORD && !(run->normal & LM_NORMAL_PUNCTUATION) ? LM_NORMAL_SPACE : 0;     /* no words stand in white space */
-    text = lm_normal_text(&d->text, &d->room, text, run->normal & ~words);
+    unsigned form = run->normal;
+    bool words = s->o->unit == WORD, each = words && !(form & (LM_NORMAL_CASE | LM_NORMAL_PUNCTUATION));
+    if (each) form = 0;                                  /* words are composed one by one, and no white space is in them */
+    text = lm_normal_text(&d->text, &d->room, text, form);
     d->hashes.n = d->keys.n = 0;
-    (s->o->unit == WORD ? lm_hash_words : lm_hash_runes)(&d->hashes, text, (int)s->o->ngram);
-    lm_hashes_unique(&d->hashes);
-    lm_hashes_reserve(&d->hashes, d->hashes.n + 1);
-    if (!d->hashes.room) d->hashes.room = lm_malloc(d->hashes.cap * sizeof *d->hashes.room);
-    lm_signature_of(signature, s->a, (int)s->o->permutations, d->hashes.items, d->hashes.n, (uint32_t *)d->hashes.room);
-    lm_hashes_put(&d->keys, lm_hash(d->hashes.items, d->hashes.n * sizeof *d->hashes.items, 0));
-    for (int b = 0; b < s->banding.bands; b++)
-        lm_hashes_put(&d->keys, lm_hash(signature + b * s->banding.rows, (size_t)s->banding.rows * sizeof *signature, (uint64_t)b + 1));
+    if (words) lm_hash_words(&d->hashes, text, (int)s->o->ngram, each && run->normal & LM_NORMAL_NFC ? &d->room : NULL);
+    else lm_hash_runes(&d->hashes, text, (int)s->o->ngram);
+    lm_hashes_distinct(&d->hashes, &d->set);
+    lm_signature_of(signature, s->a, (int)s->o->permutations, d->hashes.items, d->hashes.n);
+    lm_hashes_put(&d->keys, hash_of_set(&d->hashes));
+    for (int b = 0; b < s->banding.bands; b++) lm_hashes_put(&d->keys, hash_of_band(signature + b * s->banding.rows, s->banding.rows, b));
 }
 
 static lm_status add(lm_dedup_run *run, const lm_digest *d, lm_err *err)
@@ -116,14 +131,47 @@ static set set_of(const state *s, uint64_t i)
     return (set){ s->set + begin, s->ends[i] - begin };
 }
 
-static bool similar(state *s, uint64_t i, uint64_t j)
+/* A document that others are compared with; its hashes are put into a table when the first of them comes. */
+typedef struct probe {
+    uint64_t document;
+    bool filled;
+    lm_hash_set table;
+} probe;
+
+static const lm_hash_set *table_of(const state *s, probe *p)
 {
-    set a = set_of(s, i), b = set_of(s, j);
-    double least = (double)(a.n < b.n ? a.n : b.n), most = (double)(a.n < b.n ? b.n : a.n);
-    if (least < s->o->threshold * most) return false;       /* even a subset is not alike enough */
+    set a = set_of(s, p->document);
+    if (p->filled) return &p->table;
+    lm_hash_set_clear(&p->table, a.n);
+    for (size_t i = 0; i < a.n; i++) lm_hash_set_put(&p->table, a.items[i]);
+    p->filled = true;
+    return &p->table;
+}
+
+static void turn_to(probe *p, uint64_t document)
+{
+    p->document = document;
+    p->filled = false;
+}
+
+/* Whether `common` of two sets, `sum` long together, are enough. */
+static bool enough(const state *s, size_t common, size_t sum) { return (double)common >= s->o->threshold * (double)(sum - common); }
+
+/* Counts what two sets have in common until the rest can no longer make it enough. */
+static bool similar(state *s, probe *p, uint64_t i)
+{
+    enum { STRETCH = 64 };
+    set a = set_of(s, i);
+    size_t n = set_of(s, p->document).n, least = a.n < n ? a.n : n, common = 0;
+    if (!enough(s, least, a.n + n)) return false;            /* even a subset is not alike enough */
     atomic_fetch_add_explicit(&s->compared, 1, memory_order_relaxed);
-    double common = (double)lm_hashes_common(a.items, a.n, b.items, b.n);
-    return common >= s->o->threshold * (least + most - common);
+    const lm_hash_set *table = table_of(s, p);
+    for (size_t from = 0; from < a.n; from += STRETCH) {
+        size_t end = from + STRETCH < a.n ? from + STRETCH : a.n;
+        for (size_t k = from; k < end; k++) common += lm_hash_set_has(table, a.items[k]);
+        if (!enough(s, common + a.n - end, a.n + n)) return false;
+    }
+    return true;
 }
 
 static bool met_before(const state *s, uint64_t i, uint64_t j)
@@ -149,10 +197,16 @@ static void note_edge(state *s, uint64_t i, uint64_t j)
 static void join_same(void *context, const lm_key_pair *group, size_t n)
 {
     state *s = context;
+    probe p = { .document = group[0].value };
     for (size_t i = 1; i < n; i++) {
-        set a = set_of(s, group[0].value), b = set_of(s, group[i].value);
-        if (a.n == b.n && (!a.n || !memcmp(a.items, b.items, a.n * sizeof *a.items))) note_edge(s, group[0].value, group[i].value);
+        set a = set_of(s, p.document), b = set_of(s, group[i].value);
+        size_t common = 0;
+        if (a.n != b.n) continue;
+        const lm_hash_set *table = table_of(s, &p);
+        while (common < b.n && lm_hash_set_has(table, b.items[common])) common++;
+        if (common == a.n) note_edge(s, p.document, group[i].value);
     }
+    lm_hash_set_free(&p.table);
 }
 
 /* Members of a group that earlier bands, or this group so far, have joined are one party; a document is
@@ -160,18 +214,20 @@ static void join_same(void *context, const lm_key_pair *group, size_t n)
 static void join_similar(void *context, const lm_key_pair *group, size_t n)
 {
     state *s = context;
+    probe mine_set = {0};
     size_t *next = lm_malloc(3 * n * sizeof *next), *first = next + n, *last = first + n, parties = 0;
     uint64_t *root = lm_malloc(n * sizeof *root);
     for (size_t i = 0; i < n; i++) {
         uint64_t me = group[i].value, my_root = (uint64_t)lm_clusters_root(&s->run->clusters, (int64_t)me);
         size_t mine = SIZE_MAX;
+        turn_to(&mine_set, me);
         next[i] = SIZE_MAX;
         for (size_t p = 0; p < parties && mine == SIZE_MAX; p++)
             if (root[p] == my_root) mine = p;
         for (size_t p = 0; p < parties; p++) {
             if (p == mine) continue;
             size_t other = first[p];
-            while (other != SIZE_MAX && (met_before(s, group[other].value, me) || !similar(s, group[other].value, me))) other = next[other];
+            while (other != SIZE_MAX && (met_before(s, group[other].value, me) || !similar(s, &mine_set, group[other].value))) other = next[other];
             if (other == SIZE_MAX) continue;
             note_edge(s, group[other].value, me);
             if (mine == SIZE_MAX) {
@@ -193,6 +249,7 @@ static void join_similar(void *context, const lm_key_pair *group, size_t n)
         } else next[last[mine]] = i;
         last[mine] = i;
     }
+    lm_hash_set_free(&mine_set.table);
     free(next);
     free(root);
 }

@@ -14,13 +14,13 @@ void lm_signature_multipliers(uint32_t *a, int permutations, uint64_t seed)
     }
 }
 
-static void minima_plain(uint32_t *out, const uint32_t *a, const uint32_t *x, size_t n)
+static void minima_plain(uint32_t *out, const uint32_t *a, const uint64_t *hashes, size_t n)
 {
     uint32_t least[LM_SIGNATURE_STEP];
     memset(least, 0xFF, sizeof least);
     for (size_t i = 0; i < n; i++)
         for (int k = 0; k < LM_SIGNATURE_STEP; k++) {
-            uint32_t value = a[k] * x[i];
+            uint32_t value = a[k] * (uint32_t)(hashes[i] >> 32);
             least[k] = value < least[k] ? value : least[k];
         }
     memcpy(out, least, sizeof least);
@@ -29,7 +29,7 @@ static void minima_plain(uint32_t *out, const uint32_t *a, const uint32_t *x, si
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-__attribute__((target("avx2"))) static void minima_avx2(uint32_t *out, const uint32_t *a, const uint32_t *x, size_t n)
+__attribute__((target("avx2"))) static void minima_avx2(uint32_t *out, const uint32_t *a, const uint64_t *hashes, size_t n)
 {
     __m256i m[4], least[4];
     for (int k = 0; k < 4; k++) {
@@ -37,22 +37,21 @@ __attribute__((target("avx2"))) static void minima_avx2(uint32_t *out, const uin
         least[k] = _mm256_set1_epi32(-1);
     }
     for (size_t i = 0; i < n; i++) {
-        __m256i value = _mm256_set1_epi32((int)x[i]);
+        __m256i value = _mm256_set1_epi32((int)(hashes[i] >> 32));
         for (int k = 0; k < 4; k++) least[k] = _mm256_min_epu32(least[k], _mm256_mullo_epi32(m[k], value));
     }
     for (int k = 0; k < 4; k++) _mm256_storeu_si256((__m256i *)(out + 8 * k), least[k]);
 }
 
-static void minima(uint32_t *out, const uint32_t *a, const uint32_t *x, size_t n)
+static void minima(uint32_t *out, const uint32_t *a, const uint64_t *hashes, size_t n)
 {
-    (__builtin_cpu_supports("avx2") ? minima_avx2 : minima_plain)(out, a, x, n);
+    (__builtin_cpu_supports("avx2") ? minima_avx2 : minima_plain)(out, a, hashes, n);
 }
 #else
-static void minima(uint32_t *out, const uint32_t *a, const uint32_t *x, size_t n) { minima_plain(out, a, x, n); }
+static void minima(uint32_t *out, const uint32_t *a, const uint64_t *hashes, size_t n) { minima_plain(out, a, hashes, n); }
 #endif
 
-void lm_signature_of(uint32_t *signature, const uint32_t *a, int permutations, const uint64_t *hashes, size_t n, uint32_t *room)
+void lm_signature_of(uint32_t *signature, const uint32_t *a, int permutations, const uint64_t *hashes, size_t n)
 {
-    for (size_t i = 0; i < n; i++) room[i] = (uint32_t)(hashes[i] >> 32);
-    for (int k = 0; k < permutations; k += LM_SIGNATURE_STEP) minima(signature + k, a + k, room, n);
+    for (int k = 0; k < permutations; k += LM_SIGNATURE_STEP) minima(signature + k, a + k, hashes, n);
 }

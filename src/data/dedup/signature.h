@@ -14,8 +14,8 @@ enum { LM_SIGNATURE_STEP = 32, LM_SIGNATURE_MOST = 1024 };
 /* K odd multipliers, drawn from the seed. */
 void lm_signature_multipliers(uint32_t *a, int permutations, uint64_t seed);
 
-/* The signature of a set of hashes; permutations a multiple of LM_SIGNATURE_STEP.  `room` holds n numbers.
+/* The signature of a set of hashes, of which x are the upper halves; permutations a multiple of LM_SIGNATURE_STEP.
  * All ones for an empty set. */
-void lm_signature_of(uint32_t *signature, const uint32_t *a, int permutations, const uint64_t *hashes, size_t n, uint32_t *room);
+void lm_signature_of(uint32_t *signature, const uint32_t *a, int permutations, const uint64_t *hashes, size_t n);
 
 #endif

@@ -69,7 +69,8 @@ static void digest(const lm_dedup_run *run, lm_digest *d, lm_span text)
     int blocks = (int)s->o->distance + 1;
     text = lm_normal_text(&d->text, &d->room, text, run->normal);
     d->hashes.n = d->keys.n = 0;
-    (s->o->unit == WORD ? lm_hash_words : lm_hash_runes)(&d->hashes, text, (int)s->o->ngram);
+    if (s->o->unit == WORD) lm_hash_words(&d->hashes, text, (int)s->o->ngram, NULL);
+    else lm_hash_runes(&d->hashes, text, (int)s->o->ngram);
     uint64_t number = majority(&d->hashes);
     lm_hashes_put(&d->keys, number);
     for (int b = 0; b < blocks; b++) lm_hashes_put(&d->keys, lm_mix64(block_of(number, b, blocks) + 1));
