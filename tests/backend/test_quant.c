@@ -121,24 +121,27 @@ static void test_products(void **state)
     }
 }
 
-/* A row of a product of few rows has the same bits alone and in company. */
+/* A row has the same bits beside one other and beside many. */
 static void test_a_row_does_not_see_the_others(void **state)
 {
     (void)state;
-    enum { N = 50, K = 700 };
+    enum { M = 100, N = 50, K = 700 };
     lm_kernels k;
     if (lm_backend(&k, "auto", NULL) != LM_OK) fail_msg("no backend");
     matrix w;
     make(&w, lm_quant_type_find("nf4"), N, K, true);
-    float a[8 * K], alone[N], together[8 * N];
-    fill(a, 8 * K, 9);
-    lm_gemm g = { .c = together, .a = a, .b = w.t.data, .bq = &w.q, .m = 8, .n = N, .k = K, .lda = K, .ldb = K, .ldc = N, .alpha = 1,
-                  .trans_b = true };
-    k.gemm(&g);
-    for (int r = 0; r < 8; r++) {
-        g.c = alone, g.a = a + r * K, g.m = 1;
+    static float a[M * K], two[2 * N], together[M * N];
+    fill(a, M * K, 9);
+    const int rows[] = { 8, 96, M };
+    for (int i = 0; i < 3; i++) {
+        lm_gemm g = { .c = together, .a = a, .b = w.t.data, .bq = &w.q, .m = rows[i], .n = N, .k = K, .lda = K, .ldb = K, .ldc = N,
+                      .alpha = 1, .trans_b = true };
         k.gemm(&g);
-        assert_memory_equal(alone, together + r * N, sizeof alone);
+        for (int r = 0; r + 1 < rows[i]; r += 3) {
+            g.c = two, g.a = a + r * K, g.m = 2;
+            k.gemm(&g);
+            assert_memory_equal(two, together + r * N, sizeof two);
+        }
     }
     lm_arena_free(&w.arena);
 }

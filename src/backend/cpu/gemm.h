@@ -22,9 +22,10 @@ enum { GEMM_DEPTH = 384 };
 #define gemm_pack_b LM_PASTE(LM_VARIANT, gemm_pack, b)
 #define gemm_product LM_PASTE(LM_VARIANT, gemm, product)
 #define gemm_activate LM_PASTE(LM_VARIANT, gemm, activate)
-#define gemm_few_rows LM_PASTE(LM_VARIANT, gemm_few, rows)
+#define gemm_one_row LM_PASTE(LM_VARIANT, gemm_one, row)
+#define gemm_by_rows LM_PASTE(LM_VARIANT, gemm_by, rows)
+#define gemm_by_strips LM_PASTE(LM_VARIANT, gemm_by, strips)
 #define gemm_pack_b_quant LM_PASTE(LM_VARIANT, gemm_pack_b, quant)
-#define gemm_few_rows_quant LM_PASTE(LM_VARIANT, gemm_few_rows, quant)
 
 /* Floats that a packed a[m, k] and b[k, n] take, rounded so that what follows stays aligned. */
 static inline int64_t gemm_room_a(int64_t m, int64_t k)
@@ -46,10 +47,14 @@ void gemm_pack_b(float *packed, const void *b, lm_dtype type, int64_t ldb, bool 
 /* The same of columns [j, j + n) and rows [p, p + k) of the quantised b of g; k at most GEMM_DEPTH. */
 void gemm_pack_b_quant(float *packed, const lm_gemm *g, int64_t p, int64_t k, int64_t j, int64_t n);
 
-/* The product g of m <= GEMM_FEW_ROWS rows; b is read where it lies. */
-void gemm_few_rows(const lm_gemm *g);
-
-/* The same of a quantised b, stored as [n, k]. */
-void gemm_few_rows_quant(const lm_gemm *g);
+/* Products that read b where it lies:
+ *   one_row     m = 1, b of any type stored as [n, k]
+ *   by_rows     m <= GEMM_SOME_ROWS, n >= GEMM_GROUP, k > 0, b of any type stored as [n, k]; k in ranges of `depth`, as the
+ *               packed product has them
+ *   by_strips   m <= GEMM_FEW_ROWS, b stored as [k, n] and not quantised */
+enum { GEMM_SOME_ROWS = 96, GEMM_GROUP = LANES == 16 ? 12 : 6 };
+void gemm_one_row(const lm_gemm *g);
+void gemm_by_rows(const lm_gemm *g, int64_t depth);
+void gemm_by_strips(const lm_gemm *g);
 
 #endif

@@ -221,13 +221,20 @@ static void slim_product(const lm_gemm *g, int64_t ranges, int64_t depth)
 void gemm_product(const lm_gemm *g)
 {
     if (g->m <= 0 || g->n <= 0) return;
-    if (g->m <= GEMM_FEW_ROWS && (!g->bq || g->trans_b)) {
-        if (g->bq) gemm_few_rows_quant(g);
-        else gemm_few_rows(g);
+    if (g->m == 1 && g->trans_b) {
+        gemm_one_row(g);
+        return;
+    }
+    if (g->m <= GEMM_FEW_ROWS && !g->trans_b && !g->bq) {
+        gemm_by_strips(g);
         return;
     }
     int64_t ranges = g->k > 0 ? ceil_div(g->k, K_MOST) : 1, cols = least(g->n, COLS_MOST);
     int64_t depth = ceil_div(ceil_div(g->k, ranges), 4) * 4;   /* 4: packing's unit */
+    if (g->m <= GEMM_SOME_ROWS && g->trans_b && g->n >= GEMM_GROUP && g->k > 0) {
+        gemm_by_rows(g, depth);
+        return;
+    }
     if (g->m <= ROWS_MOST / GEMM_MR * GEMM_MR) {
         slim_product(g, ranges, depth);
         return;

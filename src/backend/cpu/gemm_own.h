@@ -4,7 +4,7 @@
 
 #include "tensor/kernel.h"
 
-/* Up to so many rows against a transposed b are multiplied without packing, in memory's time. */
+/* Rows up to which reading b takes longer than multiplying, so that its numbers are best taken as they are stored. */
 enum { GEMM_FEW_ROWS = 8 };
 
 /* The gemm slot of the table. */

@@ -1,163 +1,125 @@
-/* Products of few rows: decoding, c[m, n] = a[m, k] w[n, k]^T, or with w stored [k, n].
+/* Products of up to 96 rows against w stored [n, k]: sequences that decode together, and short prompts.
  *
- * The time is that of reading w once, so w is read where it lies.  [n, k]: three of its rows at a time
- * meet four rows of a, each pair summed in the lanes of one vector, which is folded at the end.
- * [k, n]: four of its rows at a time, scaled by a's numbers, are added to a strip of c.  The order of a
- * sum depends on k alone: a row gives the same bits whatever rows stand beside it. */
+ * Packing w would cost as much as the product.  So the sides change places: a, which is small, is laid out as panels
+ * [k, GEMM_NR] whose vectors are rows of c, and w's numbers are broadcast from where they lie, GROUP of its rows at a
+ * time; a half or quantised w is decoded first, a range of k of GROUP rows at a time, to where level 1 keeps it.  w is
+ * read once and in its own order.  Ranges of k and the order of sums are those of the packed product: a row gives the
+ * same bits in any company of two rows or more. */
 #include "backend/cpu/gemm_end.h"
 
 #if LM_REAL_ID == 0
 
-#include "backend/weight.h"
+#include "backend/cpu/quant.h"
 #include "base/thread.h"
 
 #include <stdlib.h>
 
-/* Sums in flight: 4 x 3, or 1 x 6 for a single row, of AVX2's 16 registers.  CHUNK: a multiple of both. */
-enum { ROWS = 4, COLS = 3, WIDE = 6, CHUNK = 3 * LANES };
-
-/* Columns of a strip, which rests in level 1 with its sums, and rows of b that meet it at once. */
-enum { STRIP = 256, DEEP = 4 };
+/* GROUP x 2 sums in registers.  WIDTH: columns that end together, whole groups and whole vectors. */
+enum { GROUP = GEMM_GROUP, WIDTH = 48 };
 
 typedef struct job {
     const lm_gemm *g;
-    const float *a;                    /* [m, k] in f32 */
-    int64_t lda;
+    const float *a;                    /* panels [k, GEMM_NR] */
+    int64_t depth;                     /* of a range of k */
 } job;
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* By halves, so that the sum is as short a chain as can be. */
-LM_INLINE float fold(vf x)
+/* ---- w's numbers --------------------------------------------------------------- */
+
+LM_INLINE void widen(float *to, const void *x, lm_dtype type, int64_t at, int64_t n)
 {
-    float lane[LANES];
-    vec_store_f32(lane, x);
-    for (int half = LANES / 2; half > 0; half /= 2)
-        for (int l = 0; l < half; l++) lane[l] += lane[l + half];
-    return lane[0];
+    for (int64_t i = 0; i < n; i += LANES) gemm_store(to, LM_F32, i, gemm_load(x, type, at + i, n - i), n - i);
 }
 
-/* sums[r, c] = row r of a times row c of b, for rows and cols that are constants here. */
-LM_INLINE void dots(float *sums, const float *a, int64_t lda, const void *b, lm_dtype type, const int64_t *at, int64_t k,
-                    const int rows, const int cols)
+/* Elements [p, p + k) of rows [j, j + GROUP) of w in f32: as they lie, or in `room` [GROUP, GEMM_DEPTH]. */
+static const float *lines(float *room, int64_t *ld, const lm_gemm *g, int64_t j, int64_t p, int64_t k)
 {
-    vf acc[ROWS][WIDE] = { 0 };
-    int64_t p = 0;
-    for (; p + LANES <= k; p += LANES) {
-        vf x[WIDE];
-        for (int c = 0; c < cols; c++) x[c] = vec_load(b, type, at[c] + p);
-        for (int r = 0; r < rows; r++) {
-            vf y = vec_load_f32(a + r * lda + p);
-            for (int c = 0; c < cols; c++) acc[r][c] += y * x[c];
+    int64_t at = j * g->ldb + p;
+    bool as_they_lie = !g->bq && g->bt == LM_F32;
+    *ld = as_they_lie ? g->ldb : GEMM_DEPTH;
+    if (as_they_lie) return (const float *)g->b + at;
+    for (float *to = room; to < room + GROUP * GEMM_DEPTH; to += GEMM_DEPTH, at += g->ldb) {
+        if (g->bq) quant_run(to, g->bq, g->b, at, k);
+        else if (g->bt == LM_BF16) widen(to, g->b, LM_BF16, at, k);
+        else widen(to, g->b, LM_F16, at, k);
+    }
+    return room;
+}
+
+/* ---- the product --------------------------------------------------------------- */
+
+/* tile[GROUP, GEMM_NR] += w[GROUP, k] a[k, GEMM_NR], of each line the first `vectors`. */
+LM_INLINE void multiply(float *tile, const float *a, const float *w, int64_t ld, int64_t k, const int vectors)
+{
+    vf acc[GROUP][2];
+#pragma GCC unroll 12
+    for (int c = 0; c < GROUP; c++) acc[c][0] = acc[c][1] = (vf){ 0 };
+    for (int64_t p = 0; p < k; p++, a += GEMM_NR) {
+        if (p % 16 == 0)                                   /* a cache line of each row of the next group */
+#pragma GCC unroll 12
+            for (int c = 0; c < GROUP; c++) __builtin_prefetch(w + (c + GROUP) * ld + p);
+        vf x[2] = { vec_load_f32(a), vectors > 1 ? vec_load_f32(a + LANES) : (vf){ 0 } };
+#pragma GCC unroll 12
+        for (int c = 0; c < GROUP; c++) {
+            vf y = vec_set(w[c * ld + p]);
+            acc[c][0] += y * x[0];
+            if (vectors > 1) acc[c][1] += y * x[1];
         }
     }
-    if (p < k)
-        for (int r = 0; r < rows; r++)
-            for (int c = 0; c < cols; c++)
-                acc[r][c] += vec_load_part(a, LM_F32, r * lda + p, k - p) * vec_load_part(b, type, at[c] + p, k - p);
-    for (int r = 0; r < rows; r++)
-        for (int c = 0; c < cols; c++) sums[r * CHUNK + c] = fold(acc[r][c]);
+#pragma GCC unroll 12
+    for (int c = 0; c < GROUP; c++)
+        for (int v = 0; v < vectors; v++) {
+            float *to = tile + c * GEMM_NR + v * LANES;
+            vec_store_f32(to, acc[c][v] + vec_load_f32(to));
+        }
 }
 
-/* Columns [j, j + n) of every row, n <= CHUNK, to sums [m, CHUNK].  Past the last column the last one is
- * read again. */
-LM_INLINE void chunk(float *sums, const job *w, lm_dtype type, int64_t j, int64_t n, const int cols)
+/* Columns [j, j + GROUP) of every row to y [m, WIDTH], its columns from `to` on; those before 0 are not kept. */
+static __attribute__((noinline)) void group(float *y, int64_t to, const job *w, int64_t j)
 {
     const lm_gemm *g = w->g;
-    for (int64_t c = 0; c < n; c += cols) {
-        int64_t at[WIDE];
-        for (int q = 0; q < cols; q++) at[q] = (j + least(c + q, n - 1)) * g->ldb;
-        for (int64_t i = 0; i < g->m; i += ROWS) {
-            const float *a = w->a + i * w->lda;
-            float *to = sums + i * CHUNK + c;
-            switch (least(ROWS, g->m - i)) {
-            case 1: dots(to, a, w->lda, g->b, type, at, g->k, 1, cols); break;
-            case 2: dots(to, a, w->lda, g->b, type, at, g->k, 2, cols); break;
-            case 3: dots(to, a, w->lda, g->b, type, at, g->k, 3, cols); break;
-            default: dots(to, a, w->lda, g->b, type, at, g->k, 4, cols);
-            }
+    _Alignas(64) float room[GROUP * GEMM_DEPTH], tile[(GEMM_SOME_ROWS + GEMM_NR - 1) / GEMM_NR][GROUP * GEMM_NR];
+    memset(tile, 0, (size_t)((g->m + GEMM_NR - 1) / GEMM_NR) * sizeof *tile);
+    for (int64_t p = 0; p < g->k; p += w->depth) {
+        int64_t k = least(w->depth, g->k - p), ld;
+        const float *b = lines(room, &ld, g, j, p, k);
+        for (int64_t i = 0; i < g->m; i += GEMM_NR) {
+            const float *a = w->a + i * g->k + p * GEMM_NR;
+            if (g->m - i > LANES) multiply(tile[i / GEMM_NR], a, b, ld, k, 2);
+            else multiply(tile[i / GEMM_NR], a, b, ld, k, 1);
         }
     }
+    for (int64_t c = to < 0 ? -to : 0; c < GROUP; c++)
+        for (int64_t i = 0; i < g->m; i++) y[i * WIDTH + to + c] = tile[i / GEMM_NR][c * GEMM_NR + i % GEMM_NR];
 }
 
-LM_INLINE void chunk_type(float *sums, const job *w, lm_dtype type, int64_t j, int64_t n)
-{
-    if (w->g->m == 1) chunk(sums, w, type, j, n, WIDE);
-    else chunk(sums, w, type, j, n, COLS);
-}
-
-static void run_chunks(int64_t begin, int64_t end, void *context)
+static void run(int64_t begin, int64_t end, void *context)
 {
     const job *w = context;
     const lm_gemm *g = w->g;
-    float sums[GEMM_FEW_ROWS * CHUNK] = { 0 };
-    for (int64_t j = begin * CHUNK; j < least(end * CHUNK, g->n); j += CHUNK) {
-        int64_t n = least(CHUNK, g->n - j);
-        if (g->bt == LM_F32) chunk_type(sums, w, LM_F32, j, n);
-        else if (g->bt == LM_BF16) chunk_type(sums, w, LM_BF16, j, n);
-        else chunk_type(sums, w, LM_F16, j, n);
-        gemm_part p = { .y = sums, .width = CHUNK, .j = j, .rows = g->m, .cols = n };
-        gemm_scale(&p, g->alpha, g->beta, g->c, g->ct, g->ldc);
-        gemm_end(g, &p);
-    }
-}
-
-/* ---- b as [k, n] ------------------------------------------------------------- */
-
-/* Rows p .. p + DEEP of b, columns j .. j + n, into every row's sums.  Rows past k do not count. */
-LM_INLINE void add_rows(float *sums, const job *w, lm_dtype type, int64_t p, int64_t j, int64_t n)
-{
-    const lm_gemm *g = w->g;
-    int64_t at[DEEP];
-    for (int q = 0; q < DEEP; q++) at[q] = (p + q) * g->ldb + j;
-    for (int64_t i = 0; i < g->m; i++) {
-        vf factor[DEEP];
-        for (int q = 0; q < DEEP; q++) factor[q] = vec_set(p + q < g->k ? w->a[i * w->lda + p + q] : 0);
-        for (int64_t v = 0; v < n; v += LANES) {
-            float *to = sums + i * STRIP + v;
-            vf y = vec_load_f32(to);
-            for (int q = 0; q < DEEP; q++)
-                if (p + q < g->k) y += factor[q] * gemm_load(g->b, type, at[q] + v, n - v);
-            vec_store_f32(to, y);
+    float y[GEMM_SOME_ROWS * WIDTH];
+    memset(y, 0, (size_t)(g->m * WIDTH) * sizeof *y);
+    for (int64_t j = begin * WIDTH; j < least(end * WIDTH, g->n); j += WIDTH) {
+        int64_t n = least(WIDTH, g->n - j);
+        for (int64_t c = 0; c < n; c += GROUP) {
+            int64_t from = least(j + c, g->n - GROUP);      /* the last one moves back over columns that are there already */
+            group(y, from - j, w, from);
         }
-    }
-}
-
-static void run_strips(int64_t begin, int64_t end, void *context)
-{
-    const job *w = context;
-    const lm_gemm *g = w->g;
-    for (int64_t j = begin * STRIP; j < least(end * STRIP, g->n); j += STRIP) {
-        int64_t n = least(STRIP, g->n - j);
-        float sums[GEMM_FEW_ROWS * STRIP] = { 0 };
-        for (int64_t p = 0; p < g->k; p += DEEP)
-            if (g->bt == LM_F32) add_rows(sums, w, LM_F32, p, j, n);
-            else if (g->bt == LM_BF16) add_rows(sums, w, LM_BF16, p, j, n);
-            else add_rows(sums, w, LM_F16, p, j, n);
-        gemm_part part = { .y = sums, .width = STRIP, .j = j, .rows = g->m, .cols = n };
+        gemm_part part = { .y = y, .width = WIDTH, .j = j, .rows = g->m, .cols = n };
         gemm_scale(&part, g->alpha, g->beta, g->c, g->ct, g->ldc);
         gemm_end(g, &part);
     }
 }
 
-static float *rows_in_f32(const lm_gemm *g)
+void gemm_by_rows(const lm_gemm *g, int64_t depth)
 {
-    float *a = malloc((size_t)(g->m * g->k + 1) * sizeof(float));
-    if (!a) LM_BUG("gemm: no memory for %lld numbers", (long long)(g->m * g->k));
-    for (int64_t i = 0; i < g->m; i++)
-        for (int64_t p = 0; p < g->k; p++)
-            a[i * g->k + p] = lm_weight_at(g->a, g->at, g->trans_a ? p * g->lda + i : i * g->lda + p);
-    return a;
-}
-
-void gemm_few_rows(const lm_gemm *g)
-{
-    bool as_it_lies = g->at == LM_F32 && !g->trans_a;
-    float *room = as_it_lies ? NULL : rows_in_f32(g);
-    job w = { .g = g, .a = as_it_lies ? g->a : room, .lda = as_it_lies ? g->lda : g->k };
-    int64_t width = g->trans_b ? CHUNK : STRIP, work = g->m * g->k * width;
-    lm_parallel((g->n + width - 1) / width, 1 + (1 << 16) / (work + 1), g->trans_b ? run_chunks : run_strips, &w);
-    free(room);
+    float *a = aligned_alloc(64, ((size_t)gemm_room_b(g->k, g->m) * sizeof *a + 63) / 64 * 64);
+    if (!a) LM_BUG("gemm: no memory for %lld numbers", (long long)gemm_room_b(g->k, g->m));
+    gemm_pack_b(a, g->a, g->at, g->lda, !g->trans_a, g->k, g->m);
+    job w = { .g = g, .a = a, .depth = depth };
+    lm_parallel((g->n + WIDTH - 1) / WIDTH, 1 + (1 << 16) / (g->m * g->k * WIDTH), run, &w);
+    free(a);
 }
 
 LM_INSTALL(gemm_rows) { (void)k; }
