@@ -133,7 +133,8 @@ bench: all
 # ---- install -----------------------------------------------------------------
 HEADERS := $(sort $(shell cd src && find . -name '*.h'))
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/share/malmoi/templates
+	install -m 644 templates/*.yaml $(DESTDIR)$(PREFIX)/share/malmoi/templates/
 	install -m 755 $(BUILD)/malmoi $(DESTDIR)$(PREFIX)/bin/malmoi
 	install -m 644 $(BUILD)/liblm.a $(DESTDIR)$(PREFIX)/lib/liblm.a
 	install -m 755 $(BUILD)/liblm.so $(DESTDIR)$(PREFIX)/lib/liblm.so.0

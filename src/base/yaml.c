@@ -1,5 +1,4 @@
 #include "base/yaml.h"
-#include "base/map.h"
 #include "base/str.h"
 
 #include <stdlib.h>
@@ -10,6 +9,7 @@ typedef struct reader {
     yaml_parser_t parser;
     yaml_event_t event;
     const char *name;
+    lm_map *lines;                       /* of a document's nodes; NULL: nobody asks */
     lm_err *err;
 } reader;
 
@@ -149,20 +149,28 @@ static lm_status read_mapping(reader *r, int depth, lm_json *object)
     }
 }
 
+static void note_line(const reader *r, int line, const lm_json *node)
+{
+    if (r->lines && !json_is_null(node)) lm_map_put(r->lines, &node, sizeof node, line);
+}
+
 /* The node whose first event is current. */
 static lm_status read_node(reader *r, int depth, lm_json **out)
 {
     lm_status status = LM_OK;
+    int line = line_of(r);
     if (depth > DEEPEST) return refuse(r, "nested too deep");
     if (r->event.type == YAML_SCALAR_EVENT) {
         char *text;
         LM_TRY(take_scalar(r, &text));
         *out = is_null(&r->event) ? json_null() : json_string(text);
         free(text);
+        note_line(r, line, *out);
         return *out ? LM_OK : refuse(r, "expected UTF-8");
     }
     bool list = r->event.type == YAML_SEQUENCE_START_EVENT;
     *out = list ? json_array() : json_object();
+    note_line(r, line, *out);
     status = list ? read_sequence(r, depth + 1, *out) : read_mapping(r, depth + 1, *out);
     if (status == LM_OK) return LM_OK;
     lm_json_free(*out);
@@ -175,7 +183,7 @@ static lm_status read_node(reader *r, int depth, lm_json **out)
 typedef struct wanted {
     lm_yaml_visit visit;                 /* NULL: the document */
     void *context;
-    lm_map *seen;
+    lm_map *seen, *lines;
     lm_json *document;
 } wanted;
 
@@ -194,7 +202,7 @@ static lm_status read_stream(reader *r, wanted *w)
 
 static lm_status read_text(wanted *w, const char *text, size_t n, const char *name, lm_err *err)
 {
-    reader r = { .name = name, .err = err };
+    reader r = { .name = name, .lines = w->lines, .err = err };
     if (!yaml_parser_initialize(&r.parser)) LM_BUG("out of memory: a YAML parser");
     yaml_parser_set_input_string(&r.parser, (const unsigned char *)(n ? text : ""), n);
     lm_status status = read_stream(&r, w);
@@ -213,7 +221,12 @@ lm_status lm_yaml_flat(const char *text, size_t n, const char *name, lm_yaml_vis
 
 lm_json *lm_yaml_document(const char *text, size_t n, const char *name, lm_err *err)
 {
-    wanted w = { 0 };
+    return lm_yaml_document_lines(text, n, name, NULL, err);
+}
+
+lm_json *lm_yaml_document_lines(const char *text, size_t n, const char *name, lm_map *lines, lm_err *err)
+{
+    wanted w = { .lines = lines };
     if (read_text(&w, text, n, name, err) == LM_OK) return w.document ? w.document : json_null();
     lm_json_free(w.document);
     return NULL;

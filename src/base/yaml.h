@@ -4,6 +4,7 @@
 #define LM_BASE_YAML_H
 
 #include "base/json.h"
+#include "base/map.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,5 +25,9 @@ lm_status lm_yaml_flat(const char *text, size_t n, const char *name, lm_yaml_vis
 /* The document, whatever its shape, as JSON: scalars are strings as they were written, and null where nothing,
  * ~ or null stands unquoted.  An empty text is null.  NULL on failure; nested more than 32 deep is one. */
 lm_json *lm_yaml_document(const char *text, size_t n, const char *name, lm_err *err);
+
+/* The same, and the line, from 1, of every value that is not null: its key is the node's address. */
+lm_json *lm_yaml_document_lines(const char *text, size_t n, const char *name, lm_map *lines, lm_err *err);
+static inline int lm_yaml_line(const lm_map *lines, const lm_json *node) { return (int)lm_map_get(lines, &node, sizeof node, 0); }
 
 #endif
