@@ -16,10 +16,11 @@ enum { CLUSTERS_SHOWN = 100, MEMBERS_SHOWN = 20, MOST_MEMBERS = 8 };
 
 typedef enum keep_rule { KEEP_FIRST, KEEP_LONGEST, KEEP_NEWEST } keep_rule;
 
-/* The members of a row that are looked at, on one thread: those that may be its text, and the one of --keep. */
+/* A thread's own: the members of a row that are looked at, those that may be its text and the one of --keep; and room. */
 typedef struct sight {
     lm_member members[MOST_MEMBERS];
     int n_texts, n;
+    lm_digest_room room;
 } sight;
 
 typedef struct driver {
@@ -48,6 +49,21 @@ const lm_dedup *lm_dedup_find(const char *name)
     return NULL;
 }
 
+void lm_digest_free(lm_digest *d)
+{
+    lm_str_free(&d->text);
+    lm_hashes_free(&d->hashes);
+    lm_hashes_free(&d->keys);
+}
+
+void lm_digest_room_free(lm_digest_room *room)
+{
+    lm_str_free(&room->text);
+    lm_str_free(&room->other);
+    lm_hashes_free(&room->hashes);
+    lm_hash_set_free(&room->set);
+}
+
 /* ---- the first reading ------------------------------------------------------- */
 
 typedef struct first_slot {
@@ -60,11 +76,7 @@ typedef struct first_slot {
 static void free_first(void *slot)
 {
     first_slot *s = slot;
-    lm_str_free(&s->digest.text);
-    lm_str_free(&s->digest.room);
-    lm_hashes_free(&s->digest.hashes);
-    lm_hashes_free(&s->digest.keys);
-    lm_hash_set_free(&s->digest.set);
+    lm_digest_free(&s->digest);
     lm_overlaps_free(&s->overlaps);
 }
 
@@ -108,6 +120,12 @@ static void set_sight(sight *s, const driver *d)
     LM_ASSERT(s->n <= MOST_MEMBERS);
 }
 
+static void free_sight(sight *s)
+{
+    for (int i = 0; i < MOST_MEMBERS; i++) lm_str_free(&s->members[i].room);
+    lm_digest_room_free(&s->room);
+}
+
 /* Reads a line of JSONL without making a document.  False: not such a line, or something is wrong with it. */
 static bool see_line(const driver *d, sight *s, const lm_row *row, lm_span *text, uint64_t *rank)
 {
@@ -141,8 +159,8 @@ static lm_status look(const driver *d, sight *mine, lm_row *row, first_slot *s)
     uint64_t rank;
     LM_TRY(see(d, mine, row, &text, &rank, &s->err));
     s->document = (lm_dedup_document){ .rank = rank, .line = row->line, .bytes = (int64_t)text.len, .tie = d->keep == KEEP_FIRST ? 0 : lm_hash(text.data, text.len, 0) };
-    d->run.method->digest(&d->run, &s->digest, text);
-    if (d->against) lm_against_find(d->against, &s->overlaps, &s->digest, text);
+    d->run.method->digest(&d->run, &s->digest, &mine->room, text);
+    if (d->against) lm_against_find(d->against, &s->overlaps, &mine->room, text);
     return LM_OK;
 }
 
@@ -491,8 +509,7 @@ lm_status lm_dedup_files(lm_dedup_result *result, const lm_strings *paths, const
     lm_json_free(report);
     lm_json_free(d.hits);
     lm_strings_free(&d.names);
-    for (int i = 0; i < workers; i++)
-        for (int k = 0; k < MOST_MEMBERS; k++) lm_str_free(&d.sights[i].members[k].room);
+    for (int i = 0; i < workers; i++) free_sight(&d.sights[i]);
     free(d.sights);
     free(d.documents);
     free(d.dropped);

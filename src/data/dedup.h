@@ -20,12 +20,20 @@ typedef struct lm_dedup lm_dedup;
 typedef struct lm_dedup_run lm_dedup_run;
 typedef struct lm_against lm_against;
 
-/* What a method reads off one document, on any thread.  {0} is empty; the buffers are used again. */
+/* What a method keeps of one document until it is added.  {0} is empty; the buffers are used again. */
 typedef struct lm_digest {
-    lm_str text, room;                   /* its normal form */
+    lm_str text;
     lm_hashes hashes, keys;
-    lm_hash_set set;                     /* of the hashes */
 } lm_digest;
+
+/* What it needs on the way, one for each thread. */
+typedef struct lm_digest_room {
+    lm_str text, other;                  /* the normal form; a step on the way to it */
+    lm_hashes hashes;
+    lm_hash_set set;
+} lm_digest_room;
+void lm_digest_free(lm_digest *d);                       /* both take {0} */
+void lm_digest_room_free(lm_digest_room *room);
 
 struct lm_dedup {
     const char *name, *source, *help;    /* help: one line */
@@ -33,7 +41,7 @@ struct lm_dedup {
     size_t options_size;
 
     lm_status (*open)(lm_dedup_run *run, lm_err *err);                   /* makes run->state */
-    void (*digest)(const lm_dedup_run *run, lm_digest *out, lm_span text);           /* on any thread */
+    void (*digest)(const lm_dedup_run *run, lm_digest *out, lm_digest_room *room, lm_span text);      /* on any thread */
     lm_status (*add)(lm_dedup_run *run, const lm_digest *digest, lm_err *err);       /* of document run->n, in order */
     lm_status (*solve)(lm_dedup_run *run, lm_err *err);                  /* joins run->clusters, or finds the pieces */
 
@@ -108,7 +116,7 @@ typedef struct lm_overlaps {
     lm_overlap *items;
     size_t n, cap;
 } lm_overlaps;
-void lm_against_find(const lm_against *a, lm_overlaps *out, lm_digest *room, lm_span text);      /* any thread; out is cleared */
+void lm_against_find(const lm_against *a, lm_overlaps *out, lm_digest_room *room, lm_span text);      /* any thread; out is cleared */
 void lm_overlaps_free(lm_overlaps *o);
 char *lm_against_place(const lm_against *a, int64_t row);        /* "test.jsonl:12"; the caller frees */
 

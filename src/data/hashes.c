@@ -22,6 +22,13 @@ void lm_hashes_put(lm_hashes *h, uint64_t hash)
     h->items[h->n++] = hash;
 }
 
+void lm_hashes_append(lm_hashes *h, const lm_hashes *other)
+{
+    lm_hashes_reserve(h, h->n + other->n);
+    if (other->n) memcpy(h->items + h->n, other->items, other->n * sizeof *h->items);
+    h->n += other->n;
+}
+
 void lm_hashes_free(lm_hashes *h)
 {
     free(h->items);

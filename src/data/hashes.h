@@ -14,6 +14,7 @@ typedef struct lm_hashes {
 } lm_hashes;
 
 void lm_hashes_put(lm_hashes *h, uint64_t hash);
+void lm_hashes_append(lm_hashes *h, const lm_hashes *other);
 void lm_hashes_reserve(lm_hashes *h, size_t cap);
 void lm_hashes_free(lm_hashes *h);                       /* takes {0} */
 

@@ -76,9 +76,9 @@ static size_t count_words(lm_span normal)
 /* The length enters the hash: a short row is looked for among n-grams of its own length. */
 static uint64_t keyed(uint64_t hash, int words) { return lm_mix64(hash + (uint64_t)words) | 1; }
 
-static void add_text(lm_against *a, int64_t row, lm_span text, lm_digest *d)
+static void add_text(lm_against *a, int64_t row, lm_span text, lm_digest_room *d)
 {
-    text = lm_normal_text(&d->text, &d->room, text, FORM);
+    text = lm_normal_text(&d->text, &d->other, text, FORM);
     size_t words = count_words(text);
     if (words < FEWEST_WORDS) return;
     int n = words < (size_t)a->n ? (int)words : a->n;
@@ -88,7 +88,7 @@ static void add_text(lm_against *a, int64_t row, lm_span text, lm_digest *d)
     for (size_t i = 0; i < d->hashes.n; i++) put(a, keyed(d->hashes.items[i], n), row);
 }
 
-static void add_row(lm_against *a, const lm_row *row, lm_digest *d)
+static void add_row(lm_against *a, const lm_row *row, lm_digest_room *d)
 {
     if (a->n_rows == a->cap_rows) {
         a->cap_rows = 2 * a->cap_rows + 256;
@@ -104,13 +104,6 @@ static void add_row(lm_against *a, const lm_row *row, lm_digest *d)
         if (json_is_string(value)) add_text(a, number, lm_span_of(json_string_value(value), json_string_length(value)), d);
 }
 
-static void free_digest(lm_digest *d)
-{
-    lm_str_free(&d->text);
-    lm_str_free(&d->room);
-    lm_hashes_free(&d->hashes);
-}
-
 lm_status lm_against_open(lm_against **out, const lm_strings *paths, const char *format, int n, lm_err *err)
 {
     lm_source *source;
@@ -119,7 +112,7 @@ lm_status lm_against_open(lm_against **out, const lm_strings *paths, const char 
     a->n = n;
     a->mask = 1023;
     a->slots = lm_calloc(a->mask + 1, sizeof *a->slots);
-    lm_digest d = {0};
+    lm_digest_room d = {0};
     lm_status status = LM_OK;
     for (bool more = true; more && status == LM_OK;) {
         lm_row row = {0};
@@ -127,7 +120,7 @@ lm_status lm_against_open(lm_against **out, const lm_strings *paths, const char 
         if (status == LM_OK && more) add_row(a, &row, &d);
         if (status == LM_OK) lm_row_free(&row);
     }
-    free_digest(&d);
+    lm_digest_room_free(&d);
     lm_source_close(source);
     if (status == LM_OK && !a->count) status = lm_fail(err, LM_E_FORMAT, "%s: no text of %d words or more to look for", paths->items[0], FEWEST_WORDS);
     return status;
@@ -182,10 +175,10 @@ static void note(lm_overlaps *out, int64_t row, lm_span text, size_t word, int n
     lm_str_append(&o->text, found.data, found.len);
 }
 
-void lm_against_find(const lm_against *a, lm_overlaps *out, lm_digest *d, lm_span text)
+void lm_against_find(const lm_against *a, lm_overlaps *out, lm_digest_room *d, lm_span text)
 {
     out->n = 0;
-    text = lm_normal_text(&d->text, &d->room, text, FORM);
+    text = lm_normal_text(&d->text, &d->other, text, FORM);
     size_t words = count_words(text);
     lm_hashes ngrams = {0};
     for (int n = 1; n <= a->n; n++) {

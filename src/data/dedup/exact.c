@@ -23,9 +23,9 @@ static lm_status open_run(lm_dedup_run *run, lm_err *err)
     return LM_OK;
 }
 
-static void digest(const lm_dedup_run *run, lm_digest *out, lm_span text)
+static void digest(const lm_dedup_run *run, lm_digest *out, lm_digest_room *room, lm_span text)
 {
-    text = lm_normal_text(&out->text, &out->room, text, run->normal);
+    text = lm_normal_text(&room->text, &room->other, text, run->normal);
     XXH128_hash_t hash = XXH3_128bits(text.len ? text.data : "", text.len);
     out->keys.n = 0;
     lm_hashes_put(&out->keys, hash.high64);

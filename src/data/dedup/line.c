@@ -15,7 +15,7 @@ static lm_span split(lm_span text, size_t at)
     return lm_span_of(text.data + at, end ? (size_t)(end + 1 - text.data) - at : text.len - at);
 }
 
-static void digest(const lm_dedup_run *run, lm_digest *out, lm_span text) { lm_pieces_digest(run, out, text, split); }
+static void digest(const lm_dedup_run *run, lm_digest *out, lm_digest_room *room, lm_span text) { lm_pieces_digest(run, out, room, text, split); }
 static void edit(lm_dedup_run *run, lm_str *out, lm_span text) { lm_pieces_edit(run, out, text, split); }
 
 const lm_dedup lm_dedup_line = {

@@ -89,18 +89,19 @@ static uint64_t hash_of_band(const uint32_t *values, int n, int band)
     return lm_mix64(hash);
 }
 
-static void digest(const lm_dedup_run *run, lm_digest *d, lm_span text)
+static void digest(const lm_dedup_run *run, lm_digest *d, lm_digest_room *room, lm_span text)
 {
     const state *s = run->state;
     uint32_t signature[LM_SIGNATURE_MOST];
     unsigned form = run->normal;
     bool words = s->o->unit == WORD, each = words && !(form & (LM_NORMAL_CASE | LM_NORMAL_PUNCTUATION));
     if (each) form = 0;                                  /* words are composed one by one, and no white space is in them */
-    text = lm_normal_text(&d->text, &d->room, text, form);
-    d->hashes.n = d->keys.n = 0;
-    if (words) lm_hash_words(&d->hashes, text, (int)s->o->ngram, each && run->normal & LM_NORMAL_NFC ? &d->room : NULL);
-    else lm_hash_runes(&d->hashes, text, (int)s->o->ngram);
-    lm_hashes_distinct(&d->hashes, &d->set);
+    text = lm_normal_text(&room->text, &room->other, text, form);
+    d->hashes.n = d->keys.n = room->hashes.n = 0;
+    if (words) lm_hash_words(&room->hashes, text, (int)s->o->ngram, each && run->normal & LM_NORMAL_NFC ? &room->other : NULL);
+    else lm_hash_runes(&room->hashes, text, (int)s->o->ngram);
+    lm_hashes_distinct(&room->hashes, &room->set);
+    lm_hashes_append(&d->hashes, &room->hashes);
     lm_signature_of(signature, s->a, (int)s->o->permutations, d->hashes.items, d->hashes.n);
     lm_hashes_put(&d->keys, hash_of_set(&d->hashes));
     for (int b = 0; b < s->banding.bands; b++) lm_hashes_put(&d->keys, hash_of_band(signature + b * s->banding.rows, s->banding.rows, b));

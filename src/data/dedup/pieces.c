@@ -31,14 +31,14 @@ static bool counts(const lm_dedup_run *run, lm_span piece)
     return n >= o->min_length && n > 0;
 }
 
-void lm_pieces_digest(const lm_dedup_run *run, lm_digest *out, lm_span text, lm_piece_split split)
+void lm_pieces_digest(const lm_dedup_run *run, lm_digest *out, lm_digest_room *room, lm_span text, lm_piece_split split)
 {
     out->keys.n = 0;
     for (size_t at = 0; at < text.len;) {
         lm_span piece = split(text, at);
         at += piece.len;
         if (!counts(run, piece)) continue;
-        piece = lm_normal_text(&out->text, &out->room, piece, run->normal | LM_NORMAL_SPACE);
+        piece = lm_normal_text(&room->text, &room->other, piece, run->normal | LM_NORMAL_SPACE);
         XXH128_hash_t hash = XXH3_128bits(piece.len ? piece.data : "", piece.len);
         lm_hashes_put(&out->keys, hash.high64);
         lm_hashes_put(&out->keys, hash.low64);

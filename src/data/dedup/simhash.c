@@ -63,15 +63,15 @@ static uint64_t block_of(uint64_t number, int b, int blocks)
     return number >> begin & mask;
 }
 
-static void digest(const lm_dedup_run *run, lm_digest *d, lm_span text)
+static void digest(const lm_dedup_run *run, lm_digest *d, lm_digest_room *room, lm_span text)
 {
     const state *s = run->state;
     int blocks = (int)s->o->distance + 1;
-    text = lm_normal_text(&d->text, &d->room, text, run->normal);
-    d->hashes.n = d->keys.n = 0;
-    if (s->o->unit == WORD) lm_hash_words(&d->hashes, text, (int)s->o->ngram, NULL);
-    else lm_hash_runes(&d->hashes, text, (int)s->o->ngram);
-    uint64_t number = majority(&d->hashes);
+    text = lm_normal_text(&room->text, &room->other, text, run->normal);
+    room->hashes.n = d->keys.n = 0;
+    if (s->o->unit == WORD) lm_hash_words(&room->hashes, text, (int)s->o->ngram, NULL);
+    else lm_hash_runes(&room->hashes, text, (int)s->o->ngram);
+    uint64_t number = majority(&room->hashes);
     lm_hashes_put(&d->keys, number);
     for (int b = 0; b < blocks; b++) lm_hashes_put(&d->keys, lm_mix64(block_of(number, b, blocks) + 1));
 }
