@@ -32,7 +32,7 @@ static const lm_option options[] = {
     LM_OPTION(STRING, dedup_values, o.separator, "separator", .metavar = "LINE", .help = "text files: the line between two documents"),
     LM_OPTION(CHOICE, dedup_values, o.on_error, "on-error", .choices = on_error, .fallback = "stop", .help = "a malformed row ends the run, or is counted and listed"),
     LM_OPTION(INT, dedup_values, o.memory, "memory", .fallback = "2Gi", .min = 1 << 16, .max = 1e15, .metavar = "BYTES", .help = "for what is kept of the documents; more goes to disk"),
-    LM_OPTION(STRING, dedup_values, o.folder, "work", .metavar = "FOLDER", .help = "where temporary files go (default: beside --out)"),
+    LM_OPTION(STRING, dedup_values, o.folder, "work", .metavar = "FOLDER", .help = "where temporary files go, and what a killed run goes on from (default: beside --out, and nothing)"),
     LM_OPTION(FLAG, dedup_values, json, "json", .help = "print the counts as JSON"),
     { 0 },
 };
@@ -64,6 +64,7 @@ static void print(const lm_dedup_result *r, const dedup_values *v)
     printf("%s: kept %lld of %lld documents, %s of %s of text, in %s\n", v->o.out, (long long)r->kept, (long long)r->documents, lm_format_bytes(a, (double)r->kept_bytes),
            lm_format_bytes(b, (double)r->bytes), lm_format_seconds(took, r->seconds));
     if (r->clusters) printf("%lld clusters of two and more, the largest of %lld\n", (long long)r->clusters, (long long)r->largest);
+    if (r->resumed) printf("%lld rows had been looked at by a run that was killed\n", (long long)r->resumed);
     if (r->edited) printf("%lld documents lost a part\n", (long long)r->edited);
     if (v->o.against.n) printf("%lld documents overlap with evaluation sets, in %lld hits\n", (long long)r->contaminated, (long long)r->hits);
 }

@@ -1,4 +1,6 @@
 #include "data/dedup.h"
+#include "data/dedup/journal.h"
+#include "data/dedup/record.h"
 
 #include "base/file.h"
 #include "base/log.h"
@@ -28,6 +30,9 @@ typedef struct driver {
     lm_dedup_result *result;
     const lm_strings *paths;
     lm_source *source;
+    lm_str stamp;                        /* of the source's files */
+    lm_journal journal;                  /* of the first reading, where --work asks for one */
+    lm_str line;                         /* room for a record */
     sight *sights;                       /* [lm_threads()] */
     keep_rule keep;
     const char *newest;                  /* field */
@@ -66,19 +71,7 @@ void lm_digest_room_free(lm_digest_room *room)
 
 /* ---- the first reading ------------------------------------------------------- */
 
-typedef struct first_slot {
-    lm_digest digest;
-    lm_overlaps overlaps;
-    lm_dedup_document document;
-    lm_err err;
-} first_slot;
-
-static void free_first(void *slot)
-{
-    first_slot *s = slot;
-    lm_digest_free(&s->digest);
-    lm_overlaps_free(&s->overlaps);
-}
+static void free_record(void *slot) { lm_dedup_record_free(slot); }
 
 static lm_status text_of(const driver *d, const lm_row *row, lm_span *text, lm_err *err)
 {
@@ -153,7 +146,7 @@ static lm_status see(const driver *d, sight *s, lm_row *row, lm_span *text, uint
     return status == LM_OK ? LM_OK : lm_context(err, "%s:%" PRId64, row->path, row->line);
 }
 
-static lm_status look(const driver *d, sight *mine, lm_row *row, first_slot *s)
+static lm_status look(const driver *d, sight *mine, lm_row *row, lm_dedup_record *s)
 {
     lm_span text;
     uint64_t rank;
@@ -167,9 +160,9 @@ static lm_status look(const driver *d, sight *mine, lm_row *row, first_slot *s)
 static void look_at_row(void *context, int worker, lm_row *row, void *slot)
 {
     const driver *d = context;
-    first_slot *s = slot;
+    lm_dedup_record *s = slot;
     s->err = (lm_err){0};
-    s->document.line = 0;                /* as it is for a row that cannot be used */
+    s->document.line = 0;
     look(d, &d->sights[worker], row, s);
 }
 
@@ -198,13 +191,11 @@ static void note_overlaps(driver *d, const lm_overlaps *o)
     d->result->contaminated += o->n > 0;
 }
 
-static lm_status take_first(void *context, lm_row *row, void *slot, lm_err *err)
+static lm_status take_record(driver *d, const lm_row *row, lm_dedup_record *r, lm_err *err)
 {
-    driver *d = context;
-    first_slot *s = slot;
     d->rows[0]++;
-    if (s->err.code && lm_source_pass_over(d->source, &s->err) != LM_OK) return lm_fail(err, s->err.code, "%s", s->err.message);
-    if (!s->document.line) return LM_OK;
+    if (r->err.code && lm_source_pass_over(d->source, &r->err) != LM_OK) return lm_fail(err, r->err.code, "%s", r->err.message);
+    if (!r->document.line) return LM_OK;
     if (d->run.n == UINT32_MAX) return lm_fail(err, LM_E_UNSUPPORTED, "more than %" PRIu32 " documents", UINT32_MAX);
     if ((size_t)d->run.n == d->cap) {
         size_t old = (d->cap + 7) / 8;
@@ -213,15 +204,81 @@ static lm_status take_first(void *context, lm_row *row, void *slot, lm_err *err)
         d->dropped = lm_realloc(d->dropped, (d->cap + 7) / 8);
         memset(d->dropped + old, 0, (d->cap + 7) / 8 - old);
     }
-    s->document.path = name_index(d, row->path);
-    d->documents[d->run.n] = s->document;
-    if (d->against && s->overlaps.n) {
-        note_overlaps(d, &s->overlaps);
+    r->document.path = name_index(d, row->path);
+    d->documents[d->run.n] = r->document;
+    if (d->against && r->overlaps.n) {
+        note_overlaps(d, &r->overlaps);
         if (!d->run.common->against_keep) lm_bit_set(d->dropped, d->run.n);
     }
-    LM_TRY(d->run.method->add(&d->run, &s->digest, err));
+    LM_TRY(d->run.method->add(&d->run, &r->digest, err));
     d->run.n++;
     return LM_OK;
+}
+
+static lm_status take_first(void *context, lm_row *row, void *slot, lm_err *err)
+{
+    driver *d = context;
+    lm_str_clear(&d->line);
+    if (d->journal.path) lm_dedup_record_put(&d->line, slot);
+    LM_TRY(take_record(d, row, slot, err));
+    return d->journal.path ? lm_journal_put(&d->journal, lm_span_of(d->line.data, d->line.len), err) : LM_OK;
+}
+
+/* ---- a run that was killed ---------------------------------------------------- */
+
+/* Whatever the first reading depends on, as text. */
+static lm_status make_key(const driver *d, lm_str *key, lm_err *err)
+{
+    const lm_dedup_options *o = d->run.common;
+    lm_option_set sets[2] = { { .options = d->run.method->options, .values = (void *)(uintptr_t)d->run.options } };
+    lm_json *doc = json_pack("{s:s, s:o, s:i, s:s?, s:s?, s:s?, s:s, s:I}", "method", d->run.method->name, "settings",
+                             d->run.method->options ? lm_options_dump(sets, false) : json_object(), "form", (int)d->run.normal, "field", o->field, "format",
+                             o->format, "separator", o->separator, "keep", o->keep ? o->keep : "first", "ngram", (json_int_t)o->against_ngram);
+    lm_json_text(key, doc, 0);
+    lm_json_free(doc);
+    lm_str_printf(key, "\n%s", d->stamp.data);
+    if (!o->against.n) return LM_OK;
+    lm_source *against;
+    LM_TRY(lm_source_open(&against, &o->against, &(lm_source_options){0}, err));
+    lm_source_stamp(against, key);
+    lm_source_close(against);
+    return LM_OK;
+}
+
+/* Takes the rows that the journal has from there, while the source passes over them. */
+static lm_status replay(driver *d, lm_err *err)
+{
+    lm_dedup_record r = {0};
+    lm_status status = LM_OK;
+    for (bool more = true; status == LM_OK && more;) {
+        lm_span bytes;
+        lm_row row = {0};
+        bool there;
+        status = lm_journal_next(&d->journal, &bytes, &more, err);
+        if (status != LM_OK || !more) break;
+        status = lm_source_next(d->source, &row, &there, err);
+        bool fits = status == LM_OK && there && lm_dedup_record_get(&r, bytes) && (!r.document.line || r.document.line == row.line);
+        if (fits) status = take_record(d, &row, &r, err);
+        else if (status == LM_OK) status = lm_fail(err, LM_E_MISMATCH, "%s: row %" PRId64 " does not fit %s: remove the file to begin anew", d->journal.path, d->rows[0] + 1, row.path ? row.path : d->paths->items[0]);
+        lm_row_free(&row);
+    }
+    lm_dedup_record_free(&r);
+    d->result->resumed = d->rows[0];
+    return status;
+}
+
+static lm_status take_up(driver *d, lm_err *err)
+{
+    lm_str key = {0}, name = {0};
+    LM_TRY(lm_make_dirs(d->run.folder, err));
+    lm_status status = make_key(d, &key, err);
+    lm_str_printf(&name, "%s/%s.state", d->run.folder, lm_path_name(d->run.common->out));
+    if (status == LM_OK) status = lm_journal_open(&d->journal, name.data, lm_span_of(key.data, key.len), err);
+    if (status == LM_OK) status = replay(d, err);
+    if (d->result->resumed) lm_log(LM_LOG_INFO, "%s: goes on behind %" PRId64 " rows", name.data, d->result->resumed);
+    lm_str_free(&key);
+    lm_str_free(&name);
+    return status;
 }
 
 /* ---- which ones stay --------------------------------------------------------- */
@@ -424,36 +481,59 @@ static lm_status parse_keep(driver *d, lm_err *err)
     return LM_OK;
 }
 
-static lm_status read_all(driver *d, const lm_row_work *work, lm_skipped *skipped, lm_err *err)
+static lm_status open_source(driver *d, lm_skipped *skipped, lm_err *err)
 {
     const lm_dedup_options *o = d->run.common;
     lm_source_options how = { .format = o->format, .separator = o->separator, .raw = true, .skipped = o->on_error ? skipped : NULL };
-    LM_TRY(lm_source_open(&d->source, d->paths, &how, err));
-    lm_status status = lm_rows_work(d->source, work, d, err);
+    return lm_source_open(&d->source, d->paths, &how, err);
+}
+
+static void close_source(driver *d)
+{
     lm_source_close(d->source);
     d->source = NULL;
+}
+
+static lm_status read_first(driver *d, lm_err *err)
+{
+    static const lm_row_work work = { .slot_size = sizeof(lm_dedup_record), .slot_free = free_record, .each = look_at_row, .take = take_first };
+    LM_TRY(open_source(d, &d->result->skipped, err));
+    lm_source_stamp(d->source, &d->stamp);
+    lm_status status = d->run.common->folder ? take_up(d, err) : LM_OK;
+    if (status == LM_OK) status = lm_rows_work(d->source, &work, d, err);
+    close_source(d);
+    if (status == LM_OK && !d->run.n) status = lm_fail(err, LM_E_FORMAT, "%s: holds no document", d->paths->items[0]);
+    return status;
+}
+
+/* What was wrong with a row has been told after the first reading. */
+static lm_status read_second(driver *d, lm_err *err)
+{
+    static const lm_row_work work = { .slot_size = sizeof(second_slot), .slot_free = free_second, .each = print_row, .take = take_second };
+    lm_skipped again = {0};
+    lm_str stamp = {0};
+    lm_status status = open_source(d, &again, err);
+    if (status == LM_OK) status = lm_rows_work(d->source, &work, d, err);
+    if (status == LM_OK) lm_source_stamp(d->source, &stamp);
+    if (status == LM_OK && (d->at != d->run.n || d->rows[0] != d->rows[1] || strcmp(stamp.data, d->stamp.data)))
+        status = lm_fail(err, LM_E_MISMATCH, "%s: was changed while duplicates were looked for", d->paths->items[0]);
+    close_source(d);
+    lm_str_free(&stamp);
+    lm_skipped_free(&again);
     return status;
 }
 
 static lm_status work_through(driver *d, lm_json *report, lm_err *err)
 {
-    static const lm_row_work first = { .slot_size = sizeof(first_slot), .slot_free = free_first, .each = look_at_row, .take = take_first };
-    static const lm_row_work second = { .slot_size = sizeof(second_slot), .slot_free = free_second, .each = print_row, .take = take_second };
     LM_TRY(d->run.method->open(&d->run, err));
-    LM_TRY(read_all(d, &first, &d->result->skipped, err));
-    if (!d->run.n) return lm_fail(err, LM_E_FORMAT, "%s: holds no document", d->paths->items[0]);
+    LM_TRY(read_first(d, err));
     lm_clusters_init(&d->run.clusters, d->run.n);
     LM_TRY(d->run.method->solve(&d->run, err));
     lm_clusters_flatten(&d->run.clusters);
     uint32_t *best = choose(d);
     lm_status status = report_clusters(d, report, best, err);
     free(best);
-    lm_skipped again = {0};
-    if (status == LM_OK) status = read_all(d, &second, &again, err);
-    lm_skipped_free(&again);
-    if (status == LM_OK && (d->at != d->run.n || d->rows[0] != d->rows[1]))
-        status = lm_fail(err, LM_E_MISMATCH, "%s: has other rows than it had a moment ago", d->paths->items[0]);
-    return status;
+    return status == LM_OK ? read_second(d, err) : status;
 }
 
 static lm_status write_results(driver *d, lm_json *report, double started, lm_err *err)
@@ -503,6 +583,7 @@ lm_status lm_dedup_files(lm_dedup_result *result, const lm_strings *paths, const
     if (status == LM_OK) status = work_through(&d, report, err);
     if (status == LM_OK) status = write_results(&d, report, started, err);
     lm_writer_abort(&d.out);
+    lm_journal_close(&d.journal, status == LM_OK);
     if (d.run.state) method->close(d.run.state);
     lm_clusters_free(&d.run.clusters);
     lm_against_free(d.against);
@@ -511,6 +592,8 @@ lm_status lm_dedup_files(lm_dedup_result *result, const lm_strings *paths, const
     lm_strings_free(&d.names);
     for (int i = 0; i < workers; i++) free_sight(&d.sights[i]);
     free(d.sights);
+    lm_str_free(&d.stamp);
+    lm_str_free(&d.line);
     free(d.documents);
     free(d.dropped);
     free(folder);

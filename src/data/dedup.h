@@ -61,7 +61,8 @@ typedef struct lm_dedup_options {
     const char *keep;                    /* "first", "longest" or "newest:FIELD" */
     const char *field;                   /* of a row that holds its text; NULL: the usual names */
     const char *format, *separator;      /* as in lm_source_options */
-    const char *folder;                  /* for temporary files; NULL: that of `out` */
+    const char *folder;                  /* for temporary files; NULL: that of `out`.  Where one is given, a run that was
+                                            killed leaves there what its first reading found, and the next goes on from that */
     int64_t memory;                      /* bytes */
     int64_t against_ngram;
     bool against_keep;                   /* overlaps are reported only */
@@ -91,6 +92,7 @@ struct lm_dedup_run {
 typedef struct lm_dedup_result {
     int64_t documents, kept, removed, edited, clusters, largest, contaminated, hits;
     int64_t bytes, kept_bytes;           /* of text */
+    int64_t resumed;                     /* rows that a killed run had looked at */
     double seconds;
     lm_skipped skipped;
 } lm_dedup_result;
@@ -117,6 +119,7 @@ typedef struct lm_overlaps {
     size_t n, cap;
 } lm_overlaps;
 void lm_against_find(const lm_against *a, lm_overlaps *out, lm_digest_room *room, lm_span text);      /* any thread; out is cleared */
+lm_overlap *lm_overlaps_add(lm_overlaps *o);             /* one more, whose text may still be that of an earlier use */
 void lm_overlaps_free(lm_overlaps *o);
 char *lm_against_place(const lm_against *a, int64_t row);        /* "test.jsonl:12"; the caller frees */
 

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 #include "data/source.h"
 
 #include "base/file.h"
@@ -6,6 +7,7 @@
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct lm_source {
     lm_strings paths;
@@ -220,6 +222,15 @@ lm_status lm_source_next(lm_source *s, lm_row *row, bool *more, lm_err *err)
 }
 
 const char *lm_source_name(const lm_source *s) { return s->paths.n ? s->paths.items[0] : "no file"; }
+
+void lm_source_stamp(const lm_source *s, lm_str *out)
+{
+    for (int i = 0; i < s->paths.n; i++) {
+        struct stat info = {0};
+        stat(s->paths.items[i], &info);
+        lm_str_printf(out, "%s %lld %lld.%09ld\n", s->paths.items[i], (long long)info.st_size, (long long)info.st_mtim.tv_sec, (long)info.st_mtim.tv_nsec);
+    }
+}
 
 void lm_source_close(lm_source *s)
 {

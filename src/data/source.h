@@ -61,6 +61,7 @@ lm_status lm_source_next(lm_source *s, lm_row *row, bool *more, lm_err *err);   
 lm_status lm_source_pass_over(lm_source *s, lm_err *err);
 bool lm_source_skips(const lm_source *s);                                          /* it passes over such rows */
 const char *lm_source_name(const lm_source *s);                                    /* of its first file */
+void lm_source_stamp(const lm_source *s, lm_str *out);                             /* appends "name size time" of each file, a line each */
 void lm_source_close(lm_source *s);                                                /* takes NULL */
 
 /* ---- for formats ---- */

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/rng.h"
 #include "base/thread.h"
 #include "data/dedup.h"
@@ -13,8 +14,12 @@
 #include "token/unicode.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* ---- running a method -------------------------------------------------------- */
 
@@ -581,6 +586,149 @@ static void lines_stay_as_they_came(void **state)
     }
 }
 
+/* ---- runs that were killed ----------------------------------------------------- */
+
+enum { MANY = 3000 };
+
+/* Rows of which every third is much like one before, and one is no JSON. */
+static void write_many(const char *path)
+{
+    lm_str out = {0};
+    lm_rng rng = { .seed = 12 };
+    for (int i = 0; i < MANY; i++) {
+        int from = i % 3 == 2 ? (int)lm_rng_below(&rng, (uint64_t)i) : i;
+        if (i == MANY / 2) lm_str_puts(&out, "{\"text\": \n");
+        lm_str_printf(&out, "{\"id\": %d, \"text\": \"", i);
+        for (int w = 0; w < 40; w++) lm_str_printf(&out, "%d ", (from * 37 + w * w) % 9973 + (w == i % 40));
+        lm_str_puts(&out, "\"}\n");
+    }
+    assert_int_equal(lm_file_write(path, out.data, out.len, NULL), LM_OK);
+    lm_str_free(&out);
+}
+
+static char *file_text(const char *path)
+{
+    lm_str text;
+    assert_int_equal(lm_file_read(&text, path, 1 << 28, NULL), LM_OK);
+    return lm_str_take(&text);
+}
+
+/* Whether a run in a process of its own was killed before its end. */
+static bool killed_after(job *j, useconds_t wait)
+{
+    int status;
+    pid_t child = fork();
+    if (!child) _exit(run(j) == LM_OK ? 0 : 1);
+    usleep(wait);
+    kill(child, SIGKILL);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (WIFSIGNALED(status)) return true;
+    assert_int_equal(WEXITSTATUS(status), 0);
+    return false;
+}
+
+static void a_killed_run_loses_and_repeats_nothing(void **state)
+{
+    (void)state;
+    static const struct { const char *method, *settings; } cases[] = { { "minhash", "threshold=0.7 ngram=2" }, { "line", NULL } };
+    char *folder = test_path("work");
+    for (int c = 0; c < 2; c++) {
+        job j = new_job(cases[c].method);
+        j.settings = cases[c].settings;
+        j.o.on_error = 1;
+        write_many(j.in);
+        double begun = lm_now();
+        run_well(&j);
+        useconds_t whole = (useconds_t)((lm_now() - begun) * 1e6);
+        char *expected = file_text(j.out), *clusters = file_text(j.clusters);
+        int64_t skipped = j.result.skipped.n;
+        assert_true(c == 1 || (j.result.removed > 100 && skipped == 1));
+        assert_int_equal(remove(j.out), 0);
+        j.o.folder = folder;
+        lm_rng rng = { .seed = 5, .stream = (uint64_t)c };
+        for (int i = 0; i < 6 && killed_after(&j, (useconds_t)lm_rng_below(&rng, whole + 1)); i++) assert_false(lm_file_exists(j.out));
+        run_well(&j);
+        char *got = file_text(j.out), *also = file_text(j.clusters);
+        assert_string_equal(got, expected);
+        assert_string_equal(also, clusters);
+        assert_int_equal(j.result.skipped.n, skipped);
+        free(expected), free(clusters), free(got), free(also);
+        free_job(&j);
+    }
+    free(folder);
+}
+
+/* What a run leaves that failed half-way is taken up, also where its end is torn or damaged; other options refuse it. */
+static void what_a_run_left_is_taken_up(void **state)
+{
+    (void)state;
+    char *folder = test_path("work"), *left = test_path("work/out.jsonl.state");
+    job j = new_job("minhash");
+    j.settings = "threshold=0.7 ngram=2";
+    write_many(j.in);
+    j.o.on_error = 1;
+    run_well(&j);
+    char *expected = file_text(j.out);
+    j.o.folder = folder;
+    for (int damage = 0; damage < 3; damage++) {
+        j.o.on_error = 0;
+        assert_int_equal(run(&j), LM_E_FORMAT);          /* at the row in the middle */
+        lm_str state_text;
+        assert_int_equal(lm_file_read(&state_text, left, 1 << 28, NULL), LM_OK);
+        if (damage == 1) state_text.len -= 100;
+        if (damage == 2) state_text.data[state_text.len * 3 / 4] ^= 1;
+        assert_int_equal(lm_file_write(left, state_text.data, state_text.len, NULL), LM_OK);
+        lm_str_free(&state_text);
+        j.settings = "threshold=0.6 ngram=2";
+        assert_int_equal(run(&j), LM_E_MISMATCH);
+        assert_non_null(strstr(j.err.message, "out.jsonl.state: was left by a run over other files, or with other options"));
+        j.settings = "threshold=0.7 ngram=2";
+        j.o.on_error = 1;
+        run_well(&j);
+        assert_true(damage ? j.result.resumed > 0 && j.result.resumed < MANY / 2 : j.result.resumed == MANY / 2);
+        char *got = file_text(j.out);
+        assert_string_equal(got, expected);
+        free(got);
+        assert_false(lm_file_exists(left));
+    }
+    assert_int_equal(lm_file_write(left, "mine", 4, NULL), LM_OK);
+    assert_int_equal(run(&j), LM_E_FORMAT);
+    free(expected), free(folder), free(left);
+    free_job(&j);
+}
+
+/* A disk without room: one line that names what could not be written, nothing of the output, and the next run goes on. */
+static void a_full_disk_loses_nothing(void **state)
+{
+    (void)state;
+    char *folder = test_path("small"), *left = test_path("small/out.jsonl.state");
+    struct rlimit limit, small;
+    job j = new_job("exact");
+    write_many(j.in);
+    j.o.on_error = 1;
+    run_well(&j);
+    char *expected = file_text(j.out);
+    remove(j.out);
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    small = limit;
+    for (int i = 0; i < 2; i++) {
+        j.o.folder = i ? folder : NULL;
+        small.rlim_cur = 1 << 17;
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+        lm_status status = run(&j);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+        assert_int_equal(status, LM_E_IO);
+        if (!strstr(j.err.message, i ? left : j.out)) fail_msg("message: %s", j.err.message);
+        assert_false(lm_file_exists(j.out));
+    }
+    run_well(&j);
+    char *got = file_text(j.out);
+    assert_string_equal(got, expected);
+    free(got), free(expected), free(folder), free(left);
+    free_job(&j);
+}
+
 static void bad_rows_and_bad_places(void **state)
 {
     (void)state;
@@ -614,7 +762,8 @@ int main(void)
         cmocka_unit_test(minhash_finds_what_comparing_all_pairs_finds), cmocka_unit_test(signatures_estimate_similarity), cmocka_unit_test(banding_is_the_best_within_the_bound),
         cmocka_unit_test(order_threads_and_disk_do_not_matter), cmocka_unit_test(twice_is_once), cmocka_unit_test(rules_of_keeping), cmocka_unit_test(normal_forms),
         cmocka_unit_test(lines_and_paragraphs), cmocka_unit_test(substrings), cmocka_unit_test(overlap_with_an_evaluation_set), cmocka_unit_test(bad_rows_and_bad_places), cmocka_unit_test(words_stand_between_white_space), cmocka_unit_test(sets_of_hashes),
-        cmocka_unit_test(lines_stay_as_they_came),
+        cmocka_unit_test(lines_stay_as_they_came), cmocka_unit_test(a_killed_run_loses_and_repeats_nothing), cmocka_unit_test(what_a_run_left_is_taken_up),
+        cmocka_unit_test(a_full_disk_loses_nothing),
     };
     return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
 }

@@ -154,6 +154,17 @@ static lm_span words_at(lm_span text, size_t i, int n)
     return lm_span_of(begin, (size_t)((stop ? stop : end) - begin));
 }
 
+lm_overlap *lm_overlaps_add(lm_overlaps *o)
+{
+    if (o->n == o->cap) {
+        size_t old = o->cap;
+        o->cap = 2 * o->cap + 4;
+        o->items = lm_realloc(o->items, o->cap * sizeof *o->items);
+        memset(o->items + old, 0, (o->cap - old) * sizeof *o->items);
+    }
+    return &o->items[o->n++];
+}
+
 static void note(lm_overlaps *out, int64_t row, lm_span text, size_t word, int n)
 {
     for (size_t i = 0; i < out->n; i++)
@@ -161,13 +172,7 @@ static void note(lm_overlaps *out, int64_t row, lm_span text, size_t word, int n
             out->items[i].ngrams++;
             return;
         }
-    if (out->n == out->cap) {
-        size_t old = out->cap;
-        out->cap = 2 * out->cap + 4;
-        out->items = lm_realloc(out->items, out->cap * sizeof *out->items);
-        memset(out->items + old, 0, (out->cap - old) * sizeof *out->items);
-    }
-    lm_overlap *o = &out->items[out->n++];
+    lm_overlap *o = lm_overlaps_add(out);
     lm_span found = words_at(text, word, n);
     o->row = row;
     o->ngrams = 1;
