@@ -47,7 +47,9 @@ static lm_status read_filter(lm_place_filter *f, lm_span text, lm_err *err)
     }
     if (text.len && (read_pair(f, text) || read_brackets(f, text))) return LM_OK;
     char *word = lm_strndup(text.data, text.len);
-    lm_fail(err, LM_E_FORMAT, "no filter is called \"%.60s\"; the nearest is %s (there are also particles such as 은/는 and brackets such as 「」)", word, lm_nearest(word, names));
+    const char *nearest = lm_nearest(word, names);
+    lm_fail(err, LM_E_FORMAT, "no filter is called \"%.60s\"%s%s (there are particles such as 은/는, brackets such as 「」, lower, first_upper, first_lower, commas, lines, bullets, letters, numbers)",
+            word, nearest ? "; the nearest is " : "", nearest ? nearest : "");
     free(word);
     return LM_E_FORMAT;
 }
@@ -61,7 +63,8 @@ static lm_status unknown_field(const lm_template_set *set, lm_span name, lm_err 
         if (all.len < 200) lm_str_printf(&all, "%s%s", i ? ", " : "", names[i]);
     }
     char *word = lm_strndup(name.data, name.len);
-    lm_fail(err, LM_E_FORMAT, "{%.60s}: no field is called that; did you mean %s? (fields: %s)", word, lm_nearest(word, names), all.data);
+    const char *nearest = lm_nearest(word, names);
+    lm_fail(err, LM_E_FORMAT, "{%.60s}: no field is called that%s%s; there are %s", word, nearest ? "; the nearest is " : "", nearest ? nearest : "", all.data ? all.data : "none");
     free(word);
     lm_str_free(&all);
     return LM_E_FORMAT;

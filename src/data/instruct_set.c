@@ -48,8 +48,9 @@ static int find_name(const char *const *names, const char *name)
 
 static lm_status refuse_key(const reading *r, int line, const char *key, const char *const *names)
 {
-    return lm_fail(r->err, LM_E_FORMAT, "%s:%d: %.60s: no key of that name is read here; did you mean %s?", r->name, line_with(r, line, lm_span_of(key, strlen(key))), key,
-                   lm_nearest(key, names));
+    const char *nearest = lm_nearest(key, names);
+    return lm_fail(r->err, LM_E_FORMAT, "%s:%d: %.60s: no key of that name is read here%s%s", r->name, line_with(r, line, lm_span_of(key, strlen(key))), key,
+                   nearest ? "; the nearest is " : "", nearest ? nearest : "");
 }
 
 static lm_status want_text(const reading *r, const lm_json *value, int line, const char *key, const char **out)

@@ -15,15 +15,17 @@ static uint32_t take_last(lm_span *text)
     return rune;
 }
 
-/* Without a bracket at the end, provided that something stands before it. */
-static lm_span before_brackets(lm_span text)
+static bool is_open(uint32_t rune) { return rune == '(' || rune == 0xFF08; }
+static bool is_close(uint32_t rune) { return rune == ')' || rune == 0xFF09; }
+
+/* Without the bracket that the text ends in; the whole text where it does not, or where nothing stands before it. */
+static lm_span before_bracket(lm_span text)
 {
     lm_span rest = text;
-    int depth = 0;
-    while (rest.len) {
+    for (int depth = 0; rest.len;) {
         uint32_t rune = take_last(&rest);
-        depth += rune == ')' || rune == 0xFF09 ? 1 : rune == '(' || rune == 0xFF08 ? -1 : 0;
-        if (!depth) return rune == '(' || rune == 0xFF08 ? before_brackets(rest).len ? before_brackets(rest) : text : text;
+        depth += is_close(rune) - is_open(rune);
+        if (!depth) return is_open(rune) && rest.len ? rest : text;
     }
     return text;
 }
@@ -40,7 +42,7 @@ lm_final lm_korean_final(lm_span text)
 {
     static const lm_final figures[10] = { LM_FINAL_CONSONANT, LM_FINAL_L, LM_FINAL_VOWEL, LM_FINAL_CONSONANT, LM_FINAL_VOWEL,
                                           LM_FINAL_VOWEL, LM_FINAL_CONSONANT, LM_FINAL_L, LM_FINAL_L, LM_FINAL_VOWEL };
-    for (text = before_brackets(text); text.len;) {
+    for (text = before_bracket(text); text.len; text = before_bracket(text)) {
         uint32_t rune = take_last(&text), before = 0;
         if (!lm_rune_in(rune, LM_LETTERS | LM_NUMBERS)) continue;
         if (rune >= 0xAC00 && rune <= 0xD7A3) return (rune - 0xAC00) % 28 == 0 ? LM_FINAL_VOWEL : (rune - 0xAC00) % 28 == 8 ? LM_FINAL_L : LM_FINAL_CONSONANT;

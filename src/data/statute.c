@@ -11,7 +11,7 @@ typedef struct article {
     lm_span number, title;                   /* "제3조의2", "목적"; in the text, title.len 0: none */
     lm_str body;                             /* clean */
     int dates[MOST_DATES], n_dates;          /* of amendments, 20230808 */
-    int added, repealed;                     /* 0: not */
+    int repealed;                            /* 0: not, or nobody says when */
 } article;
 
 typedef struct act {
@@ -58,18 +58,24 @@ static size_t number_of(lm_span s, const char *unit)
 
 /* ---- dates ---- */
 
+/* Bytes of what stands between the parts of a date, "." or in older notes "ㆍ". */
+static size_t separator(lm_span s) { return begins(s, ".") ? 1 : begins(s, "ㆍ") ? strlen("ㆍ") : 0; }
+
 /* "2023.8.8" at the beginning as 20230808, its bytes in *n; 0: it is none. */
 static int date_of(lm_span s, size_t *n)
 {
-    size_t at = digits(s), m, d;
-    if (at != 4 || s.len < 8 || s.data[4] != '.') return 0;
-    m = digits(skip(s, 5));
-    if (m < 1 || m > 2 || 5 + m >= s.len || s.data[5 + m] != '.') return 0;
-    d = digits(skip(s, 6 + m));
-    if (d < 1 || d > 2) return 0;
-    *n = 6 + m + d;
-    int month = atoi(s.data + 5), day = atoi(s.data + 6 + m);
-    return month >= 1 && month <= 12 && day >= 1 && day <= 31 ? atoi(s.data) * 10000 + month * 100 + day : 0;
+    int part[3];
+    size_t at = 0;
+    for (int i = 0; i < 3; i++) {
+        size_t d = digits(skip(s, at)), between = i < 2 && d ? separator(skip(s, at + d)) : 0;
+        if (i ? d < 1 || d > 2 : d != 4) return 0;
+        if (i < 2 && !between) return 0;
+        part[i] = 0;
+        for (size_t k = 0; k < d; k++) part[i] = part[i] * 10 + s.data[at + k] - '0';
+        at += d + between;
+    }
+    *n = at;
+    return part[1] >= 1 && part[1] <= 12 && part[2] >= 1 && part[2] <= 31 ? part[0] * 10000 + part[1] * 100 + part[2] : 0;
 }
 
 static void put_date(lm_str *out, int date) { lm_str_printf(out, "%d년 %d월 %d일", date / 10000, date / 100 % 100, date % 100); }
@@ -86,22 +92,21 @@ static void add_date(article *a, int date)
 
 /* ---- notes of amendment ---- */
 
-/* What a note says of the article: <개정 ..>, [전문개정 ..], [본조신설 ..]. */
+/* The dates of <개정 ..> and [전문개정 ..]. */
 static void read_note(article *a, lm_span note)
 {
-    bool changed = find(note, "개정"), added = find(note, "본조신설");
+    if (!find(note, "개정")) return;
     for (size_t n = 0; note.len; note = skip(note, n ? n : 1)) {
         n = 0;
         int date = date_of(note, &n);
-        if (date && changed) add_date(a, date);
-        if (date && added && !a->added) a->added = date;
+        if (date) add_date(a, date);
     }
 }
 
 static bool is_note(lm_span inside)
 {
     static const char *const words[] = { "개정", "신설", "삭제", "이동", "시행일", "제목", "종전", "본조", "전문", "생략", "헌법불합치", "위헌", "유효기간", "법률 제" };
-    size_t n;
+    size_t n = 0;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (begins(inside, words[i])) return true;
     return date_of(inside, &n) || number_of(inside, "조") || (inside.len > 3 && find(inside, "이동"));
@@ -184,7 +189,7 @@ static bool read_heading(act *a, lm_span line)
     if (level == 5 || number_of(heading, "조")) begin_article(a, heading);
     else if (number_of(heading, "장")) begin_chapter(a, heading, true);
     else if (number_of(heading, "편")) begin_chapter(a, heading, false);
-    else if (level == 1 && !a->n && !a->name.len) clean(&a->name, NULL, heading);
+    else if (level == 1 && !a->n && !a->name.len) clean(&a->name, NULL, heading);       /* a row's "title" may be that of an annex */
     return true;
 }
 
@@ -194,7 +199,7 @@ static void read_line(article *a, lm_span line)
     clean(&text, a, begins(line, "  ") ? skip(line, 2) : line);
     lm_span kept = trim(lm_span_of(text.data ? text.data : "", text.len));
     if (begins(kept, "삭제") && !a->body.len) {
-        size_t n;
+        size_t n = 0;
         const char *open = find(line, "<");
         a->repealed = open ? date_of(skip(line, (size_t)(open + 1 - line.data)), &n) : 0;
     }
@@ -353,22 +358,33 @@ static void add_purpose(act *a, lm_span body)
     if (!memmem(body.data, body.len, a->name.data, a->name.len)) set(record, "nameless_purpose", body);
 }
 
+/* Whether no other article is called so, as several are "벌칙". */
+static bool only_title(const act *a, const article *one)
+{
+    for (int i = 0; i < a->n; i++) {
+        lm_span other = a->articles[i].title;
+        if (&a->articles[i] != one && other.len == one->title.len && !memcmp(other.data, one->title.data, other.len)) return false;
+    }
+    return one->title.len;
+}
+
 static void add_article(act *a, const article *from)
 {
     lm_span body = lm_span_of(from->body.data ? from->body.data : "", from->body.len);
     lm_str dates = {0};
     lm_json *record;
-    if (!body.len) return;
+    if (!body.len || find(body, "<img")) return;             /* a formula or a table that is a picture */
     if (begins(body, "삭제")) {
         record = new_record(a);
         set(record, "article", from->number);
         set_date(record, "repealed", from->repealed);
         return;
     }
-    if (lm_span_eq(from->title, "목적")) add_purpose(a, body);
+    if (lm_span_eq(from->title, "목적") && lm_span_eq(from->number, "제1조")) add_purpose(a, body);
     record = new_record(a);
     set(record, "article", from->number);
     set(record, "title", from->title);
+    if (only_title(a, from)) set(record, "own_title", from->title);
     set(record, "body", body);
     add_gap(record, body, a->name.data);
     for (int i = 0; i < from->n_dates; i++) {
@@ -377,7 +393,6 @@ static void add_article(act *a, const article *from)
     }
     set(record, "amended", lm_span_of(dates.data, dates.len));
     if (from->n_dates) set_number(record, "times", from->n_dates);
-    set_date(record, "added", from->added);
     lm_str_free(&dates);
     add_definitions(a, from);
 }
@@ -427,8 +442,8 @@ lm_status lm_statute_records(lm_json *out, const lm_row *row, lm_err *err)
     lm_span text;
     LM_TRY(lm_row_text(row, "text", &text, err));
     const char *title = row->object ? json_string_value(lm_json_get(row->object, "title")) : NULL;
-    if (title) lm_str_puts(&a.name, title);
     read_text(&a, text);
+    if (!a.name.len && title) lm_str_puts(&a.name, title);
     lm_status status = LM_OK;
     if (!a.n) status = lm_fail(err, LM_E_FORMAT, "expected the Markdown of an act with articles, \"##### 제1조 (목적)\"; found none");
     else if (!a.name.len) status = lm_fail(err, LM_E_FORMAT, "expected the name of the act, as \"title\" or in a line \"# ..\"");
