@@ -15,6 +15,7 @@
  *   inverted: [..]                 the input from the answer
  *   cot: [..]                      with a rationale before the answer
  *
+ * Further keys: about, source, system, shots (what stands in front of examples), columns, example, reader: statute, profile: true.
  * The parts of a prompt stand in the order of the file, with an empty line between them; an indicator of the output, with
  * which a prompt ends, on a line of its own.  Which phrasing a row gets is a function of the seed and of its number.
  *

@@ -63,11 +63,19 @@ static void trim(lm_str *text)
     text->len = end - begin;
 }
 
-/* What stands behind the mark, or before it. */
+/* The last place of a mark, or NULL. */
+static const char *find_last(const lm_str *text, const char *mark)
+{
+    const char *last = NULL, *end = text->data + text->len;
+    for (const char *at = text->data; at && (at = memmem(at, (size_t)(end - at), mark, strlen(mark))); at++) last = at;
+    return last;
+}
+
+/* What stands behind the first mark, or before the last. */
 static bool keep_side(lm_str *text, const char *mark, bool behind)
 {
-    const char *at = text->len ? memmem(text->data, text->len, mark, strlen(mark)) : NULL;
     lm_str out = {0};
+    const char *at = text->len && behind ? memmem(text->data, text->len, mark, strlen(mark)) : text->len ? find_last(text, mark) : NULL;
     if (!at) return false;
     const char *begin = behind ? at + strlen(mark) : text->data, *end = behind ? text->data + text->len : at;
     lm_str_append(&out, begin, (size_t)(end - begin));

@@ -237,8 +237,9 @@ static lm_status read_phrasing(reading *r, lm_phrasing *p, const lm_json *parts,
     if (!json_is_object(parts)) return lm_fail(r->err, LM_E_FORMAT, "%s:%d: expected instruction, context, input, indicator and answer", r->name, line);
     json_object_foreach((json_t *)(uintptr_t)parts, key, value) LM_TRY(read_part(r, p, key, value, line));
     for (int i = 0; i < p->n; i++) asked |= p->part[p->order[i]].fields;
+    if (!p->n) return lm_fail(r->err, LM_E_FORMAT, "%s:%d: expected instruction, context, input or indicator", r->name, line);
     if (!p->answer.fields) return lm_fail(r->err, LM_E_FORMAT, "%s:%d: answer: expected a text that names a field", r->name, line);
-    return asked ? LM_OK : lm_fail(r->err, LM_E_FORMAT, "%s:%d: no part of the prompt names a field", r->name, line);
+    return asked || r->set->profile ? LM_OK : lm_fail(r->err, LM_E_FORMAT, "%s:%d: no part of the prompt names a field", r->name, line);
 }
 
 static lm_status read_phrasings(reading *r, lm_phrasing_kind kind, const lm_json *list, int line)
@@ -265,7 +266,7 @@ static lm_status read_reader(reading *r, const lm_json *value, int line)
 
 static lm_status read_key(reading *r, const char *key, const lm_json *value)
 {
-    static const char *const keys[] = { "name", "language", "about", "source", "system", "shots", "columns", "reader", "example", "fields", "templates", "inverted", "cot", NULL };
+    static const char *const keys[] = { "name", "language", "about", "source", "system", "shots", "columns", "reader", "example", "profile", "fields", "templates", "inverted", "cot", NULL };
     lm_template_set *s = r->set;
     int line = line_of(r, value) ? line_of(r, value) : line_with(r, 1, lm_span_of(key, strlen(key)));
     switch (find_name(keys, key)) {
@@ -280,7 +281,8 @@ static lm_status read_key(reading *r, const char *key, const lm_json *value)
     case 8:
         s->example = json_incref((json_t *)(uintptr_t)value);
         return json_is_object(value) ? LM_OK : lm_fail(r->err, LM_E_FORMAT, "%s:%d: example: expected the fields of a row", r->name, line);
-    case 9: case 10: case 11: case 12: return LM_OK;
+    case 9: return copy_truth(r, value, line, key, &s->profile);
+    case 10: case 11: case 12: case 13: return LM_OK;
     default: return refuse_key(r, 1, key, keys);
     }
 }

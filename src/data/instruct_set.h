@@ -80,6 +80,7 @@ typedef struct lm_phrasing {
 struct lm_template_set {
     char *name, *language, *about, *source, *system, *lead;
     bool acts;                           /* rows are statutes: data/statute.h makes records of them */
+    bool profile;                        /* rows are who the model is: prompts may name no field */
     lm_strings columns;
     lm_template_field fields[LM_TEMPLATE_FIELDS];
     int n_fields;
