@@ -9,6 +9,9 @@ the reward, beginnings of other reviews as prompts, and held-out pairs and promp
 go on from the held-out prompts at temperature 1 and has the judge, which is never the reward, label the reviews:
 the share it finds positive, distinct-2 (different pairs of words among all), and the KL to the base, estimated from the
 log-probabilities that both give to what was said.
+
+Compute is counted in passes of a token through the trunk: one to write it, to reward it, and to look at it under the
+policy or the reference; two more to learn from it (forward and, through frozen weights, backward).
 """
 import argparse
 import json
@@ -21,7 +24,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared/data/nsmc"
 MALMOI = os.environ.get("MALMOI", str(ROOT / "build/malmoi"))
-JUDGED, PAIRS, PROMPTS, TESTED = 30000, 20000, 2000, 400
+JUDGED, PAIRS, PROMPTS, TESTED = 30000, 20000, 1000, 400
 NEW_TOKENS = 24
 
 
@@ -75,6 +78,27 @@ def kl(model, base, data, n):
     return (gain("text") - gain("prompt")) / n
 
 
+def measured(folder):
+    """What was measured so far: method -> its last numbers."""
+    return {r["method"]: r for r in map(json.loads, (folder / "measured.jsonl").read_text().splitlines())}
+
+
+def passes(folder, adapter):
+    """Passes of tokens through the trunk that a method took, its answers and their rewards included; the base must
+    have been measured, for the length of its answers."""
+    options = json.loads((adapter / "run.json").read_text())
+    steps = [json.loads(line) for line in (adapter / "log.jsonl").read_text().splitlines()]
+    steps = [step for step in steps if "tokens" in step]
+    learnt = sum(step["tokens"] for step in steps)
+    whole = learnt / sum(step["supervised_tokens"] for step in steps)              # prompt and answer to answer
+    if "reward" in steps[0]:                                                       # writes, rewards, looks twice
+        said = sum(step["length"] for step in steps) * options["options"]["prompts"] * options["options"]["group"] * whole
+        return 4 * said + 2 * learnt
+    rows = [json.loads(line) for line in (folder / "answers.jsonl").read_text().splitlines()]
+    said = sum(len(row["completions"]) for row in rows) * measured(folder)["base"]["length"] * whole
+    return 2 * said + (3 if options["objective"] == "dpo" else 2) * learnt         # dpo looks at the reference
+
+
 def measure(folder, base, name, adapter):
     model = [base, "--adapter", adapter] if adapter else [base]
     said = call("generate", *model, "--prompt-file", folder / "prompts_test.jsonl", "--samples", 2, "--temperature", 1, "--top-k", 0, "--top-p", 1,
@@ -89,21 +113,20 @@ def measure(folder, base, name, adapter):
     tokens = [a["tokens"] for a in answers]
     result = {"method": name, "positive": positive, "distinct_2": len(set(bigrams)) / max(1, len(bigrams)), "length": sum(tokens) / len(tokens)}
     if adapter:
-        steps = [json.loads(line) for line in (pathlib.Path(adapter) / "log.jsonl").read_text().splitlines()]
-        result["tokens"] = sum(s["tokens"] for s in steps if "tokens" in s)
+        result["passes"] = passes(folder, pathlib.Path(adapter))
         result["kl"] = kl(model, [base], folder / f"{name}_said.jsonl", len(texts))
     return result
 
 
 def table(folder):
-    rows = {r["method"]: r for r in map(json.loads, (folder / "measured.jsonl").read_text().splitlines())}
+    rows = measured(folder)
     base = rows["base"]
-    yield "| | positive | distinct-2 of the base's | KL, nats a review | tokens a review | tokens passed through training |"
+    yield "| | positive | distinct-2 of the base's | KL, nats a review | tokens a review | passes of a token |"
     yield "|---|---|---|---|---|---|"
     for r in rows.values():
         kl = f"{r['kl']:.1f}" if "kl" in r else ""
-        tokens = f"{r['tokens'] / 1000:.0f}k" if "tokens" in r else ""
-        yield f"| {r['method']} | {r['positive']:.1%} | {r['distinct_2'] / base['distinct_2']:.2f} | {kl} | {r['length']:.1f} | {tokens} |"
+        compute = f"{r['passes'] / 1000:.0f}k" if "passes" in r else ""
+        yield f"| {r['method']} | {r['positive']:.1%} | {r['distinct_2'] / base['distinct_2']:.2f} | {kl} | {r['length']:.1f} | {compute} |"
 
 
 def plot(folder, path):

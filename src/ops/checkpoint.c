@@ -9,14 +9,10 @@ typedef struct attr {
     uint64_t stream;                               /* dropout draws the same masks again */
 } attr;
 
-/* Runs the block without recording and keeps nothing of it but the result, which moves down to
- * `mark`: where the block's own memory began, or where x lies when nobody needs x again. */
-static lm_tensor *run_compact(lm_tape *t, const attr *a, lm_tensor *x, size_t mark)
+/* Keeps nothing of a block but its result, which moves down to `mark`: where the block's own memory began, or
+ * where its input lies when nobody needs that again. */
+static lm_tensor *compact(lm_tape *t, lm_tensor *y, size_t mark)
 {
-    bool recording = t->recording;
-    t->recording = false;
-    lm_tensor *y = a->block(t, a->context, x);
-    t->recording = recording;
     if (t->err.code) return &t->dead;
     uint8_t *to = t->step.base + mark;
     if ((uint8_t *)y->data < to) return y;         /* the block worked in place of something older */
@@ -31,8 +27,12 @@ static lm_tensor *run_compact(lm_tape *t, const attr *a, lm_tensor *x, size_t ma
 static lm_status infer(lm_tape *t, lm_node *n)
 {
     attr *a = n->attr;
+    size_t mark = lm_arena_mark(&t->step);
     a->stream = t->stream;
-    n->out[0] = run_compact(t, a, n->in[0], lm_arena_mark(&t->step));
+    t->recording = false;
+    lm_tensor *y = a->block(t, a->context, n->in[0]);
+    t->recording = true;
+    n->out[0] = compact(t, y, mark);
     return t->err.code;
 }
 
@@ -75,9 +75,12 @@ static size_t place_of(const lm_tape *t, const lm_tensor *x)
 lm_tensor *lm_checkpoint(lm_tape *t, lm_block block, void *context, lm_tensor *x)
 {
     if (t->err.code) return &t->dead;
+    if (!t->recording || !t->checkpointing) {
+        size_t mark = place_of(t, x);
+        lm_tensor *y = block(t, context, x);
+        return t->recording && y->needs_grad ? y : compact(t, y, mark);
+    }
     attr a = { .block = block, .context = context };
-    if (!t->recording) return run_compact(t, &a, x, place_of(t, x));
-    if (!t->checkpointing) return block(t, context, x);
     bool needs_grad = x->needs_grad;
     x->needs_grad = true;                          /* the block's parameters train even where its input does not */
     lm_tensor *y = lm_apply(t, &lm_op_checkpoint, &a, sizeof a, 1, &x)->out[0];

@@ -107,8 +107,8 @@ lm_tensor *lm_by_hand(lm_tape *t, lm_tensor *x, lm_by_hand_fn f, const void *con
 
 /* A block of a model as a function of its input. */
 typedef lm_tensor *(*lm_block)(lm_tape *t, void *context, lm_tensor *x);
-/* Runs block(x); x must not be used afterwards.  Without gradients, the result takes x's place and all
- * else is dropped.  With tape->checkpointing, only x is kept and the block runs again in backward (Chen et al. 2016, "Training deep nets with
+/* Runs block(x); x must not be used afterwards.  Without gradients, or where nothing of the block trains, the
+ * result takes x's place and all else is dropped.  With tape->checkpointing, only x is kept and the block runs again in backward (Chen et al. 2016, "Training deep nets with
  * sublinear memory cost").  context must outlive the step. */
 lm_tensor *lm_checkpoint(lm_tape *t, lm_block block, void *context, lm_tensor *x);
 
