@@ -71,10 +71,10 @@ def predicted(name, steps):
     return json.loads(said.stdout)["peak_bytes"] / 2**20
 
 
-def row(label, runs):
-    runs = [r for r in runs if r]
-    if not runs:
-        print(f"| {label} | over the limit | | |")
+def row(label, runs, limit, tokens):
+    """A contestant's medians; None of one that was stopped."""
+    if None in runs:
+        print(f"| {label} | below {tokens / limit:.1f}: stopped after {limit:.0f} s | | |", flush=True)
         return None
     speed, peak, cpu = (statistics.median(column) for column in zip(*runs))
     print(f"| {label} | {speed:.1f} | {peak * 2**20 / 1e9:.2f} GB | {cpu:.0f} s |", flush=True)
@@ -83,15 +83,17 @@ def row(label, runs):
 
 def measure(name, arguments):
     _, _, most, peers = MODELS[name]
-    series = {"malmoi": []}
     peers = {} if arguments.malmoi_only or not peers else PEERS
+    series = {"malmoi": [], **{label: [] for label in peers}}
     for _ in range(arguments.rounds):
         series["malmoi"].append(malmoi_once(name, arguments.steps, arguments.limit))
         for label, (base, dtype) in peers.items():
-            series.setdefault(label, []).append(peer_once(name, base, dtype, arguments.steps, arguments.limit))
+            if None not in series[label]:                          # one that was stopped once does not run again
+                series[label].append(peer_once(name, base, dtype, arguments.steps, arguments.limit))
     print(f"\nQLoRA step of LLaMA {name}, rank {shapes.LORA_RANK}, B 1, T {shapes.T}\n")
     print("| | tokens/s | peak memory | CPU time |\n|---|---|---|---|")
-    figures = {label: row(label, runs) for label, runs in series.items()}
+    tokens = arguments.steps * shapes.T
+    figures = {label: row(label, runs, arguments.limit, tokens) for label, runs in series.items()}
     ours = figures.pop("malmoi")
     if not ours:
         return
@@ -101,9 +103,8 @@ def measure(name, arguments):
           f"`--dry-run` predicts {predicted(name, arguments.steps) * 2**20 / 1e9:.2f} GB.")
     for label, figure in figures.items():
         wanted = WANTED[PEERS[label][0]]
-        ratio = ours[0] / figure[0] if figure else None
-        if ratio:
-            print(f"{ratio:.2f}x the tokens/s of {label} ({'reached' if ratio >= wanted else 'LOST'}: at least {wanted}x).")
+        ratio = ours[0] / (figure[0] if figure else tokens / arguments.limit)
+        print(f"{'' if figure else 'Over '}{ratio:.2f}x the tokens/s of {label} ({'reached' if ratio >= wanted else 'LOST'}: at least {wanted}x).")
 
 
 def main():
