@@ -132,6 +132,20 @@ static void best_fit(lm_blocks *b, int64_t context)
     free(order), free(head), free(next), free(block_of);
 }
 
+static void next_fit(lm_blocks *b, int64_t context)
+{
+    int64_t room = 0;
+    b->first = lm_malloc((size_t)(b->n_pieces + 1) * sizeof *b->first);
+    for (int64_t i = 0; i < b->n_pieces; i++) {
+        if (b->pieces[i].n > room) {
+            b->first[b->n++] = i;
+            room = context;
+        }
+        room -= b->pieces[i].n;
+    }
+    b->first[b->n] = b->n_pieces;
+}
+
 lm_status lm_blocks_make(lm_blocks *b, const lm_dataset *d, const lm_pack_options *options, lm_err *err)
 {
     *b = (lm_blocks){ .n_truncated = d->n_truncated, .lost = d->lost };
@@ -143,8 +157,8 @@ lm_status lm_blocks_make(lm_blocks *b, const lm_dataset *d, const lm_pack_option
             lm_blocks_free(b);
             return LM_E_FORMAT;
         }
-    if (options->pack && !d->parted) best_fit(b, options->context);
-    else one_each(b, d);
+    if (!options->pack || d->parted) one_each(b, d);
+    else (options->in_order ? next_fit : best_fit)(b, options->context);
     return LM_OK;
 }
 

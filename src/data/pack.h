@@ -8,7 +8,8 @@
  *
  * Documents longer than the context are split, truncated or refused.  Packing puts pieces together by
  * best fit in the order of decreasing length, so that whole blocks stay whole and short pieces fill the
- * gaps (Ding et al. 2024, "Fewer Truncations Improve Language Modeling", section 3). */
+ * gaps (Ding et al. 2024, "Fewer Truncations Improve Language Modeling", section 3); or in their order, a new block
+ * beginning where a piece does not fit into the one before. */
 #ifndef LM_DATA_PACK_H
 #define LM_DATA_PACK_H
 
@@ -20,6 +21,7 @@ typedef struct lm_pack_options {
     int64_t context;                     /* lessons in a block at most */
     lm_longer longer;
     bool pack;                           /* several pieces to a block */
+    bool in_order;                       /* pieces stay in the order of the data */
 } lm_pack_options;
 
 typedef struct lm_piece {

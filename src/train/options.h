@@ -10,7 +10,7 @@ typedef struct lm_train_options {
     int64_t steps, batch_size, accumulate, context, seed, save_every, keep, eval_every, patience;
     double epochs, lr, warmup, decay, min_lr, clip, val_split;
     int schedule, dtype, on_error;
-    bool shuffle, pack, truncate, resume, force, overwrite, checkpointing, deterministic, dry_run, json;
+    bool shuffle, pack, in_order, truncate, resume, force, overwrite, checkpointing, deterministic, dry_run, json;
 } lm_train_options;
 
 extern const lm_option lm_train_option_table[];

@@ -8,6 +8,7 @@
 #ifndef LM_TRAIN_TRAINER_H
 #define LM_TRAIN_TRAINER_H
 
+#include "data/packed.h"
 #include "nn/adapter.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
@@ -35,6 +36,7 @@ typedef struct lm_corpus {
     lm_dataset data;
     lm_blocks blocks;
     int64_t n_malformed;                         /* rows that were passed over */
+    lm_packed packed;                            /* what data and blocks borrow from, where they were packed ahead */
 } lm_corpus;
 
 /* What the loop counts; in a checkpoint as state.json. */
@@ -67,6 +69,9 @@ typedef struct lm_trainer {
 /* Opens model and data and makes everything ready for step 1. */
 lm_status lm_trainer_open(lm_trainer *t, const lm_train_config *config, lm_err *err);
 void lm_trainer_close(lm_trainer *t);            /* takes {0} */
+
+/* Opens no more of a run than its corpus needs, for `data pack`. */
+lm_status lm_trainer_open_corpus(lm_trainer *t, const lm_train_config *config, lm_err *err);
 
 /* One update, or a round of them, of which loss and grad_norm are means. */
 typedef struct lm_step_report {

@@ -34,7 +34,7 @@ static void targets_are_the_next_tokens(void **state)
 {
     (void)state;
     fixture f;
-    make(&f, (int64_t[]){ 4, 3 }, 2, 2, (lm_pack_options){ 8, LM_LONGER_REFUSE, true }, 0, 1, false);
+    make(&f, (int64_t[]){ 4, 3 }, 2, 2, (lm_pack_options){ .context = 8, .longer = LM_LONGER_REFUSE, .pack = true }, 0, 1, false);
     const lm_microbatch *m = lm_batcher_fill(&f.batcher, 0, 1, 0.5f, 1);
     const int32_t ids[] = { 1, 2, 3, 5, 6 }, positions[] = { 0, 1, 2, 0, 1 }, targets[] = { -1, 3, 4, -1, 7 };
     const float weights[] = { 0, 0.5f, 0.5f, 0, 0.5f };
@@ -56,7 +56,7 @@ static void blocks_of_a_long_text_join(void **state)
 {
     (void)state;
     fixture f;
-    make(&f, (int64_t[]){ 10 }, 1, 0, (lm_pack_options){ 4, LM_LONGER_SPLIT, true }, 0, 3, false);
+    make(&f, (int64_t[]){ 10 }, 1, 0, (lm_pack_options){ .context = 4, .longer = LM_LONGER_SPLIT, .pack = true }, 0, 3, false);
     const lm_microbatch *m = lm_batcher_fill(&f.batcher, 0, 3, 1, 1);
     assert_int_equal(m->batch.n_tokens, 9);
     for (int i = 0; i < 9; i++) {
@@ -75,7 +75,7 @@ static void every_epoch_sees_every_block_once(void **state)
     int64_t lengths[N];
     for (int i = 0; i < N; i++) lengths[i] = 3;
     fixture f;
-    make(&f, lengths, N, 0, (lm_pack_options){ 8, LM_LONGER_REFUSE, false }, 0, 4, true);
+    make(&f, lengths, N, 0, (lm_pack_options){ .context = 8, .longer = LM_LONGER_REFUSE, .pack = false }, 0, 4, true);
     int same = 0;
     for (int epoch = 0; epoch < 3; epoch++) {
         uint8_t seen[N] = {0};
@@ -103,7 +103,7 @@ static void the_split_is_a_partition(void **state)
     int64_t lengths[N];
     for (int i = 0; i < N; i++) lengths[i] = 3;
     fixture f;
-    make(&f, lengths, N, 0, (lm_pack_options){ 8, LM_LONGER_REFUSE, false }, 0.1, 4, false);
+    make(&f, lengths, N, 0, (lm_pack_options){ .context = 8, .longer = LM_LONGER_REFUSE, .pack = false }, 0.1, 4, false);
     assert_int_equal(f.held.n, 5);
     assert_int_equal(f.train.n, 45);
     uint8_t seen[N] = {0};

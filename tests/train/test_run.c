@@ -76,6 +76,61 @@ static void a_run_in_pieces_ends_in_the_same_bits(void **state)
     pieces_equal_the_whole("classify", PLAIN "--adapter prefix --prefix-projection", "adapter_model.safetensors");
 }
 
+static void pack_rows(const char *objective, const char *out, const char *arguments)
+{
+    tiny_run r;
+    int64_t bytes;
+    lm_packed_about about = {0};
+    tiny_parse(&r, objective, model, rows, out, arguments);
+    if (lm_trainer_open_corpus(&r.t, &r.config, &r.err) != LM_OK) fail_msg("%s", r.err.message);
+    about = (lm_packed_about){ .tokenizer = lm_tokenizer_fingerprint(r.t.tokenizer), .context = r.t.context, .vocab = TINY_VOCAB };
+    strcpy(about.objective, objective);
+    assert_int_equal(lm_packed_write(out, &r.t.corpus.data, &r.t.corpus.blocks, &about, &bytes, NULL), LM_OK);
+    tiny_close(&r);
+}
+
+/* Blocks made ahead train to the bits of blocks made at the start, whole and in pieces; what does not fit a run is refused. */
+static void blocks_made_ahead_are_the_same(void **state)
+{
+    (void)state;
+    static const char how[] = "--steps 12 --batch-size 4 --dtype f32 --lr 0.01 --adapter lora --lora-r 2 --val-split 0.2 --eval-every 5 ";
+    char *packed = test_path("rows.pack"), *direct = test_path("direct"), *ahead = test_path("ahead"), *plain = rows;
+    tiny_run r;
+    pack_rows("clm", packed, "--pack --context 32");
+    if (tiny_train(&r, "clm", model, rows, direct, "--steps 12 --batch-size 4 --dtype f32 --lr 0.01 --adapter lora --lora-r 2 --val-split 0.2 --eval-every 5 --pack --context 32") != LM_OK) fail_msg("%s", r.err.message);
+    tiny_close(&r);
+    if (tiny_train(&r, "clm", model, packed, ahead, how) != LM_OK) fail_msg("%s", r.err.message);
+    tiny_close(&r);
+    assert_true(tiny_same(direct, ahead, "adapter_model.safetensors"));
+    rows = packed;
+    pieces_equal_the_whole("clm", how, "adapter_model.safetensors");
+    rows = plain;
+
+    static const struct { const char *objective, *arguments, *why; } refused[] = {
+        { "sft", "--steps 1", "rows.pack: was packed for clm, not for sft" }, { "clm", "--steps 1 --context 16", "rows.pack: was packed with --context 32, not 16" },
+    };
+    for (int i = 0; i < 2; i++) {
+        tiny_parse(&r, refused[i].objective, model, packed, "refused", refused[i].arguments);
+        lm_trainer_open(&r.t, &r.config, &r.err);
+        tiny_expect(&r, LM_E_MISMATCH, refused[i].why);
+        tiny_close(&r);
+    }
+    lm_str both = {0};
+    lm_str_printf(&both, "%s,%s", rows, packed);
+    tiny_parse(&r, "clm", model, both.data, "refused", "--steps 1");
+    lm_trainer_open(&r.t, &r.config, &r.err);
+    tiny_expect(&r, LM_E_USAGE, "rows.pack: a file of data pack is given alone");
+    tiny_close(&r);
+    lm_str_free(&both);
+    tiny_tokenizer(model, 3);
+    tiny_parse(&r, "clm", model, packed, "refused", "--steps 1");
+    lm_trainer_open(&r.t, &r.config, &r.err);
+    assert_int_equal(r.err.code, LM_E_MISMATCH);
+    tiny_close(&r);
+    tiny_tokenizer(model, 0);
+    free(packed), free(direct), free(ahead);
+}
+
 static void every_method_resumes_to_the_same_bits(void **state)
 {
     (void)state;
@@ -267,7 +322,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_in_pieces_ends_in_the_same_bits), cmocka_unit_test(the_log_is_cut_back),
-        cmocka_unit_test(every_method_resumes_to_the_same_bits),
+        cmocka_unit_test(every_method_resumes_to_the_same_bits), cmocka_unit_test(blocks_made_ahead_are_the_same),
         cmocka_unit_test(paged_states_are_the_same), cmocka_unit_test(a_quantised_base_is_frozen),
         cmocka_unit_test(nothing_is_overwritten_unasked), cmocka_unit_test(a_run_may_become_longer),
         cmocka_unit_test(a_loss_that_is_no_number_stops_the_run), cmocka_unit_test(options_that_contradict_are_refused),
