@@ -3,6 +3,7 @@
     build/venv/bin/python bench/steering.py prepare FOLDER
     build/venv/bin/python bench/steering.py measure FOLDER BASE METHOD=ADAPTER ..      one line of numbers each
     build/venv/bin/python bench/steering.py table FOLDER [--plot FILE.svg]
+    build/venv/bin/python bench/steering.py curves FILE.svg NAME=RUN ..                reward and KL by round of any runs
 
 prepare cuts NSMC into disjoint parts: reviews with labels for the judge, pairs of a positive and a negative review for
 the reward, beginnings of other reviews as prompts, and held-out pairs and prompts of test.tsv.  measure lets a model
@@ -103,7 +104,7 @@ def measure(folder, base, name, adapter):
     model = [base, "--adapter", adapter] if adapter else [base]
     said = call("generate", *model, "--prompt-file", folder / "prompts_test.jsonl", "--samples", 2, "--temperature", 1, "--top-k", 0, "--top-p", 1,
                 "--min-p", 0, "--max-new-tokens", NEW_TOKENS, "--seed", 7, "--json", "--quiet")
-    answers = [json.loads(line) for line in said.splitlines()]
+    answers = [json.loads(line) for line in said.split("\n") if line]      # an answer may hold other ends of lines
     texts = [(a["prompt"] + a["text"]).replace("\n", " ") for a in answers]
     write(folder / f"{name}_said.jsonl", [{"text": text, "prompt": a["prompt"]} for text, a in zip(texts, answers)])
     labels = json.loads(call("classify", folder / "judge", "--file", folder / f"{name}_said.jsonl", "--json", "--quiet"))["texts"]
@@ -129,29 +130,30 @@ def table(folder):
         yield f"| {r['method']} | {r['positive']:.1%} | {r['distinct_2'] / base['distinct_2']:.2f} | {kl} | {r['length']:.1f} | {compute} |"
 
 
-def plot(folder, path):
-    """Reward and KL of each round of the methods that have rounds."""
+def plot(runs, path):
+    """Reward and KL of each round of runs that have rounds; name -> folder."""
     import matplotlib
     matplotlib.use("svg")
     matplotlib.rcParams.update({"svg.hashsalt": "malmoi", "font.size": 9})
     import matplotlib.pyplot as pyplot
     figure, (rewards, kls) = pyplot.subplots(1, 2, figsize=(8, 3.4))
-    for name in ("best_of_n", "grpo", "ppo"):
-        rounds = [json.loads(line) for line in (folder / name / "log.jsonl").read_text().splitlines()]
+    for name, folder in runs.items():
+        rounds = [json.loads(line) for line in (pathlib.Path(folder) / "log.jsonl").read_text().splitlines()]
         rounds = [r for r in rounds if "reward" in r]
         rewards.plot([r["step"] for r in rounds], [r["reward"] for r in rounds], label=name)
         kls.plot([r["step"] for r in rounds], [r["kl"] for r in rounds], label=name)
     rewards.set(title="mean reward", xlabel="round")
-    kls.set(title="KL from the base, nats a review", xlabel="round")
+    kls.set(title="KL from where it began, nats an answer", xlabel="round")
     for axes in (rewards, kls):
         axes.grid(alpha=0.3), axes.legend()
     figure.tight_layout()
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None})
 
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("what", choices=["prepare", "measure", "table"])
+    arguments.add_argument("what", choices=["prepare", "measure", "table", "curves"])
     arguments.add_argument("folder", type=pathlib.Path)
     arguments.add_argument("rest", nargs="*")
     arguments.add_argument("--plot", type=pathlib.Path)
@@ -161,8 +163,9 @@ def main():
     elif arguments.what == "table":
         print("\n".join(table(arguments.folder)))
         if arguments.plot:
-            arguments.plot.parent.mkdir(parents=True, exist_ok=True)
-            plot(arguments.folder, arguments.plot)
+            plot({name: arguments.folder / name for name in ("best_of_n", "grpo", "ppo")}, arguments.plot)
+    elif arguments.what == "curves":
+        plot(dict(given.split("=", 1) for given in arguments.rest), arguments.folder)
     else:
         base, *methods = arguments.rest
         for given in methods or ["base="]:
