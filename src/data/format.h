@@ -107,10 +107,10 @@ typedef struct lm_row_kind {
 
 extern const lm_row_kind *const lm_row_kind_registry[];
 
-/* Names of the user's own for roles: "question=문의" each. */
 const lm_row_kind *lm_kind_find(const char *name);       /* NULL: there is none */
 
-/* The row's fields as the kind has them.  LM_E_FORMAT tells which is missing or of another type. */
+/* The row's fields as the kind has them.  `own`: names of the user's for roles, "question=문의" each; NULL: none.
+ * LM_E_FORMAT tells which field is missing or of another type. */
 lm_status lm_kind_match(lm_kind_row *out, const lm_row_kind *kind, const lm_strings *own, const lm_json *row, lm_err *err);
 
 /* The one kind that a row's fields fit; LM_E_FORMAT when there is none, or two of which neither has all fields of the

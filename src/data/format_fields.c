@@ -82,6 +82,19 @@ static void list_fields(lm_str *out, const lm_json *row)
     if (!out->len) lm_str_puts(out, "nothing");
 }
 
+/* Texts are C strings from here on. */
+static bool has_zero(const lm_json *v)
+{
+    const char *key;
+    lm_json *member;
+    if (json_is_string(v)) return memchr(json_string_value(v), '\0', json_string_length(v));
+    for (size_t i = 0; i < json_array_size(v); i++)
+        if (has_zero(json_array_get(v, i))) return true;
+    json_object_foreach((json_t *)(uintptr_t)v, key, member)
+        if (has_zero(member)) return true;
+    return false;
+}
+
 static lm_status refuse(const lm_row_kind *kind, const lm_kind_field *f, const lm_strings *own, const lm_json *row, lm_err *err)
 {
     lm_str found = {0}, types = {0}, names = {0};
@@ -106,6 +119,7 @@ lm_status lm_kind_match(lm_kind_row *out, const lm_row_kind *kind, const lm_stri
         if (!name && (!f->optional || (other && !null))) return refuse(kind, f, own, row, err);
         out->name[i] = name ? name : f->names[0];
         out->value[i] = name ? lm_json_get(row, name) : NULL;
+        if (has_zero(out->value[i])) return lm_fail(err, LM_E_FORMAT, "field \"%s\": expected text, found a zero byte", name);
     }
     const char *missing = kind->lacks ? kind->lacks(out) : NULL;
     return missing ? lm_fail(err, LM_E_FORMAT, "expected %s of %s rows", missing, kind->name) : LM_OK;
@@ -158,6 +172,10 @@ lm_status lm_kind_detect(const lm_row_kind **out, const lm_strings *own, const l
     *out = lm_kind_find("text");
     if (!row->object) return LM_OK;
     *out = NULL;
+    const char *key;
+    lm_json *value;
+    json_object_foreach(row->object, key, value)
+        if (has_zero(value)) return lm_fail(err, LM_E_FORMAT, "field \"%.60s\": expected text, found a zero byte", key);
     for (int last = 0; last < 2 && !best; last++)
         for (const lm_row_kind *const *k = lm_row_kind_registry; *k; k++) {
             lm_err ignored = {0};

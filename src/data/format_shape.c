@@ -83,9 +83,8 @@ static void extremes(const lm_sample *s, size_t *best, size_t *worst)
 
 /* ---- shapes ---- */
 
-static lm_status put_messages(lm_json *rows, const lm_sample *s, size_t answer, lm_err *err)
+static lm_status put_messages(lm_json *rows, const lm_sample *s, size_t answer)
 {
-    if (!s->prompt) return lm_fail(err, LM_E_FORMAT, "no prompt: what both answers begin with is not known to be one");
     lm_json *messages = as_messages(s->prompt, "user"), *end = as_messages(json_array_get(s->answers, answer), "assistant");
     json_array_extend(messages, end);
     lm_json_free(end);
@@ -96,7 +95,6 @@ static lm_status put_messages(lm_json *rows, const lm_sample *s, size_t answer, 
 static lm_status put_completion(lm_json *rows, const lm_sample *s, size_t answer, lm_err *err)
 {
     lm_str prompt = {0}, completion = {0};
-    if (!s->prompt) return lm_fail(err, LM_E_FORMAT, "no prompt: what both answers begin with is not known to be one");
     if (s->tools) return lm_fail(err, LM_E_FORMAT, "tools, which prompt_completion cannot hold; --to messages can");
     lm_status status = prompt_text(&prompt, s->prompt, err);
     if (status == LM_OK) status = answer_text(&completion, json_array_get(s->answers, answer), err);
@@ -162,9 +160,10 @@ lm_status lm_sample_put(lm_json *rows, const lm_sample *s, lm_shape from, lm_sha
 {
     size_t best, worst;
     if (from == LM_SHAPE_TEXT) return json_array_append_new(rows, json_pack("{s:O}", "text", json_array_get(s->answers, 0))), LM_OK;
+    if (!s->prompt && to != LM_SHAPE_PREFERENCE) return lm_fail(err, LM_E_FORMAT, "no prompt: what both answers begin with is not known to be one");
     extremes(s, &best, &worst);
     switch (to) {
-    case LM_SHAPE_MESSAGES: return put_messages(rows, s, best, err);
+    case LM_SHAPE_MESSAGES: return put_messages(rows, s, best);
     case LM_SHAPE_PROMPT_COMPLETION: return put_completion(rows, s, best, err);
     case LM_SHAPE_LABELLED: return put_labelled(rows, s, from);
     case LM_SHAPE_PREFERENCE: return put_preference(rows, s, err);

@@ -5,6 +5,7 @@
 #include "base/rng.h"
 #include "base/signal.h"
 #include "data/format.h"
+#include "data/permute.h"
 #include "data/statute.h"
 
 #include <inttypes.h>
@@ -85,21 +86,15 @@ static lm_status put_row(lm_json *rows, const maker *m, const lm_phrasing *p, co
 static lm_status draw_shots(const lm_record **out, const maker *m, const lm_phrasing *p, const lm_record *record, lm_rng *rng, lm_err *err)
 {
     int64_t want = m->o->how.shots, n = 0;
-    int64_t from = m->n_pool ? (int64_t)lm_rng_below(rng, (uint64_t)m->n_pool) : 0, step = 1;
-    if (m->n_pool > 1) step += (int64_t)lm_rng_below(rng, (uint64_t)m->n_pool - 1);
-    while (m->n_pool > 1) {                  /* a step without a divisor in common comes by every record once */
-        int64_t a = step, b = m->n_pool;
-        while (b) { int64_t rest = a % b; a = b; b = rest; }
-        if (a == 1) break;
-        step = step % m->n_pool + 1;
-    }
+    uint64_t key = lm_rng_u64(rng);
     for (int64_t i = 0; i < m->n_pool && n < want; i++) {
-        const lm_record *other = &m->pool[(from + i * step) % m->n_pool];
+        const lm_record *other = &m->pool[lm_permute(i, m->n_pool, key, 0)];
         bool fits = (other->has & p->fields) == p->fields && !lm_record_equal(other, record);
         for (int64_t j = 0; j < n && fits; j++) fits = !lm_record_equal(other, out[j]);
         if (fits) out[n++] = other;
     }
-    return n == want ? LM_OK : lm_fail(err, LM_E_FORMAT, "--shots %" PRId64 ": only %" PRId64 " other row%s like it among the first %" PRId64, want, n, n == 1 ? " is" : "s are", m->n_pool);
+    return n == want ? LM_OK : lm_fail(err, LM_E_FORMAT, "--shots %" PRId64 ": only %" PRId64 " other row%s like it among the first %" PRId64, want, n,
+                                       n == 1 ? " is" : "s are", m->n_pool);
 }
 
 static lm_status write_one(lm_json *rows, const maker *m, int phrasing, const lm_record *record, lm_rng *rng, lm_err *err)
@@ -301,7 +296,8 @@ static lm_status make_all(maker *m, lm_source *source, lm_writer *out, lm_err *e
         free_waiting(&w);
     }
     if (status != LM_OK || m->r->written) return status;
-    return lm_fail(err, LM_E_FORMAT, "%s: %s", lm_source_name(source), m->r->records ? "no phrasing of the set fits any row" : m->r->skipped.n ? "every row was passed over" : "no row in it");
+    return lm_fail(err, LM_E_FORMAT, "%s: %s", lm_source_name(source),
+                   m->r->records ? "no phrasing of the set fits any row" : m->r->skipped.n ? "every row was passed over" : "no row in it");
 }
 
 static void open_maker(maker *m, const lm_template_set *set, const lm_instruct_options *o, lm_instruct_result *result)

@@ -48,8 +48,9 @@ static lm_status read_filter(lm_place_filter *f, lm_span text, lm_err *err)
     if (text.len && (read_pair(f, text) || read_brackets(f, text))) return LM_OK;
     char *word = lm_strndup(text.data, text.len);
     const char *nearest = lm_nearest(word, names);
-    lm_fail(err, LM_E_FORMAT, "no filter is called \"%.60s\"%s%s (there are particles such as 은/는, brackets such as 「」, lower, first_upper, first_lower, commas, lines, bullets, letters, numbers)",
-            word, nearest ? "; the nearest is " : "", nearest ? nearest : "");
+    lm_fail(err, LM_E_FORMAT,
+            "no filter is called \"%.60s\"%s%s (there are particles such as 은/는, brackets such as 「」, lower, first_upper, first_lower, commas, lines, "
+            "bullets, letters, numbers)", word, nearest ? "; the nearest is " : "", nearest ? nearest : "");
     free(word);
     return LM_E_FORMAT;
 }

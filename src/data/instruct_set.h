@@ -38,7 +38,10 @@ bool lm_record_equal(const lm_record *a, const lm_record *b);
 
 /* ---- texts with places ---- */
 
-typedef enum lm_filter_kind { LM_F_PARTICLE, LM_F_WRAP, LM_F_LOWER, LM_F_FIRST_UPPER, LM_F_FIRST_LOWER, LM_F_COMMAS, LM_F_LINES, LM_F_BULLETS, LM_F_LETTERS, LM_F_NUMBERS } lm_filter_kind;
+typedef enum lm_filter_kind {
+    LM_F_PARTICLE, LM_F_WRAP, LM_F_LOWER, LM_F_FIRST_UPPER, LM_F_FIRST_LOWER,
+    LM_F_COMMAS, LM_F_LINES, LM_F_BULLETS, LM_F_LETTERS, LM_F_NUMBERS,       /* of lists */
+} lm_filter_kind;
 
 typedef struct lm_place_filter {
     lm_filter_kind kind;

@@ -105,7 +105,8 @@ static void read_note(article *a, lm_span note)
 
 static bool is_note(lm_span inside)
 {
-    static const char *const words[] = { "개정", "신설", "삭제", "이동", "시행일", "제목", "종전", "본조", "전문", "생략", "헌법불합치", "위헌", "유효기간", "법률 제" };
+    static const char *const words[] = { "개정", "신설", "삭제", "이동", "시행일", "제목", "종전", "본조", "전문", "생략", "헌법불합치", "위헌", "유효기간",
+                                         "법률 제" };
     size_t n = 0;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (begins(inside, words[i])) return true;
@@ -445,7 +446,8 @@ lm_status lm_statute_records(lm_json *out, const lm_row *row, lm_err *err)
     read_text(&a, text);
     if (!a.name.len && title) lm_str_puts(&a.name, title);
     lm_status status = LM_OK;
-    if (!a.n) status = lm_fail(err, LM_E_FORMAT, "expected the Markdown of an act with articles, \"##### 제1조 (목적)\"; found none");
+    if (memchr(text.data ? text.data : "", '\0', text.len)) status = lm_fail(err, LM_E_FORMAT, "expected text, found a zero byte");
+    else if (!a.n) status = lm_fail(err, LM_E_FORMAT, "expected the Markdown of an act with articles, \"##### 제1조 (목적)\"; found none");
     else if (!a.name.len) status = lm_fail(err, LM_E_FORMAT, "expected the name of the act, as \"title\" or in a line \"# ..\"");
     for (int i = 0; i < a.n && status == LM_OK; i++) add_article(&a, &a.articles[i]);
     if (status == LM_OK) add_whole(&a);

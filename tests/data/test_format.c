@@ -127,6 +127,8 @@ static void what_is_refused(void **state)
         ROW("{\"messages\": [" USER("") ", " ASSISTANT("b") "]}", NULL, NULL, "field \"messages\": message 1 is empty"),
         ROW("{\"messages\": []}", "messages", NULL, "field \"messages\": messages rows have a list of messages"),
         ROW("", NULL, NULL, "in.jsonl: no row in it"),
+        ROW("{\"question\": \"a\\u0000b\", \"answer\": \"c\"}", NULL, NULL, "in.jsonl:1: field \"question\": expected text, found a zero byte"),
+        ROW("{\"question\": \"a\\u0000b\", \"answer\": \"c\"}", "qa", NULL, "field \"question\": expected text, found a zero byte"),
         /* roles */
         ROW("{\"messages\": [" ASSISTANT("b") "]}", NULL, NULL, "message 1: roles out of order: assistant comes first"),
         ROW("{\"messages\": [" USER("a") ", " USER("b") ", " ASSISTANT("c") "]}", NULL, NULL, "message 2: roles out of order: user follows user"),
@@ -148,6 +150,7 @@ static void what_is_refused(void **state)
         ROW("{\"question\": \"a\", \"answer\": \"b\"}", NULL, NULL, "--field riddle=x: expected ROLE=NAME", .field = "riddle=x"),
         ROW("{\"question\": \"a\", \"answer\": \"b\"}", NULL, NULL, "expected field \"id\" (--keep)", .keep = "id"),
         ROW("{\"chosen\": \"ab\", \"rejected\": \"ac\"}", NULL, "messages", "no prompt"),
+        ROW("{\"chosen\": \"ab\", \"rejected\": \"ac\"}", NULL, "labelled", "no prompt"),
         /* answers that are no preference */
         ROW("{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"b\"}", NULL, NULL, "fields \"chosen\" and \"rejected\" are the same"),
         ROW("{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": [" ASSISTANT("c") "]}", NULL, NULL, "field \"rejected\" is messages and what stands before it text"),

@@ -39,7 +39,8 @@ static lm_json *message_of(const lm_json *turn, const char *field, size_t at, lm
     for (size_t i = 0; from && i < sizeof roles / sizeof *roles; i++)
         if (!strcmp(from, roles[i].from)) role = roles[i].role;
     if (role && value) return !strcmp(role, "call") ? call_message(value, at, err) : lm_message(role, value);
-    if (!role) lm_fail(err, LM_E_FORMAT, "field \"%s\": turn %zu: expected \"from\" human, gpt, system, function_call or observation, found %s%.40s", field, at + 1, from ? "" : "none", from ? from : "");
+    if (!role)
+        lm_fail(err, LM_E_FORMAT, "field \"%s\": turn %zu: expected \"from\" human, gpt, system, function_call or observation, found %.40s", field, at + 1, from ? from : "none");
     else lm_fail(err, LM_E_FORMAT, "field \"%s\": turn %zu: expected text as \"value\"", field, at + 1);
     return NULL;
 }
