@@ -362,7 +362,7 @@ static void add_purpose(act *a, lm_span body)
 /* Whether no other article is called so, as several are "벌칙". */
 static bool only_title(const act *a, const article *one)
 {
-    for (int i = 0; i < a->n; i++) {
+    for (int i = 0; i < a->n && one->title.len; i++) {
         lm_span other = a->articles[i].title;
         if (&a->articles[i] != one && other.len == one->title.len && !memcmp(other.data, one->title.data, other.len)) return false;
     }
