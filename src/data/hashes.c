@@ -16,11 +16,13 @@ void lm_hashes_reserve(lm_hashes *h, size_t cap)
     h->items = lm_realloc(h->items, h->cap * sizeof *h->items);
 }
 
-void lm_hashes_put(lm_hashes *h, uint64_t hash)
+static inline void add(lm_hashes *h, uint64_t hash)
 {
-    lm_hashes_reserve(h, h->n + 1);
+    if (h->n == h->cap) lm_hashes_reserve(h, h->n + 1);
     h->items[h->n++] = hash;
 }
+
+void lm_hashes_put(lm_hashes *h, uint64_t hash) { add(h, hash); }
 
 void lm_hashes_append(lm_hashes *h, const lm_hashes *other)
 {
@@ -158,7 +160,7 @@ static inline void push(window *w, lm_hashes *out, uint64_t hash)
     w->ring[w->at] = hash;
     w->at = w->at + 1 == w->n ? 0 : w->at + 1;
     w->filled += !full;
-    if (w->filled == w->n) lm_hashes_put(out, lm_mix64(w->sum));
+    if (w->filled == w->n) add(out, lm_mix64(w->sum));
 }
 
 static void finish(const window *w, lm_hashes *out)
@@ -210,7 +212,7 @@ void lm_hash_words(lm_hashes *out, lm_span text, int n, lm_str *room)
     lm_words_begin(&words, text, room);
     for (lm_span word; lm_words_next(&words, &word);) {
         uint64_t hash = words.odd ? hash_composed(word, room) : hash_word(word, text.data + text.len);
-        if (n == 1) lm_hashes_put(out, hash);
+        if (n == 1) add(out, hash);
         else push(&w, out, hash);
     }
     if (n > 1) finish(&w, out);
