@@ -71,13 +71,29 @@ static void store_rows(const lm_k_attention *a, const block *b, const rows *w, i
 
 /* ---- one row at a time --------------------------------------------------------------------------- */
 
-static float sum_lanes(vf x)
+/* s[f] = the sum of x[f]'s lanes: the four are folded side by side. */
+LM_INLINE void sum_lanes(float s[4], const vf x[4])
 {
+#if LM_LANES_OF(LM_VARIANT) == 16
+#define EVEN 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30
+#define ODD 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31
+#define FIRST 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
+#define LAST 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
+#else
+#define EVEN 0, 8, 2, 10, 4, 12, 6, 14
+#define ODD 1, 9, 3, 11, 5, 13, 7, 15
+#define FIRST 0, 1, 8, 9, 4, 5, 12, 13
+#define LAST 2, 3, 10, 11, 6, 7, 14, 15
+#endif
+    vf a = __builtin_shufflevector(x[0], x[1], EVEN) + __builtin_shufflevector(x[0], x[1], ODD);      /* 0 1 0 1 .. */
+    vf b = __builtin_shufflevector(x[2], x[3], EVEN) + __builtin_shufflevector(x[2], x[3], ODD);      /* 2 3 2 3 .. */
+    vf c = __builtin_shufflevector(a, b, FIRST) + __builtin_shufflevector(a, b, LAST);                /* 0 1 2 3 0 1 2 3 .. */
     float lane[LANES];
-    vec_store_f32(lane, x);
-    for (int n = LANES / 2; n; n /= 2)
-        for (int i = 0; i < n; i++) lane[i] += lane[i + n];
-    return lane[0];
+    vec_store_f32(lane, c);
+    for (int f = 0; f < 4; f++) {
+        s[f] = lane[f];
+        for (int i = 4 + f; i < LANES; i += 4) s[f] += lane[i];
+    }
 }
 
 /* Where four keys (or values) from row i on stand; past the last of n, the last. */
@@ -96,7 +112,8 @@ static __attribute__((noinline)) void four_scores(float s[4], const float *q, co
         for (int f = 0; f < 4; f++) sum[f] += vec_load_f32(q + d) * vec_load(k[f], LM_REAL_ID, d);
     if (d < n)
         for (int f = 0; f < 4; f++) sum[f] += vec_load_f32(q + d) * vec_load_part(k[f], LM_REAL_ID, d, n - d);
-    for (int f = 0; f < 4; f++) s[f] = scale * sum_lanes(sum[f]);
+    sum_lanes(s, sum);
+    for (int f = 0; f < 4; f++) s[f] *= scale;
 }
 
 static __attribute__((noinline)) void add_four_values(float *o, const float p[4], const real *const v[4], int64_t n)
