@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 
+import clean
 import contestants
 import dedup
 import encoding
@@ -144,6 +145,7 @@ def heading(arguments):
 
 # Works that are no race of a few processes: they make their own table from a number of rounds.
 TABLES = {
+    "clean": ("Cleaning Korean text, one thread", "bench/clean.py", clean.table),
     "dedup": ("Near-duplicates: MinHash of 128 permutations", "bench/dedup.py", dedup.table),
     "encode": ("Encoding, one thread: English and the Korean acts", "bench/encoding.py", encoding.table),
     "startup": ("Start of a tokenizer of 128,000 tokens, to the first id", "bench/startup.py", startup.section),

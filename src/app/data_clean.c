@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/table.h"
 #include "data/clean.h"
 
@@ -93,6 +94,7 @@ static lm_status run(lm_call *call, lm_err *err)
 {
     const clean_values *v = call->values;
     LM_TRY(lm_call_args(call, 1, -1, "IN...", err));
+    lm_memory_keep((size_t)64 << 20);
     lm_pipeline pipeline = {0};
     lm_status status = build(&pipeline, v, err);
     if (status == LM_OK) {

@@ -36,7 +36,9 @@ lm_status lm_context(lm_err *err, const char *format, ...)
 
 void lm_err_clear(lm_err *err)
 {
-    if (err) *err = (lm_err){0};
+    if (!err) return;
+    err->code = LM_OK;
+    err->message[0] = '\0';
 }
 
 _Noreturn void lm_bug(const char *file, int line, const char *format, ...)

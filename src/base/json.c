@@ -45,19 +45,18 @@ static void put_real(lm_str *out, double x)
     if (!strpbrk(text, ".e")) lm_str_puts(out, ".0");
 }
 
-static void put_string(lm_str *out, const char *text, size_t n)
+void lm_json_put_string(lm_str *out, lm_span text)
 {
     static const char codes[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
     lm_str_putc(out, '"');
-    for (size_t i = 0; i < n; ) {
-        size_t plain = i;
-        while (plain < n && (unsigned char)text[plain] >= 0x20 && text[plain] != '"' && text[plain] != '\\') plain++;
-        lm_str_append(out, text + i, plain - i);
+    for (size_t i = 0; i < text.len; ) {
+        size_t plain = i + lm_json_plain(text.data + i, text.len - i);
+        lm_str_append(out, text.data + i, plain - i);
         i = plain;
-        if (i == n) break;
-        const char *code = text[i] ? strchr(codes, text[i]) : NULL;
-        if (code) lm_str_printf(out, "\\%c", letters[code - codes]);
-        else lm_str_printf(out, "\\u%04x", (unsigned)(unsigned char)text[i]);
+        if (i == text.len) break;
+        const char *code = text.data[i] ? strchr(codes, text.data[i]) : NULL;
+        if (code) lm_str_append(out, (const char[]){ '\\', letters[code - codes] }, 2);
+        else lm_str_printf(out, "\\u%04x", (unsigned)(unsigned char)text.data[i]);
         i++;
     }
     lm_str_putc(out, '"');
@@ -82,7 +81,7 @@ static void put_object(lm_str *out, const lm_json *object, int indent, int depth
         if (!first) lm_str_puts(out, indent ? "," : ", ");
         first = false;
         put_break(out, indent, depth + 1);
-        put_string(out, key, strlen(key));
+        lm_json_put_string(out, lm_span_of(key, strlen(key)));
         lm_str_puts(out, ": ");
         put_value(out, value, indent, depth + 1);
     }
@@ -108,7 +107,7 @@ static void put_value(lm_str *out, const lm_json *value, int indent, int depth)
     switch (json_typeof(value)) {
     case JSON_OBJECT:  put_object(out, value, indent, depth); break;
     case JSON_ARRAY:   put_array(out, value, indent, depth); break;
-    case JSON_STRING:  put_string(out, json_string_value(value), json_string_length(value)); break;
+    case JSON_STRING:  lm_json_put_string(out, lm_span_of(json_string_value(value), json_string_length(value))); break;
     case JSON_INTEGER: lm_str_printf(out, "%" PRId64, (int64_t)json_integer_value(value)); break;
     case JSON_REAL:    put_real(out, json_real_value(value)); break;
     case JSON_TRUE:    lm_str_puts(out, "true"); break;

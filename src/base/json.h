@@ -23,6 +23,7 @@ lm_status lm_json_write(const lm_json *doc, const char *path, lm_err *err);   /*
 /* The document as text, appended to out: one line for indent 0, else indented.  UTF-8 stays as it is;
  * a real number has the fewest digits that read back to the same bits, and always a point or exponent. */
 void lm_json_text(lm_str *out, const lm_json *doc, int indent);
+void lm_json_put_string(lm_str *out, lm_span text);               /* one string, with its quotes */
 void lm_json_free(lm_json *doc);                                  /* takes NULL */
 
 /* Members of an object.  `name` heads messages; NULL: nothing does, the caller adds the place. */

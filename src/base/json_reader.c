@@ -135,6 +135,18 @@ static inline uint64_t ending_bytes(uint64_t x)
     return ((x - ones * 0x20) & ~x & highs) | zero_bytes(x ^ ones * '"') | zero_bytes(x ^ ones * '\\');
 }
 
+size_t lm_json_plain(const char *text, size_t n)
+{
+    size_t i = 0;
+    for (uint64_t x; n - i >= 8; i += 8) {
+        memcpy(&x, text + i, sizeof x);
+        uint64_t ending = ending_bytes(le64toh(x));
+        if (ending) return i + (size_t)__builtin_ctzll(ending) / 8;
+    }
+    while (i < n && (uint8_t)text[i] >= 0x20 && text[i] != '"' && text[i] != '\\') i++;
+    return i;
+}
+
 /* Over the characters that stand for themselves: eight bytes at a time to where the run ends, then its
  * UTF-8, if there is any and it is to be looked at. */
 static inline void plain_run(lm_json_reader *r, bool checked)

@@ -70,6 +70,9 @@ lm_json *lm_json_take(lm_json_reader *r);
 /* The next value becomes a member of an object; a key that stands there already is an error. */
 bool lm_json_take_member(lm_json_reader *r, lm_json *object, lm_span key);
 
+/* Bytes of text up to the first that a JSON string does not hold as it is: a control character, a quote or a backslash. */
+size_t lm_json_plain(const char *text, size_t n);
+
 /* Nothing may follow; gives how it all went. */
 lm_status lm_json_reader_end(lm_json_reader *r);
 

@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 #include <stdio.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -54,4 +55,15 @@ void *lm_memory_table(size_t count, size_t size)
     void *table = bytes < huge / 2 ? aligned_alloc(LINE, bytes ? bytes : LINE) : whole_pages(bytes);
     if (!table) LM_BUG("out of memory: %zu bytes", bytes);
     return memset(table, 0, bytes);
+}
+
+/* Blocks of up to a quarter of that are taken from what was kept; larger ones are mapped by themselves. */
+void lm_memory_keep(size_t bytes)
+{
+#ifdef M_TRIM_THRESHOLD
+    mallopt(M_TRIM_THRESHOLD, (int)bytes);
+    mallopt(M_MMAP_THRESHOLD, (int)(bytes / 4));
+#else
+    (void)bytes;
+#endif
 }

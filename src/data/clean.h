@@ -52,6 +52,7 @@ void lm_clean_html(lm_str *out, const lm_clean_result *result, const lm_pipeline
 
 /* Where a bin of a histogram begins. */
 double lm_histogram_begin(bool counts, int bin);
+int lm_histogram_bin(double count);                      /* the one of counts that it falls into */
 void lm_histogram_add(lm_histogram *h, bool counts, double value, bool kept);
 
 #endif

@@ -1,6 +1,9 @@
 #include "data/document.h"
 
 #include "base/map.h"
+#include "data/block.h"
+#include "data/hashes.h"
+#include "data/normal.h"
 #include "token/unicode.h"
 
 #include <stdio.h>
@@ -79,6 +82,7 @@ void *lm_doc_scratch(lm_doc *d, size_t bytes)
 bool lm_reject(lm_doc *d, const char *format, ...)
 {
     va_list arguments;
+    if (d->quiet) return false;
     va_start(arguments, format);
     vsnprintf(d->reason, sizeof d->reason, format, arguments);
     va_end(arguments);
@@ -89,88 +93,171 @@ bool lm_reject(lm_doc *d, const char *format, ...)
 
 /* ---- facts ------------------------------------------------------------------- */
 
-static void count_rune(lm_counts *c, uint32_t rune)
+/* A character of ASCII by its kind, and whether a closer look at it is wanted. */
+enum { LETTER, DIGIT, PUNCTUATION, SYMBOL, SPACE, CONTROL, KINDS, KIND = 7, LOOK = 8 };
+#define C CONTROL
+#define S SPACE
+#define P PUNCTUATION
+#define H PUNCTUATION | LOOK
+#define Y SYMBOL
+#define D DIGIT
+#define L LETTER
+static const uint8_t ascii_kinds[128] = {
+    C, C, C, C, C, C, C, C, C, S, S, S, S, S, C, C, C, C, C, C, C, C, C, C, C, C, C, C, C, C, C, C,
+    S, P, P, H, Y, P, P, P, P, P, P, Y, P, P, H, P, D, D, D, D, D, D, D, D, D, D, P, P, Y, Y, Y, P,
+    P, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, P, P, P, Y, P,
+    Y, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, P, Y, P, Y, C,
+};
+#undef C
+#undef S
+#undef P
+#undef H
+#undef Y
+#undef D
+#undef L
+
+bool lm_rune_is_invisible(uint32_t rune)
+{
+    return rune == 0x200B || rune == 0xFEFF || rune == 0xAD || rune == 0x2060 || (rune >= 0x200E && rune <= 0x200F) || (rune >= 0x202A && rune <= 0x202E) ||
+           (rune >= 0x2066 && rune <= 0x2069);
+}
+
+/* All facts in one pass over the text, a block at a time. */
+typedef struct scan {
+    lm_doc *d;
+    lm_span text;
+    size_t dots;                         /* where the last "..." ended */
+    int64_t ascii[KINDS];
+    bool inside, letter;                 /* a word; it has a letter */
+    size_t begin;                        /* of the word */
+    int64_t runes, at_begin;             /* characters so far, and before the word */
+    size_t first_word;                   /* of the line */
+    int64_t line_begin, line_end;        /* characters before its first word, and up to the end of its last */
+    bool opens;
+    uint64_t white;                      /* bits of the next block that a white character goes on over */
+} scan;
+
+static void look_at_ascii(scan *s, size_t at)
+{
+    lm_counts *c = &s->d->counts;
+    if (s->text.data[at] == '#') c->hashes++;
+    else if (at >= s->dots && s->text.len - at >= 3 && s->text.data[at + 1] == '.' && s->text.data[at + 2] == '.') {
+        c->ellipses++;
+        s->dots = at + 3;
+    }
+}
+
+static void count_ascii(scan *s, size_t base, const lm_block *b)
+{
+    for (uint64_t bits = b->other; bits; bits &= bits - 1) {
+        size_t at = base + (size_t)__builtin_ctzll(bits);
+        uint8_t kind = ascii_kinds[(unsigned char)s->text.data[at]];
+        s->ascii[kind & KIND]++;
+        if (kind & LOOK) look_at_ascii(s, at);
+    }
+    s->ascii[LETTER] += lm_bits_count(b->letter);
+    s->ascii[SPACE] += lm_bits_count(b->space);
+}
+
+/* A character that is neither ASCII nor a common syllable. */
+static void count_rune(lm_counts *c, uint32_t rune, bool *letter, bool *white)
 {
     lm_category category = lm_rune_kind_of(rune).category;
     unsigned bit = LM_CATEGORY(category);
-    if (bit & LM_LETTERS) {
+    *letter = bit & LM_LETTERS;
+    *white = !*letter && lm_rune_is_space(rune);
+    if (*letter) {
         c->letters++;
         c->script[lm_script_of(rune)]++;
-    } else if (lm_rune_is_space(rune)) c->spaces++;
+    } else if (*white) c->spaces++;
     else if (bit & LM_NUMBERS) c->digits++;
     else if (bit & LM_MARKS) c->marks++;
     else if (category >= LM_PC && category <= LM_PO) c->punctuation++;
     else if (category >= LM_SM && category <= LM_SO) c->symbols++;
     else if (category == LM_CC || category == LM_CF) c->controls++;
     else c->others++;
+    c->ellipses += rune == 0x2026;
 }
 
-/* All facts in one pass over the text: where a word ends is where the others change. */
-typedef struct scan {
-    lm_doc *d;
-    size_t begin;                        /* of the word */
-    uint32_t runes, at_begin;            /* characters so far, and before the word */
-    bool inside, letter;                 /* a word; it has a letter */
-    lm_text_line line;                   /* so far; text.data NULL: it has no word yet */
-    uint32_t line_begin;                 /* characters before its first word */
-    bool opens;
-} scan;
-
-static void end_word(scan *s, size_t end)
+/* Adds what the block does not know of its rare characters to its letters and spaces. */
+static void count_rare(scan *s, size_t base, lm_block *b)
 {
     lm_doc *d = s->d;
-    if (!s->inside) return;
-    s->inside = false;
+    b->space |= s->white;
+    s->white = 0;
+    for (uint64_t bits = b->rare; bits; bits &= bits - 1) {
+        size_t bit = (size_t)__builtin_ctzll(bits);
+        bool letter, white;
+        uint32_t rune;
+        size_t n = (size_t)lm_rune_at(s->text.data + base + bit, s->text.len - base - bit, &rune);
+        count_rune(&d->counts, rune, &letter, &white);
+        if (letter) b->letter |= (uint64_t)1 << bit;
+        if (!white) continue;
+        b->space |= lm_bits_below(n) << bit;
+        if (bit + n > LM_BLOCK) s->white = lm_bits_below(bit + n - LM_BLOCK);
+    }
+}
+
+static void put_word(scan *s, size_t end)
+{
+    lm_doc *d = s->d;
     if (d->n_words == d->cap_words) {
         d->cap_words = 2 * d->cap_words + 256;
         d->words = lm_realloc(d->words, d->cap_words * sizeof *d->words);
     }
-    lm_span text = lm_span_of(d->text.data + s->begin, end - s->begin);
-    d->words[d->n_words++] = (lm_word){ .text = text, .hash = lm_hash(text.data, text.len, 0), .runes = s->runes - s->at_begin, .letter = s->letter };
-    if (!s->line.text.data) {
-        s->line.text.data = text.data;
-        s->line_begin = s->at_begin;
-    }
-    s->line.text.len = (size_t)(text.data + text.len - s->line.text.data);
-    s->line.runes = s->runes - s->line_begin;
-    s->line.words++;
+    if (d->n_words == s->first_word) s->line_begin = s->at_begin;
+    s->line_end = s->runes;
+    d->words[d->n_words++] =
+        (lm_word){ .text = lm_span_of(s->text.data + s->begin, end - s->begin), .runes = (uint32_t)(s->runes - s->at_begin), .letter = s->letter };
 }
 
 static void end_line(scan *s)
 {
     lm_doc *d = s->d;
-    bool empty = !s->line.text.data;
+    bool empty = d->n_words == s->first_word;
     if (!empty) {
         if (d->n_lines == d->cap_lines) {
             d->cap_lines = 2 * d->cap_lines + 64;
             d->lines = lm_realloc(d->lines, d->cap_lines * sizeof *d->lines);
         }
-        s->line.opens = s->opens;
-        d->lines[d->n_lines++] = s->line;
+        lm_span first = d->words[s->first_word].text, last = d->words[d->n_words - 1].text;
+        d->lines[d->n_lines++] = (lm_text_line){ .text = lm_span_of(first.data, (size_t)(last.data + last.len - first.data)), .opens = s->opens,
+                                                 .runes = (uint32_t)(s->line_end - s->line_begin), .words = (uint32_t)(d->n_words - s->first_word) };
     }
     s->opens = empty;
-    s->line = (lm_text_line){0};
+    s->first_word = d->n_words;
 }
 
-static inline void begin_word(scan *s, size_t at)
+static void end_lines(scan *s, uint64_t newlines)
 {
-    if (s->inside) return;
-    s->inside = true;
-    s->letter = false;
-    s->begin = at;
-    s->at_begin = s->runes;
+    for (; newlines; newlines &= newlines - 1) end_line(s);
 }
 
-static void count_ascii(lm_counts *c, const uint32_t *ascii)
+/* Words begin and end where white space does; lines end before the next word begins. */
+static void split_words(scan *s, size_t base, const lm_block *b)
 {
-    for (uint32_t rune = 0; rune < 128; rune++) {
-        lm_counts one = {0};
-        if (!ascii[rune]) continue;
-        count_rune(&one, rune);
-        c->letters += one.letters * ascii[rune], c->digits += one.digits * ascii[rune], c->punctuation += one.punctuation * ascii[rune];
-        c->symbols += one.symbols * ascii[rune], c->spaces += one.spaces * ascii[rune], c->controls += one.controls * ascii[rune];
-        c->script[LM_SCRIPT_LATIN] += one.letters * ascii[rune];
+    uint64_t newlines = b->newline, letters = b->letter | b->syllable;
+    size_t from = 0;
+    for (uint64_t edges = b->space ^ (b->space << 1 | !s->inside); edges; edges &= edges - 1) {
+        size_t at = (size_t)__builtin_ctzll(edges);
+        uint64_t since = lm_bits_below(at) & ~lm_bits_below(from);
+        s->runes += lm_bits_count(b->begins & since);
+        from = at;
+        s->inside = !s->inside;
+        if (s->inside) {
+            end_lines(s, newlines & lm_bits_below(at));
+            newlines &= ~lm_bits_below(at);
+            s->begin = base + at;
+            s->at_begin = s->runes;
+            s->letter = false;
+        } else {
+            s->letter |= (letters & since) != 0;
+            put_word(s, base + at);
+        }
     }
+    s->runes += lm_bits_count(b->begins & ~lm_bits_below(from));
+    if (s->inside) s->letter |= (letters & ~lm_bits_below(from)) != 0;
+    else end_lines(s, newlines);
 }
 
 static void know(lm_doc *d)
@@ -180,47 +267,43 @@ static void know(lm_doc *d)
     d->n_words = d->n_lines = 0;
     lm_counts *c = &d->counts;
     *c = (lm_counts){0};
-    const char *text = d->text.data;
-    size_t len = d->text.len;
-    uint32_t ascii[128] = {0};
     int64_t syllables = 0;
-    scan s = { .d = d, .opens = true };
-    for (size_t i = 0; i < len;) {
-        unsigned char byte = (unsigned char)text[i];
-        size_t n = 1;
-        uint32_t rune = byte;
-        if (byte < 0x80) {
-            ascii[byte]++;
-            if (byte == ' ' || (byte >= '\t' && byte <= '\r')) {
-                end_word(&s, i);
-                if (byte == '\n') end_line(&s);
-            } else {
-                begin_word(&s, i);
-                s.letter |= (unsigned char)((byte | 32) - 'a') < 26;
-            }
-        } else if (lm_is_syllable(text + i, len - i)) {
-            n = 3;
-            syllables++;
-            begin_word(&s, i);
-            s.letter = true;
-        } else {
-            n = (size_t)lm_rune_at(text + i, len - i, &rune);
-            count_rune(c, rune);
-            if (lm_rune_is_space(rune)) end_word(&s, i);
-            else {
-                begin_word(&s, i);
-                s.letter |= lm_rune_in(rune, LM_LETTERS);
-            }
-        }
-        s.runes++;
-        i += n;
+    scan s = { .d = d, .text = d->text, .opens = true };
+    for (size_t at = 0; at < s.text.len; at += LM_BLOCK) {
+        lm_block b = lm_block_at(s.text, at);
+        syllables += lm_bits_count(b.syllable);
+        count_ascii(&s, at, &b);
+        if (b.rare | s.white) count_rare(&s, at, &b);
+        if (s.text.len - at < LM_BLOCK) b.space |= ~lm_bits_below(s.text.len - at);      /* white behind the end */
+        split_words(&s, at, &b);
     }
-    end_word(&s, len);
+    if (s.inside) put_word(&s, s.text.len);
     end_line(&s);
-    count_ascii(c, ascii);
     c->runes = s.runes;
-    c->letters += syllables;
+    c->letters += syllables + s.ascii[LETTER];
     c->script[LM_SCRIPT_HANGUL] += syllables;
+    c->script[LM_SCRIPT_LATIN] += s.ascii[LETTER];
+    c->digits += s.ascii[DIGIT], c->punctuation += s.ascii[PUNCTUATION], c->symbols += s.ascii[SYMBOL];
+    c->spaces += s.ascii[SPACE], c->controls += s.ascii[CONTROL];
+}
+
+lm_flaws lm_doc_flaws(const lm_doc *d)
+{
+    lm_flaws f = {0};
+    for (size_t at = 0; at < d->text.len; at += LM_BLOCK) {
+        lm_block b = lm_block_at(d->text, at);
+        f.unseen |= b.control != 0;
+        for (uint64_t bits = b.rare; bits; bits &= bits - 1) {
+            size_t place = at + (size_t)__builtin_ctzll(bits);
+            uint32_t rune;
+            lm_rune_at(d->text.data + place, d->text.len - place, &rune);
+            f.lost += rune == LM_REPLACEMENT;
+            f.misread |= rune >= 0xC0 && rune < 0x100;
+            f.unseen |= rune < 0xA0 || lm_rune_is_invisible(rune);
+            f.uncomposed |= !lm_rune_is_settled(rune);
+        }
+    }
+    return f;
 }
 
 const lm_counts *lm_doc_counts(lm_doc *d)
@@ -245,11 +328,25 @@ const lm_text_line *lm_doc_lines(lm_doc *d, size_t *n)
 
 int64_t lm_doc_word_runes(lm_doc *d)
 {
-    size_t n;
-    int64_t sum = 0;
-    const lm_word *words = lm_doc_words(d, &n);
-    for (size_t i = 0; i < n; i++) sum += words[i].runes;
-    return sum;
+    know(d);
+    return d->counts.runes - d->counts.spaces;
+}
+
+/* Most words are short: two loads that overlap hold them. */
+uint64_t lm_word_hash(const lm_word *word)
+{
+    const char *p = word->text.data;
+    size_t n = word->text.len;
+    uint64_t first = 0, last = 0;
+    if (n > 16) return lm_hash(p, n, 0);
+    if (n >= 8) {
+        memcpy(&first, p, 8);
+        memcpy(&last, p + n - 8, 8);
+    } else if (n >= 4) {
+        memcpy(&first, p, 4);
+        memcpy(&last, p + n - 4, 4);
+    } else for (size_t i = 0; i < n; i++) first = first << 8 | (unsigned char)p[i];
+    return lm_mix64((first + n) * 0x9E3779B97F4A7C15u ^ last);
 }
 
 /* ---- how lines end ------------------------------------------------------------ */

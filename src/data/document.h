@@ -17,13 +17,21 @@ extern const char *const lm_script_names[];              /* "hangul", ..., NULL 
 /* Characters by kind.  A letter has a script; symbols are signs of currency and mathematics, emoji and the like. */
 typedef struct lm_counts {
     int64_t runes, letters, digits, punctuation, symbols, spaces, marks, controls, others;
+    int64_t hashes, ellipses;            /* "#"; "..." and U+2026 */
     int64_t script[LM_SCRIPTS];          /* letters of each */
 } lm_counts;
+
+/* Whether there is anything for those who mend a text. */
+typedef struct lm_flaws {
+    int64_t lost;                        /* U+FFFD */
+    bool misread;                        /* U+00C0..U+00FF, with which misread UTF-8 begins */
+    bool unseen;                         /* control characters but for tab and line feed, or invisible ones */
+    bool uncomposed;                     /* a character that normal form C might change (data/normal.h) */
+} lm_flaws;
 
 /* What stands between white space. */
 typedef struct lm_word {
     lm_span text;
-    uint64_t hash;
     uint32_t runes;
     bool letter;                         /* has one */
 } lm_word;
@@ -44,6 +52,7 @@ typedef struct lm_doc {
     double values[LM_DOC_VALUES];        /* what the filter measured: its `measures` */
     int64_t tallies[LM_DOC_VALUES];      /* what it counted: its `tallies`, zero before it begins */
     char reason[LM_DOC_REASON];          /* why it was rejected */
+    bool quiet;                          /* nobody asks why */
     int64_t cut;                         /* bytes that edits took away */
 
     /* Behind the functions below. */
@@ -65,6 +74,10 @@ const lm_counts *lm_doc_counts(lm_doc *d);
 const lm_word *lm_doc_words(lm_doc *d, size_t *n);
 const lm_text_line *lm_doc_lines(lm_doc *d, size_t *n);
 int64_t lm_doc_word_runes(lm_doc *d);                    /* characters of all words */
+uint64_t lm_word_hash(const lm_word *word);
+
+/* A lighter look than that at the counts, for who changes the text first of all. */
+lm_flaws lm_doc_flaws(const lm_doc *d);
 
 /* An empty buffer for a new text, which lm_doc_replace then takes over; a text that is the same changes nothing. */
 lm_str *lm_doc_room(lm_doc *d);
@@ -78,6 +91,9 @@ bool lm_reject(lm_doc *d, const char *format, ...) __attribute__((format(printf,
 
 /* The script of a letter. */
 lm_script lm_script_of(uint32_t rune);
+
+/* Characters that nobody sees and a text does without: zero-width spaces, marks of direction, soft hyphens. */
+bool lm_rune_is_invisible(uint32_t rune);
 
 /* Whether a line ends a sentence: . ! ? … or their wide forms, perhaps closed by quotes or brackets.
  * `ellipsis`: ends with "..." or "…". */

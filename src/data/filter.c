@@ -137,13 +137,14 @@ void lm_pipeline_free(lm_pipeline *p)
     *p = (lm_pipeline){0};
 }
 
-bool lm_pipeline_apply(const lm_pipeline *p, lm_doc *doc, int *by, lm_pipeline_each each, void *context)
+bool lm_pipeline_apply(const lm_pipeline *p, lm_doc *doc, int *by, const bool *quiet, lm_pipeline_each each, void *context)
 {
     for (*by = 0; *by < p->n; ++*by) {
         const lm_filter_use *use = &p->items[*by];
         const char *before = doc->text.data;
         bool edited = doc->edited;
-        memset(doc->tallies, 0, sizeof doc->tallies);
+        doc->quiet = quiet && quiet[*by];
+        if (use->filter->tallies) memset(doc->tallies, 0, sizeof doc->tallies);
         bool kept = use->filter->apply(use, doc);
         if (each) each(context, *by, doc, kept, doc->text.data != before || doc->edited != edited);
         if (!kept) return false;

@@ -30,6 +30,7 @@ struct lm_filter {
     size_t options_size;
     const lm_measure *measures;          /* of doc->values, up to name == NULL; NULL: none */
     const char *const *tallies;          /* of doc->tallies, NULL-terminated; NULL: none */
+    bool reads_row;                      /* it looks at doc->row->object */
     lm_status (*open)(lm_filter_use *use, lm_err *err);              /* NULL: nothing to prepare */
     void (*close)(void *state);
     bool (*apply)(const lm_filter_use *use, lm_doc *doc);            /* on any thread; false: rejected */
@@ -61,9 +62,10 @@ lm_status lm_pipeline_open(lm_pipeline *p, lm_err *err);
 void lm_pipeline_free(lm_pipeline *p);                   /* takes {0} */
 
 /* Runs the document through; *by is the index of the filter that rejected it (returns false) or n.  `each`, if
- * not NULL, is called after every filter. */
+ * not NULL, is called after every filter.  `quiet`: of each filter, whether the reason that it gives is left out;
+ * NULL: of none. */
 typedef void (*lm_pipeline_each)(void *context, int index, const lm_doc *doc, bool kept, bool changed);
-bool lm_pipeline_apply(const lm_pipeline *p, lm_doc *doc, int *by, lm_pipeline_each each, void *context);
+bool lm_pipeline_apply(const lm_pipeline *p, lm_doc *doc, int *by, const bool *quiet, lm_pipeline_each each, void *context);
 
 /* A named list of specifications: data/filter/presets.c. */
 typedef struct lm_preset {

@@ -5,16 +5,15 @@
 static const unsigned SIGNS = LM_CATEGORY(LM_PC) | LM_CATEGORY(LM_PD) | LM_CATEGORY(LM_PS) | LM_CATEGORY(LM_PE) | LM_CATEGORY(LM_PI) | LM_CATEGORY(LM_PF) |
                               LM_CATEGORY(LM_PO) | LM_CATEGORY(LM_SM) | LM_CATEGORY(LM_SC) | LM_CATEGORY(LM_SK) | LM_CATEGORY(LM_SO);
 
-/* Nothing changes the first 768 characters, Chinese ones and syllables of Hangul; nor most of U+2000..U+33FF, which
- * are signs and brackets. */
 bool lm_surely_composed(lm_span text)
 {
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.data[i], next = i + 1 < text.len ? (unsigned char)text.data[i + 1] : 0;
-        if (c < 0xCC || (c > 0xE3 && c < 0xEE && c != 0xEA) || (c == 0xEA && next >= 0xB0)) continue;
-        if (c == 0xE2 && next != 0x83 && next != 0x84 && next != 0x8C && next != 0xAB) continue;
-        bool brackets = c == 0xE3 && next == 0x80 && i + 2 < text.len && (unsigned char)text.data[i + 2] < 0xAA;
-        if (!brackets && !(c == 0xE3 && next >= 0x84)) return false;
+    for (size_t i = 0; i < text.len;) {
+        unsigned char c = (unsigned char)text.data[i];
+        uint32_t rune = 0;
+        if (c < 0x80) i++;
+        else if (c >= 0xEB && c <= 0xED && text.len - i >= 3) i += 3;      /* nearly all of Hangul */
+        else i += (size_t)lm_rune_at(text.data + i, text.len - i, &rune);
+        if (!lm_rune_is_settled(rune)) return false;
     }
     return true;
 }

@@ -26,6 +26,17 @@ void lm_row_free(lm_row *row)
     row->object = NULL;
 }
 
+/* Parsed once more, with the name of its place, where something is wrong with the line. */
+static lm_status not_an_object(lm_row *row, lm_err *err)
+{
+    lm_str place = {0};
+    lm_str_printf(&place, "%s:%lld", row->path, (long long)row->line);
+    if (row->object) lm_fail(err, LM_E_FORMAT, "%s: expected an object, {\"...\": ...}", place.data);
+    else lm_json_parse(row->text.data, row->text.len, place.data, err);
+    lm_str_free(&place);
+    return LM_E_FORMAT;
+}
+
 /* Lines are cut by the stream; what is wrong with one has the words that it would have when read at once. */
 lm_status lm_row_parse(lm_row *row, lm_err *err)
 {
@@ -33,13 +44,8 @@ lm_status lm_row_parse(lm_row *row, lm_err *err)
     size_t valid = lm_utf8_valid(row->text.data, row->text.len);
     if (valid < row->text.len)
         return lm_fail(err, LM_E_FORMAT, "%s:%lld: byte %zu of the line (0x%02x) is not UTF-8", row->path, (long long)row->line, valid + 1, (unsigned char)row->text.data[valid]);
-    lm_str place = {0};
-    lm_str_printf(&place, "%s:%lld", row->path, (long long)row->line);
-    row->object = lm_json_parse(row->text.data, row->text.len, place.data, err);
-    lm_status status = row->object ? LM_OK : LM_E_FORMAT;
-    if (row->object && !json_is_object(row->object)) status = lm_fail(err, LM_E_FORMAT, "%s: expected an object, {\"...\": ...}", place.data);
-    lm_str_free(&place);
-    if (status != LM_OK) return status;
+    row->object = lm_json_parse(row->text.data, row->text.len, "", NULL);
+    if (!json_is_object(row->object)) return not_an_object(row, err);
     row->raw = false;
     return LM_OK;
 }
@@ -199,7 +205,8 @@ static lm_status next_of_file(lm_source *s, lm_row *row, bool *more, lm_err *err
 {
     lm_row_reader *r = &s->reader;
     for (;;) {
-        lm_err local = {0};
+        lm_err local;
+        lm_err_clear(&local);
         *row = (lm_row){ .path = s->paths.items[s->at] };
         lm_status status = s->formats[s->at]->next(r, row, more, &local);
         if (status == LM_OK) return LM_OK;

@@ -44,7 +44,7 @@ double lm_hyperloglog_count(const lm_hyperloglog *h)
 
 static int bin_of(int64_t value)
 {
-    int bin = value < 1 ? 0 : 1 + (int)(log2((double)value) * LM_CLEAN_PER_OCTAVE);
+    int bin = lm_histogram_bin((double)value);
     return bin < LM_CLEAN_COUNT_BINS ? bin : LM_CLEAN_COUNT_BINS - 1;
 }
 
@@ -128,7 +128,7 @@ static void count_document(worker *w, lm_span text)
     for (size_t i = 0; i < n_words; i++) {
         uint64_t hash = 0;
         for (size_t n = 0; n < LM_STATS_NGRAMS && i + n < n_words; n++) {
-            hash = lm_mix64(hash * 31 + words[i + n].hash);
+            hash = lm_mix64(hash * 31 + lm_word_hash(&words[i + n]));
             lm_hyperloglog_put(&s->ngrams_seen[n], hash);
             s->ngrams[n]++;
         }

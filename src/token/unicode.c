@@ -19,10 +19,18 @@ static bool is_settled(uint32_t rune, lm_normal_form form)
 
 static bool is_syllable(uint32_t rune) { return rune >= 0xAC00 && rune <= 0xD7A3; }
 
-/* The end of the settled characters from `at` on; the front of the last of them in *last. */
+/* The end of the settled characters from `at` on; the front of the last of them in *last.  ASCII and, where it is
+ * composed, most of Hangul are known by their first byte. */
 static size_t settled_run(lm_span text, size_t at, lm_normal_form form, size_t *last)
 {
+    bool composes = form == LM_NFC || form == LM_NFKC;
     while (at < text.len) {
+        unsigned char first = (unsigned char)text.data[at];
+        if (first < 0x80 || (composes && (first == 0xEB || first == 0xEC) && text.len - at >= 3)) {
+            *last = at;
+            at += first < 0x80 ? 1 : 3;
+            continue;
+        }
         uint32_t rune;
         size_t length = (size_t)lm_rune_at(text.data + at, text.len - at, &rune);
         if (!is_settled(rune, form)) break;

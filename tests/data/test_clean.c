@@ -5,6 +5,8 @@
 #include "base/rng.h"
 #include "base/thread.h"
 #include "data/clean.h"
+#include "data/fields.h"
+#include "data/rounds.h"
 #include "data/stats.h"
 
 #include <math.h>
@@ -236,11 +238,49 @@ static void percentiles(void **state)
     free(rows), free(in);
 }
 
+/* A line read in place is written as its document is, and what is left to documents is told. */
+static void lines_without_documents(void **state)
+{
+    (void)state;
+    static const struct { const char *line; bool here; } cases[] = {
+        { "{}", true }, { "{\"text\":\"a\"}", true }, { " { \"text\" : \"\\uAC00\\/\\n\\u0001\" , \"n\":12 }", true }, { "{\"a\\\"b\": [1, 2.50, {\"x\": null}], \"text\": \"한\"}", true },
+        { "{\"text\": null, \"sentence\": \"b\", \"r\": -0.0, \"i\": 007}", false }, { "{\"i\": -12, \"j\": 123456789012345678901, \"k\": 1e3, \"l\": 0, \"t\": true, \"f\": false, \"z\": null}", true },
+        { "{\"a\": 1, \"a\": 2}", false }, { "[1]", false }, { "{\"a\": 1", false }, { "{\"a\": 1} x", false }, { "{\"a\": trux}", false }, { "{\"a\": \"\\uD800\"}", false },
+    };
+    lm_fields fields = {0};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        lm_row row = { .path = "f", .raw = true };
+        lm_str ours = {0}, theirs = {0};
+        lm_str_puts(&row.text, cases[i].line);
+        if (lm_fields_read(&fields, &row) != cases[i].here) fail_msg("%s", cases[i].line);
+        if (cases[i].here) {
+            lm_fields_put(&ours, &fields, NULL, (lm_span){0}, NULL);
+            assert_int_equal(lm_row_parse(&row, NULL), LM_OK);
+            lm_row_put_json(&theirs, &row);
+            assert_string_equal(ours.data, theirs.data);
+        }
+        lm_row_free(&row);
+        lm_str_free(&ours), lm_str_free(&theirs);
+    }
+    lm_row row = { .raw = true };
+    lm_str out = {0};
+    lm_str_puts(&row.text, "{\"document\": \"x\", \"text\": null, \"n\": 1}");
+    assert_true(lm_fields_read(&fields, &row));
+    const lm_field *text = lm_fields_text(&fields, NULL);
+    assert_true(text && lm_span_eq(text->value, "x"));
+    assert_null(lm_fields_text(&fields, "n"));
+    lm_fields_put(&out, &fields, text, lm_span_of("\"\t", 2), (const char *const[]){ "k", "v\n", NULL });
+    assert_string_equal(out.data, "{\"document\": \"\\\"\\t\", \"text\": null, \"n\": 1, \"k\": \"v\\n\"}\n");
+    lm_str_free(&out);
+    lm_row_free(&row);
+    lm_fields_free(&fields);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kept_and_rejected_rows), cmocka_unit_test(threads_do_not_matter), cmocka_unit_test(failures_leave_nothing), cmocka_unit_test(long_lines_and_cut_files),
-        cmocka_unit_test(counting_what_is_different), cmocka_unit_test(stats_by_hand), cmocka_unit_test(percentiles),
+        cmocka_unit_test(counting_what_is_different), cmocka_unit_test(stats_by_hand), cmocka_unit_test(percentiles), cmocka_unit_test(lines_without_documents),
     };
     return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
 }

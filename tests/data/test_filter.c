@@ -2,7 +2,9 @@
 #include "common/test.h"
 
 #include "base/file.h"
+#include "base/rng.h"
 #include "data/filter.h"
+#include "token/unicode.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +39,7 @@ static void run_row(outcome *o, const char *spec, const char *text, const char *
     if (object) o->row.object = lm_json_parse(object, strlen(object), "row", NULL);
     if (make_pipeline(&o->pipeline, spec, &err) != LM_OK) fail_msg("%s: %s", spec, err.message);
     lm_doc_begin(&o->doc, &o->row, lm_span_of(text, strlen(text)));
-    o->kept = lm_pipeline_apply(&o->pipeline, &o->doc, &by, NULL, NULL);
+    o->kept = lm_pipeline_apply(&o->pipeline, &o->doc, &by, NULL, NULL, NULL);
     assert_true(lm_utf8_valid(o->doc.text.data, o->doc.text.len) == o->doc.text.len);
     assert_true(o->kept || *o->doc.reason);
 }
@@ -409,6 +411,120 @@ static void every_filter_on_odd_texts(void **state)
     }
 }
 
+/* ---- against plain counting --------------------------------------------------- */
+
+/* Words, lines and kinds of characters counted one character at a time, for texts whose characters of two to four
+ * bytes stand at every place of a block. */
+static void facts_counted_plainly(void **state)
+{
+    (void)state;
+    static const char *const pieces[] = { "가", "힣", "꿀", "한글", "a", "Z", "7", " ", " ", "\n", "\n\n", "\t", "\r\n", ".", "...", "#", "ㄱ", "\xE3\x80\x80", "\xC2\xA0", "é", "漢", "“", "…",
+                                          "\xF0\x9F\x98\x80", "ힰ", "\x01", "\xEF\xBF\xBD", "$", "가나다라마바사아자차카타파하" };
+    lm_rng rng = { .seed = 5 };
+    lm_doc doc = {0};
+    lm_row row = {0};
+    for (int round = 0; round < 300; round++) {
+        lm_str text = {0};
+        for (uint64_t n = lm_rng_below(&rng, 120); n > 0; n--) lm_str_puts(&text, pieces[lm_rng_below(&rng, sizeof pieces / sizeof *pieces)]);
+        lm_doc_begin(&doc, &row, lm_span_of(text.data, text.len));
+        size_t n_words, n_lines, words = 0, lines = 0, line_words = 0, i = 0, n;
+        int64_t runes = 0, spaces = 0, letters = 0, digits = 0, hangul = 0, hashes = 0, lost = 0;
+        const lm_word *w = lm_doc_words(&doc, &n_words);
+        const lm_text_line *l = lm_doc_lines(&doc, &n_lines);
+        const lm_counts *c = lm_doc_counts(&doc);
+        bool inside = false;
+        for (; i < text.len; i += n, runes++) {
+            uint32_t rune;
+            n = (size_t)lm_utf8_decode(text.data + i, text.len - i, &rune);
+            bool space = lm_rune_is_space(rune);
+            if (!space && !inside) {
+                assert_ptr_equal(w[words].text.data, doc.text.data + i);
+                if (!line_words++) assert_ptr_equal(l[lines].text.data, doc.text.data + i);
+            }
+            if (space && inside) assert_ptr_equal(w[words].text.data + w[words].text.len, doc.text.data + i), words++;
+            if (rune == '\n' && line_words) assert_int_equal(l[lines].words, line_words), lines++, line_words = 0;
+            inside = !space;
+            spaces += space;
+            letters += lm_rune_in(rune, LM_LETTERS);
+            digits += lm_rune_in(rune, LM_NUMBERS);
+            hangul += lm_rune_in(rune, LM_LETTERS) && lm_script_of(rune) == LM_SCRIPT_HANGUL;
+            hashes += rune == '#';
+            lost += rune == 0xFFFD;
+        }
+        assert_int_equal(n_words, words + inside);
+        assert_int_equal(n_lines, lines + (line_words > 0));
+        assert_int_equal(c->runes, runes);
+        assert_int_equal(c->spaces, spaces);
+        assert_int_equal(c->letters, letters);
+        assert_int_equal(c->digits, digits);
+        assert_int_equal(c->script[LM_SCRIPT_HANGUL], hangul);
+        assert_int_equal(c->hashes, hashes);
+        assert_int_equal(lm_doc_flaws(&doc).lost, lost);
+        int64_t of_words = 0;
+        for (size_t k = 0; k < n_words; k++) of_words += w[k].runes;
+        assert_int_equal(of_words, runes - spaces);
+        assert_int_equal(lm_doc_word_runes(&doc), of_words);
+        lm_str_free(&text);
+    }
+    lm_doc_free(&doc);
+}
+
+static bool same_words(const lm_word *a, const lm_word *b, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        if (a[k].text.len != b[k].text.len || memcmp(a[k].text.data, b[k].text.data, a[k].text.len)) return false;
+    return true;
+}
+
+static int64_t chars_of(const lm_word *w, size_t begin, size_t end)
+{
+    int64_t n = 0;
+    for (; begin < end; begin++) n += w[begin].runes;
+    return n;
+}
+
+/* Every n-gram against every other: of a length, the characters of the most frequent one, or of those met again. */
+static double plain_repetition(const lm_word *w, size_t words, size_t n)
+{
+    int64_t most = 0, count = 1, again = 0;
+    size_t covered = 0;
+    for (size_t i = 0; i + n <= words; i++) {
+        int64_t times = 0;
+        bool before = false;
+        for (size_t j = 0; j + n <= words; j++) {
+            bool same = same_words(w + i, w + j, n);
+            times += same;
+            before |= same && j < i;
+        }
+        if (times > count) count = times, most = 0;
+        if (times == count && times > 1 && chars_of(w, i, i + n) > most) most = chars_of(w, i, i + n);
+        if (!before) continue;
+        again += chars_of(w, i > covered ? i : covered, i + n);
+        covered = i + n;
+    }
+    int64_t all = chars_of(w, 0, words);
+    return !all ? 0 : (double)(n <= 4 ? count * most : again) / (double)all;
+}
+
+static void repetition_counted_plainly(void **state)
+{
+    (void)state;
+    static const char *const words[] = { "가", "나무", "다", "라디오", "mm", "바다에" };
+    lm_rng rng = { .seed = 9 };
+    for (int round = 0; round < 40; round++) {
+        lm_str text = {0};
+        uint64_t kinds = 2 + lm_rng_below(&rng, 5), n = lm_rng_below(&rng, 60);
+        while (n-- > 0) lm_str_printf(&text, "%s ", lm_rng_below(&rng, 3) ? words[lm_rng_below(&rng, kinds)] : "그리고 또 다시 한 번 더");
+        outcome o;
+        run_row(&o, "repetition", text.data ? text.data : "", NULL);
+        size_t n_words;
+        const lm_word *w = lm_doc_words(&o.doc, &n_words);
+        for (size_t length = 2; length <= 10; length++) assert_float_equal(o.doc.values[4 + length - 2], plain_repetition(w, n_words, length), 1e-12);     /* the same sums */
+        finish(&o);
+        lm_str_free(&text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -416,6 +532,7 @@ int main(void)
         cmocka_unit_test(repetition_by_lines_and_ngrams), cmocka_unit_test(rules_of_c4), cmocka_unit_test(markup_comes_off), cmocka_unit_test(boilerplate_lines_go),
         cmocka_unit_test(scripts), cmocka_unit_test(unicode_is_mended), cmocka_unit_test(personal_data_is_masked), cmocka_unit_test(keywords_however_they_are_written),
         cmocka_unit_test(sources), cmocka_unit_test(specifications), cmocka_unit_test(every_filter_on_odd_texts),
+        cmocka_unit_test(facts_counted_plainly), cmocka_unit_test(repetition_counted_plainly),
     };
     return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
 }

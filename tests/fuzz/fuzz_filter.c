@@ -31,7 +31,7 @@ static bool filter_text(const lm_pipeline *p, lm_doc *doc, lm_span text)
 {
     int by;
     lm_doc_begin(doc, &(lm_row){0}, text);
-    bool kept = lm_pipeline_apply(p, doc, &by, NULL, NULL);
+    bool kept = lm_pipeline_apply(p, doc, &by, NULL, NULL, NULL);
     LM_ASSERT(lm_utf8_valid(doc->text.data, doc->text.len) == doc->text.len);
     LM_ASSERT(kept ? by == p->n : by < p->n && *doc->reason && lm_utf8_valid(doc->reason, strlen(doc->reason)) == strlen(doc->reason));
     return kept;

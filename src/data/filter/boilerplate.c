@@ -5,6 +5,7 @@
 #include "data/filter.h"
 
 #include "base/file.h"
+#include "data/block.h"
 #include "data/filter/aho_corasick.h"
 
 #include <stdlib.h>
@@ -35,23 +36,61 @@ static const char *const phrases[] = {
     "privacy policy", "cookie policy", "we use cookies", "accept cookies", "skip to content", "back to top", "powered by", "copyright ©", "enable javascript", NULL,
 };
 
+/* The automaton, and the first six bytes of all phrases as bits of a hash, by which nearly every place of a text is
+ * known to begin none (three bytes are one syllable of Hangul, and many are common); of phrases that have fewer, the
+ * first three. */
+enum { LONG = 6, BRIEF = 3, HASH_BITS = 14 };
+typedef struct finder {
+    lm_aho aho;
+    uint64_t begins[(1 << HASH_BITS) / 64];
+    bool everywhere;                     /* a phrase has fewer than three bytes */
+} finder;
+
+/* Bit 5 of each byte is ignored, which tells small letters from capitals. */
+static inline uint32_t long_hash(const char *p)
+{
+    uint32_t a, b;
+    memcpy(&a, p, sizeof a);
+    memcpy(&b, p + LONG - sizeof b, sizeof b);
+    return ((a | 0x20202020) * 0x9E3779B1u ^ (b | 0x20202020) * 0x85EBCA6Bu) >> (32 - HASH_BITS);
+}
+
+static inline uint32_t brief_hash(const char *p)
+{
+    uint32_t bytes = (uint32_t)(uint8_t)p[0] << 16 | (uint32_t)(uint8_t)p[1] << 8 | (uint8_t)p[2];
+    return (bytes | 0x202020) * 0x9E3779B1u >> (32 - HASH_BITS);
+}
+
+static inline bool has_bit(const finder *f, uint32_t hash) { return f->begins[hash / 64] >> hash % 64 & 1; }
+static void set_bit(finder *f, uint32_t hash) { f->begins[hash / 64] |= (uint64_t)1 << hash % 64; }
+
+/* Whether a phrase may begin at p, behind which `left` bytes stand. */
+static inline bool may_begin(const finder *f, const char *p, size_t left)
+{
+    if (left < LONG) return true;
+    return has_bit(f, long_hash(p)) | has_bit(f, brief_hash(p)) | f->everywhere;
+}
+
 /* A byte is a symbol; capitals of ASCII are read as small letters. */
-static lm_status add(lm_aho *aho, const char *phrase, lm_err *err)
+static lm_status add(finder *f, const char *phrase, lm_err *err)
 {
     size_t n = strlen(phrase);
+    if (n >= LONG) set_bit(f, long_hash(phrase));
+    else if (n >= BRIEF) set_bit(f, brief_hash(phrase));
+    else if (n) f->everywhere = true;
     int32_t *symbols = lm_malloc(n * sizeof *symbols + 1);
     for (size_t i = 0; i < n; i++) symbols[i] = lower((unsigned char)phrase[i]);
-    lm_status status = lm_aho_add(aho, symbols, n, 0, err);
+    lm_status status = lm_aho_add(&f->aho, symbols, n, 0, err);
     free(symbols);
     return status;
 }
 
-static lm_status add_file(lm_aho *aho, const char *path, lm_err *err)
+static lm_status add_file(finder *f, const char *path, lm_err *err)
 {
     lm_str text = {0};
     LM_TRY(lm_file_read(&text, path, 1 << 26, err));
     lm_status status = LM_OK;
-    for (char *rest = text.data, *line; status == LM_OK && rest && (line = strsep(&rest, "\r\n"));) status = add(aho, line, err);
+    for (char *rest = text.data, *line; status == LM_OK && rest && (line = strsep(&rest, "\r\n"));) status = add(f, line, err);
     lm_str_free(&text);
     return status;
 }
@@ -59,29 +98,51 @@ static lm_status add_file(lm_aho *aho, const char *path, lm_err *err)
 static lm_status open_phrases(lm_filter_use *use, lm_err *err)
 {
     const settings *o = use->options;
-    lm_aho *aho = use->state = lm_malloc(sizeof *aho);
-    lm_aho_init(aho, 256);
-    for (const char *const *p = phrases; *p; p++) LM_TRY(add(aho, *p, err));
-    if (o->file) LM_TRY(add_file(aho, o->file, err));
-    lm_aho_finish(aho);
+    finder *f = use->state = lm_calloc(1, sizeof *f);
+    lm_aho_init(&f->aho, 256);
+    for (const char *const *p = phrases; *p; p++) LM_TRY(add(f, *p, err));
+    if (o->file) LM_TRY(add_file(f, o->file, err));
+    lm_aho_finish(&f->aho);
     return LM_OK;
 }
 
 static void close_phrases(void *state)
 {
-    lm_aho_free(state);
-    free(state);
+    finder *f = state;
+    lm_aho_free(&f->aho);
+    free(f);
 }
 
-static bool is_boilerplate(const settings *o, const lm_aho *aho, const lm_text_line *line)
+/* Whether a phrase begins at `at` or, as long as the automaton follows one, behind it; *end is where it gave up. */
+static bool follow(const lm_aho *aho, lm_span text, size_t at, size_t *end)
 {
-    int32_t at = 0;
-    if (line->runes > o->longest) return false;
-    for (size_t i = 0; i < line->text.len; i++) {
-        at = lm_aho_step(aho, at, lower((unsigned char)line->text.data[i]));
-        if (aho->word[at] >= 0 || aho->shorter[at]) return true;
+    int32_t state = 0;
+    do {
+        state = lm_aho_step(aho, state, lower((unsigned char)text.data[at++]));
+        if (aho->word[state] >= 0 || aho->shorter[state]) return true;
+    } while (state && at < text.len);
+    *end = at;
+    return false;
+}
+
+/* Whether a phrase stands in the part [begin, end) of the text. */
+static bool holds_phrase(const finder *f, lm_span text, size_t begin, size_t end)
+{
+    size_t behind = begin;               /* what was looked at */
+    for (size_t at = begin; at < end; at += LM_BLOCK) {
+        for (uint64_t bits = lm_block_at(text, at).begins & lm_bits_below(end - at); bits; bits &= bits - 1) {
+            size_t place = at + (size_t)__builtin_ctzll(bits);
+            if (!may_begin(f, text.data + place, text.len - place) || place < behind) continue;
+            if (follow(&f->aho, lm_span_of(text.data, end), place, &behind)) return true;
+        }
     }
     return false;
+}
+
+static bool is_boilerplate(const settings *o, const finder *f, lm_span text, const lm_text_line *line)
+{
+    size_t begin = (size_t)(line->text.data - text.data);
+    return line->runes <= o->longest && holds_phrase(f, text, begin, begin + line->text.len);
 }
 
 static bool apply(const lm_filter_use *use, lm_doc *doc)
@@ -90,10 +151,10 @@ static bool apply(const lm_filter_use *use, lm_doc *doc)
     size_t n, gone = 0;
     const lm_text_line *lines = lm_doc_lines(doc, &n);
     lm_str *out = lm_doc_room(doc);
-    const char *from = doc->text.data;
+    const char *from = doc->text.data, *stop = from + doc->text.len;
     for (size_t i = 0; i < n; i++) {
-        if (!is_boilerplate(o, use->state, &lines[i])) continue;
-        const char *end = lines[i].text.data + lines[i].text.len, *stop = doc->text.data + doc->text.len;
+        if (!is_boilerplate(o, use->state, doc->text, &lines[i])) continue;
+        const char *end = lines[i].text.data + lines[i].text.len;
         lm_str_append(out, from, (size_t)(lines[i].text.data - from));
         while (end < stop && *end != '\n') end++;
         from = end + (end < stop);
@@ -102,7 +163,7 @@ static bool apply(const lm_filter_use *use, lm_doc *doc)
     double share = doc->values[0] = n ? (double)gone / (double)n : 0;
     if (share > o->max) return lm_reject(doc, "%.1f%% of the lines are boilerplate, expected at most %g%%", 100 * share, 100 * o->max);
     if (!gone) return true;
-    lm_str_append(out, from, (size_t)(doc->text.data + doc->text.len - from));
+    lm_str_append(out, from, (size_t)(stop - from));
     lm_doc_replace(doc);
     return true;
 }

@@ -101,31 +101,39 @@ static size_t entity_at(lm_span text, uint32_t *rune)
     return *rune ? name.len + 2 : 0;
 }
 
+/* The next "<" or "&" from `at` on, or the end. */
+static size_t find_sign(lm_span text, size_t at, bool references)
+{
+    const char *from = text.data + at, *tag = memchr(from, '<', text.len - at);
+    size_t end = tag ? (size_t)(tag - text.data) : text.len;
+    const char *entity = references ? memchr(from, '&', end - at) : NULL;
+    return entity ? (size_t)(entity - text.data) : end;
+}
+
 static bool apply(const lm_filter_use *use, lm_doc *doc)
 {
     const settings *o = use->options;
     lm_span text = doc->text;
-    size_t taken = 0;
-    doc->values[0] = 0;
-    if (!memchr(text.data, '<', text.len) && !memchr(text.data, '&', text.len)) return true;
+    size_t taken = 0, plain = 0;         /* plain: what from there on is not copied yet */
     lm_str *out = lm_doc_room(doc);
-    for (size_t i = 0; i < text.len;) {
-        size_t plain = i, n = 0;
-        while (plain < text.len && text.data[plain] != '<' && (text.data[plain] != '&' || !o->entities)) plain++;
-        lm_str_append(out, text.data + i, plain - i);
-        i = plain;
-        if (i == text.len) break;
-        bool line = false;
+    for (size_t i = find_sign(text, 0, o->entities), n; i < text.len; i = find_sign(text, i + n, o->entities)) {
+        bool line = false, tag = text.data[i] == '<';
         uint32_t rune = 0;
-        if (text.data[i] == '<') n = markup_at(text, i, &line);
-        else if ((n = entity_at(lm_span_of(text.data + i, text.len - i), &rune))) lm_str_put_rune(out, rune);
-        if (!n) lm_str_putc(out, text.data[i]);
-        if (line) lm_str_putc(out, '\n');
-        taken += text.data[i] == '<' ? n : 0;
-        i += n + !n;
+        n = tag ? markup_at(text, i, &line) : entity_at(lm_span_of(text.data + i, text.len - i), &rune);
+        taken += tag ? n : 0;
+        if (n) {
+            lm_str_append(out, text.data + plain, i - plain);
+            if (line) lm_str_putc(out, '\n');
+            if (!tag) lm_str_put_rune(out, rune);
+            plain = i + n;
+        }
+        n += !n;
     }
-    lm_doc_replace(doc);
-    double share = doc->values[0] = (double)taken / (double)text.len;
+    if (plain) {
+        lm_str_append(out, text.data + plain, text.len - plain);
+        lm_doc_replace(doc);
+    }
+    double share = doc->values[0] = text.len ? (double)taken / (double)text.len : 0;
     return share <= o->max ? true : lm_reject(doc, "%.1f%% is markup, expected at most %g%%", 100 * share, 100 * o->max);
 }
 

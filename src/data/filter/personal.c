@@ -283,6 +283,20 @@ static void put(findings *f, size_t begin, size_t end, kind k)
     if (f->n < f->most) f->items[f->n++] = (finding){ begin, end, k };
 }
 
+/* Most digits are those of small numbers, which a look at what follows them tells: how many digits these are, or 0
+ * where it may be more. */
+static size_t small_number(lm_span text, size_t at)
+{
+    enum { SHORTEST = 10 };              /* digits without a separator: +82 and a telephone number */
+    size_t n = 1;
+    while (at + n < text.len && is_digit(text.data[at + n])) n++;
+    if (n >= SHORTEST) return 0;
+    char c = at + n + 1 < text.len ? text.data[at + n] : 0;
+    if (c != '-' && c != '.' && c != ' ' && c != ')') return n;
+    char d = text.data[at + n + 1];
+    return is_digit(d) || (c == '-' && d == '(') || c == ')' ? 0 : n;
+}
+
 /* A number as a whole, or its first pieces: "010-1234-5678 2" is a telephone number and a 2. */
 static size_t look_at_number(findings *f, lm_span text, size_t at, const settings *o, const bool *wanted)
 {
@@ -317,8 +331,9 @@ static void find_all(findings *f, lm_span text, const settings *o, const bool *w
         size_t next = i + 1;
         if (what == 1) {
             bool inside = i && (is_letter(text.data[i - 1]) || is_digit(text.data[i - 1]) || text.data[i - 1] == '_');
+            size_t small = inside ? 0 : small_number(text, i);
             if (inside) while (next < text.len && is_digit(text.data[next])) next++;
-            else next = look_at_number(f, text, i, o, wanted);
+            else next = small ? i + small : look_at_number(f, text, i, o, wanted);
         } else if (what == 2 && wanted[EMAIL] && read_email(text, i, least, &begin, &end)) {
             put(f, begin, end, EMAIL);
             next = least = end;

@@ -6,7 +6,8 @@
  *
  * Characters are those of words, so that the bounds do not depend on layout; what stands for the first time is
  * no repetition.  An n-gram can only be repeated where its first n - 1 words are, so that each length is
- * looked for among the places that the one before left. */
+ * looked for among the places that the one before left; and most that stand once are known by a few bits for each
+ * place, which stay in the nearest cache, before any is counted. */
 #include "data/filter.h"
 
 #include "base/map.h"
@@ -115,33 +116,62 @@ static void repeated_lines(lm_doc *doc)
 
 /* ---- n-grams ----------------------------------------------------------------- */
 
+enum { BITS_A_PLACE = 8 };
+
 typedef struct grams {
-    const lm_word *words;
     size_t n_words;
-    uint64_t *hash;                      /* [places] of the n-gram there */
+    uint64_t *hash, *word_hash;          /* [places] of the n-gram there; [n_words] */
     uint32_t *place, *before;            /* places; [n_words + 1] characters of all words before */
+    uint64_t *once, *twice;              /* bits by hash: some n-gram was met, and some was met again */
     size_t places;
     table t;
 } grams;
 
 static int64_t chars_of(const grams *g, size_t begin, size_t end) { return (int64_t)g->before[end] - g->before[begin]; }
 
+/* The n-grams of length n at the places that are left. */
 static void extend(grams *g, int n)
 {
-    size_t left = 0, size = 16;
+    size_t left = 0;
     for (size_t i = 0; i < g->places; i++) {
         size_t last = g->place[i] + (size_t)n - 1;
         if (last >= g->n_words) continue;
         g->place[left] = g->place[i];
-        g->hash[left++] = lm_mix64((n > 1 ? g->hash[i] * 31 : 0) + g->words[last].hash);
+        g->hash[left++] = lm_mix64((n > 1 ? g->hash[i] * 31 : 0) + g->word_hash[last]);
     }
     g->places = left;
-    while (size < 2 * left) size *= 2;
+}
+
+/* Drops places whose n-gram stands there only; a few of them stay. */
+static void drop_most_single(grams *g)
+{
+    size_t size = 64, left = 0;
+    while (size < BITS_A_PLACE * g->places) size *= 2;
+    memset(g->once, 0, size / 8);
+    memset(g->twice, 0, size / 8);
+    for (size_t i = 0; i < g->places; i++) {
+        size_t at = (g->hash[i] >> 20) & (size - 1);
+        uint64_t bit = (uint64_t)1 << at % 64;
+        g->twice[at / 64] |= g->once[at / 64] & bit;
+        g->once[at / 64] |= bit;
+    }
+    for (size_t i = 0; i < g->places; i++) {
+        size_t at = (g->hash[i] >> 20) & (size - 1);
+        g->place[left] = g->place[i];
+        g->hash[left] = g->hash[i];
+        left += g->twice[at / 64] >> at % 64 & 1;
+    }
+    g->places = left;
+}
+
+/* Empties the table for as many n-grams as there are places. */
+static void clear_table(grams *g)
+{
+    size_t size = table_size(g->places);
     g->t.mask = size - 1;
     memset(g->t.entries, 0, size * sizeof *g->t.entries);
 }
 
-/* Counts the n-grams, and drops the places whose n-gram stands there only. */
 static double top_share(grams *g, int n, int64_t all)
 {
     int64_t most = 0, count = 1;
@@ -168,39 +198,40 @@ static double repeated_share(grams *g, int n, int64_t all)
     return ratio(again, all);
 }
 
-static void drop_single(grams *g)
+/* Where each array begins in the scratch memory; 64-bit ones stand first. */
+static grams lay_out(lm_doc *doc, size_t n)
 {
-    size_t left = 0;
-    for (size_t i = 0; i < g->places; i++) {
-        if (find(&g->t, g->hash[i])->count < 2) continue;
-        g->place[left] = g->place[i];
-        g->hash[left++] = g->hash[i];
-    }
-    g->places = left;
+    size_t entries = table_size(n), bits = 64;
+    while (bits < BITS_A_PLACE * n) bits *= 2;
+    uint64_t *memory = lm_doc_scratch(doc, (entries + 2 * n + bits / 32) * sizeof(uint64_t) + (2 * n + 1) * sizeof(uint32_t));
+    grams g = { .n_words = n, .places = n, .t = { .entries = (entry *)memory } };
+    g.hash = memory + entries;
+    g.word_hash = g.hash + n;
+    g.once = g.word_hash + n;
+    g.twice = g.once + bits / 64;
+    g.place = (uint32_t *)(g.twice + bits / 64);
+    g.before = g.place + n;
+    return g;
 }
 
 static void repeated_grams(lm_doc *doc)
 {
     size_t n;
     const lm_word *words = lm_doc_words(doc, &n);
-    size_t size = table_size(n);
-    uint8_t *memory = lm_doc_scratch(doc, size * sizeof(entry) + n * (sizeof(uint64_t) + sizeof(uint32_t)) + (n + 1) * sizeof(uint32_t));
-    grams g = { .words = words, .n_words = n, .places = n, .t = { .entries = (entry *)memory } };
-    g.hash = (uint64_t *)(memory + size * sizeof(entry));
-    g.place = (uint32_t *)(g.hash + n);
-    g.before = g.place + n;
+    grams g = lay_out(doc, n);
     g.before[0] = 0;
     for (size_t i = 0; i < n; i++) {
         g.place[i] = (uint32_t)i;
         g.before[i + 1] = g.before[i] + words[i].runes;
+        g.word_hash[i] = lm_word_hash(&words[i]);
     }
     int64_t all = chars_of(&g, 0, n);
-    for (int length = 1; length <= LAST_REPEATED; length++) {
-        double *value = &doc->values[4 + length - FIRST_TOP];
+    for (int length = 1; length <= LAST_REPEATED && g.places; length++) {
         extend(&g, length);
-        if (length == 1) continue;                           /* only makes the hashes */
-        *value = length <= LAST_TOP ? top_share(&g, length, all) : repeated_share(&g, length, all);
-        drop_single(&g);
+        drop_most_single(&g);
+        if (length == 1) continue;                           /* a word alone is no repetition */
+        clear_table(&g);
+        doc->values[4 + length - FIRST_TOP] = length <= LAST_TOP ? top_share(&g, length, all) : repeated_share(&g, length, all);
     }
 }
 

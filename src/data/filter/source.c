@@ -111,5 +111,5 @@ static bool apply(const lm_filter_use *use, lm_doc *doc)
 const lm_filter lm_filter_source = {
     .name = "source", .source = "lists of one's own",
     .help = "sources that are allowed or denied",
-    .options = options, .options_size = sizeof(settings), .open = open_lists, .close = close_lists, .apply = apply,
+    .options = options, .options_size = sizeof(settings), .reads_row = true, .open = open_lists, .close = close_lists, .apply = apply,
 };

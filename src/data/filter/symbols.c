@@ -1,8 +1,6 @@
 /* Hash signs and ellipses for each word.  Rae et al. 2021 (Gopher), A1.1: at most 0.1 of either. */
 #include "data/filter.h"
 
-#include <string.h>
-
 typedef struct settings {
     double max_hash, max_ellipsis;
 } settings;
@@ -15,33 +13,14 @@ static const lm_option options[] = {
 
 static const lm_measure measures[] = { { "hash signs a word", false }, { "ellipses a word", false }, { 0 } };
 
-static int64_t count_hashes(lm_span text)
-{
-    int64_t n = 0;
-    for (size_t i = 0; i < text.len; i++) n += text.data[i] == '#';
-    return n;
-}
-
-/* Three dots, or the one character, which has three bytes as well. */
-static int64_t count_ellipses(lm_span text, const char *what)
-{
-    int64_t n = 0;
-    for (const char *at = text.data, *end = at + text.len; (at = memchr(at, what[0], (size_t)(end - at)));) {
-        bool found = end - at >= 3 && !memcmp(at, what, 3);
-        n += found;
-        at += found ? 3 : 1;
-    }
-    return n;
-}
-
 static bool apply(const lm_filter_use *use, lm_doc *doc)
 {
     const settings *o = use->options;
     size_t n;
     lm_doc_words(doc, &n);
     double words = n ? (double)n : 1;
-    double hash = doc->values[0] = (double)count_hashes(doc->text) / words;
-    double ellipsis = doc->values[1] = (double)(count_ellipses(doc->text, "...") + count_ellipses(doc->text, "\xE2\x80\xA6")) / words;
+    double hash = doc->values[0] = (double)lm_doc_counts(doc)->hashes / words;
+    double ellipsis = doc->values[1] = (double)lm_doc_counts(doc)->ellipses / words;
     if (hash > o->max_hash) return lm_reject(doc, "%.3f hash signs a word, expected at most %g", hash, o->max_hash);
     if (ellipsis > o->max_ellipsis) return lm_reject(doc, "%.3f ellipses a word, expected at most %g", ellipsis, o->max_ellipsis);
     return true;

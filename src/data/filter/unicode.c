@@ -11,7 +11,6 @@
  * A document with too many U+FFFD, where text is lost for good, is rejected. */
 #include "data/filter.h"
 
-#include "data/normal.h"
 #include "token/unicode.h"
 
 #include <stdlib.h>
@@ -110,16 +109,10 @@ static int64_t mend_mojibake(lm_doc *doc)
 
 /* ---- characters that nobody sees --------------------------------------------- */
 
-static bool is_invisible(uint32_t rune)
-{
-    return rune == 0x200B || rune == 0xFEFF || rune == 0xAD || rune == 0x2060 || (rune >= 0x200E && rune <= 0x200F) || (rune >= 0x202A && rune <= 0x202E) ||
-           (rune >= 0x2066 && rune <= 0x2069);
-}
-
 static bool goes(const settings *o, uint32_t rune)
 {
     if (o->controls && (rune < 0x20 || (rune >= 0x7F && rune < 0xA0))) return rune != '\t' && rune != '\n';
-    return o->invisible && is_invisible(rune);
+    return o->invisible && lm_rune_is_invisible(rune);
 }
 
 /* Bytes that may begin a character that goes. */
@@ -156,25 +149,21 @@ static int64_t drop_unseen(lm_doc *doc, const settings *o, const bool *may_go)
 
 /* ---- the filter -------------------------------------------------------------- */
 
-static int64_t count_lost(lm_span text)
-{
-    int64_t n = 0;
-    for (const char *at = text.data, *end = at + text.len; (at = memchr(at, 0xEF, (size_t)(end - at))); at++) n += end - at >= 3 && !memcmp(at, "\xEF\xBF\xBD", 3);
-    return n;
-}
-
 static bool apply(const lm_filter_use *use, lm_doc *doc)
 {
     const settings *o = use->options;
-    for (int64_t mended = o->mojibake, times = 0; mended && times < 3; times++) doc->tallies[0] += mended = mend_mojibake(doc);
-    doc->tallies[1] = drop_unseen(doc, o, use->state);
-    if (o->nfc && !lm_surely_composed(doc->text)) {
+    lm_flaws flaws = lm_doc_flaws(doc);
+    for (int64_t mended = o->mojibake && flaws.misread, times = 0; mended && times < 3; times++) {
+        doc->tallies[0] += mended = mend_mojibake(doc);
+        if (mended) flaws = lm_doc_flaws(doc);
+    }
+    doc->tallies[1] = flaws.unseen ? drop_unseen(doc, o, use->state) : 0;
+    if (o->nfc && flaws.uncomposed) {
         lm_unicode_normalise(lm_doc_room(doc), doc->text, LM_NFC);
         lm_doc_replace(doc);
     }
-    int64_t lost = count_lost(doc->text), runes = (int64_t)doc->text.len - 2 * lost;     /* at most that many */
-    if (lost) runes = lm_doc_counts(doc)->runes;
-    double share = doc->values[0] = runes > 0 ? (double)lost / (double)runes : 0;
+    int64_t runes = flaws.lost ? lm_doc_counts(doc)->runes : 0;
+    double share = doc->values[0] = runes > 0 ? (double)flaws.lost / (double)runes : 0;
     return share <= o->max_lost ? true : lm_reject(doc, "%.2f%% of the characters are lost (U+FFFD), expected at most %g%%", 100 * share, 100 * o->max_lost);
 }
 
