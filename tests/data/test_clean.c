@@ -6,6 +6,7 @@
 #include "base/thread.h"
 #include "data/clean.h"
 #include "data/fields.h"
+#include "data/review.h"
 #include "data/rounds.h"
 #include "data/stats.h"
 
@@ -276,11 +277,125 @@ static void lines_without_documents(void **state)
     lm_fields_free(&fields);
 }
 
+/* ---- review ------------------------------------------------------------------ */
+
+static void wilsons_interval(void **state)
+{
+    (void)state;
+    double low, high;
+    lm_wilson(8, 10, &low, &high);                           /* worked by hand from the equation with z = 1.96 */
+    assert_float_equal(low, 0.4902, 1e-4);
+    assert_float_equal(high, 0.9433, 1e-4);
+    lm_wilson(0, 20, &low, &high);
+    assert_float_equal(low, 0, 1e-9);
+    assert_float_equal(high, 3.8415 / (20 + 3.8415), 1e-4);  /* z^2 / (n + z^2) */
+    lm_wilson(0, 0, &low, &high);
+    assert_true(low == 0 && high == 1);
+}
+
+/* Documents 0 .. 199, of which those of one word and those without Hangul were rejected. */
+static void make_cleaned(const char *kept, const char *rejected)
+{
+    lm_str k = {0}, r = {0};
+    for (int i = 0; i < 200; i++) {
+        if (i % 4 == 0) lm_str_printf(&r, "{\"text\": \"word%d\", \"n\": %d, \"rejected_by\": \"length\", \"reason\": \"1 words\"}\n", i, i);
+        else if (i % 4 == 1) lm_str_printf(&r, "{\"text\": \"no\\thangul %d\", \"n\": %d, \"rejected_by\": \"script\", \"reason\": \"0%%\"}\n", i, i);
+        else lm_str_printf(&k, "{\"text\": \"글 %d\\n<b>\", \"n\": %d}\n", i, i);
+    }
+    assert_int_equal(lm_file_write(kept, k.data, k.len, NULL), LM_OK);
+    assert_int_equal(lm_file_write(rejected, r.data, r.len, NULL), LM_OK);
+    lm_str_free(&k), lm_str_free(&r);
+}
+
+static void replace_all(char **text, const char *what, const char *with)
+{
+    lm_str out = {0};
+    char *at = *text;
+    for (char *found; (found = strstr(at, what)); at = found + strlen(what)) {
+        lm_str_append(&out, at, (size_t)(found - at));
+        lm_str_puts(&out, with);
+    }
+    lm_str_puts(&out, at);
+    free(*text);
+    *text = lm_str_take(&out);
+}
+
+static int count_lines(const char *text)
+{
+    int n = 0;
+    for (; *text; text++) n += *text == '\n';
+    return n;
+}
+
+static void a_sample_and_its_verdicts(void **state)
+{
+    (void)state;
+    char *kept = test_path("k.jsonl"), *rejected = test_path("r.jsonl"), *sample = test_path("s.jsonl"), *table = test_path("s.tsv"), *page = test_path("s.html"), *again = test_path("s2.jsonl");
+    char *kept2 = test_path("k2.jsonl"), *rejected2 = test_path("r2.jsonl");
+    make_cleaned(kept, rejected);
+    lm_review_files files = { .kept = kept, .rejected = rejected };
+    lm_review r;
+    lm_err err = {0};
+    if (lm_review_draw(&r, &files, 7, 3, sample, page, &err) != LM_OK) fail_msg("%s", err.message);
+    assert_int_equal(r.n, 3);
+    for (int i = 0; i < 3; i++) assert_int_equal(r.items[i].drawn, 7), assert_int_equal(r.items[i].documents, i ? 50 : 100);
+    lm_review_free(&r);
+    assert_int_equal(lm_review_draw(&r, &files, 7, 3, again, NULL, &err), LM_OK);
+    lm_review_free(&r);
+    char *text = read_file(sample), *same = read_file(again), *html = read_file(page);
+    assert_string_equal(text, same);
+    assert_int_equal(count_lines(text), 21);
+    assert_non_null(strstr(html, "&lt;b&gt;"));
+    assert_null(strstr(html, "<b>"));
+    free(same), free(html);
+
+    /* Verdicts: all of the sample good, which is right for the kept ones and wrong for both filters. */
+    replace_all(&text, "\"verdict\": \"\"", "\"verdict\": \"good\"");
+    assert_int_equal(lm_file_write(again, text, strlen(text), NULL), LM_OK);
+    if (lm_review_merge(&r, &files, &(lm_strings){ &again, 1 }, kept2, rejected2, &err) != LM_OK) fail_msg("%s", err.message);
+    assert_int_equal(r.to_kept, 14);
+    assert_int_equal(r.to_rejected, 0);
+    for (int i = 0; i < r.n; i++) assert_int_equal(r.items[i].good, 7), assert_int_equal(r.items[i].bad, 0);
+    lm_review_free(&r);
+    char *k = read_file(kept2), *gone = read_file(rejected2);
+    assert_int_equal(count_lines(k), 114);
+    assert_int_equal(count_lines(gone), 86);
+    assert_null(strstr(k, "rejected_by"));
+    free(k), free(gone);
+
+    /* The same by a table, all bad but for those that nobody judged: the kept ones move. */
+    assert_int_equal(lm_review_draw(&r, &files, 5, 1, table, NULL, &err), LM_OK);
+    lm_review_free(&r);
+    char *cells = read_file(table);
+    replace_all(&cells, "\n\tkept", "\nbad\tkept");
+    assert_int_equal(lm_file_write(table, cells, strlen(cells), NULL), LM_OK);
+    if (lm_review_merge(&r, &files, &(lm_strings){ &table, 1 }, kept2, rejected2, &err) != LM_OK) fail_msg("%s", err.message);
+    assert_int_equal(r.to_rejected, 5);
+    for (int i = 0; i < r.n; i++) assert_int_equal(r.items[i].open, strcmp(r.items[i].name, "kept") ? 5 : 0);
+    lm_review_free(&r);
+    gone = read_file(rejected2);
+    assert_int_equal(count_lines(gone), 105);
+    assert_non_null(strstr(gone, "\"rejected_by\": \"review\""));
+    free(gone), free(cells);
+
+    /* A row that is no longer what was judged. */
+    replace_all(&text, "\"verdict\": \"good\"", "\"verdict\": \"fine\"");
+    assert_int_equal(lm_file_write(sample, text, strlen(text), NULL), LM_OK);
+    assert_int_equal(lm_review_merge(&r, &files, &(lm_strings){ &sample, 1 }, NULL, NULL, &err), LM_E_FORMAT);
+    lm_review_free(&r);
+    lm_err_clear(&err);
+    assert_int_equal(lm_file_write(kept, "{\"text\": \"other\"}\n", 18, NULL), LM_OK);
+    assert_int_equal(lm_review_merge(&r, &files, &(lm_strings){ &again, 1 }, kept2, rejected2, &err), LM_E_MISMATCH);
+    lm_review_free(&r);
+    free(text), free(kept), free(rejected), free(sample), free(table), free(page), free(again), free(kept2), free(rejected2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kept_and_rejected_rows), cmocka_unit_test(threads_do_not_matter), cmocka_unit_test(failures_leave_nothing), cmocka_unit_test(long_lines_and_cut_files),
         cmocka_unit_test(counting_what_is_different), cmocka_unit_test(stats_by_hand), cmocka_unit_test(percentiles), cmocka_unit_test(lines_without_documents),
+        cmocka_unit_test(wilsons_interval), cmocka_unit_test(a_sample_and_its_verdicts),
     };
     return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
 }

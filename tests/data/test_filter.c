@@ -389,12 +389,20 @@ static void specifications(void **state)
 }
 
 /* Every filter bears every odd text, says what it measures, and an edit is done when it is done. */
+static bool wants_file(const lm_filter *f)
+{
+    static const char *const names[] = { "source", "language", "classifier", "perplexity", NULL };
+    for (const char *const *n = names; *n; n++)
+        if (!strcmp(f->name, *n)) return true;
+    return false;
+}
+
 static void every_filter_on_odd_texts(void **state)
 {
     (void)state;
     static const char *const texts[] = { "", " ", "\n\n\n", "가", "&", "<", "<a", "@", "1", "Ã", "ì", "é\xCC\x81\xCC\x81", "((((", "+82", "....", "::::::", "<a<a<a>", "\xF0\x9F\x98\x80" };
     for (const lm_filter *const *f = lm_filter_registry; *f; f++) {
-        if (!strcmp((*f)->name, "source")) continue;                     /* wants a file */
+        if (wants_file(*f)) continue;
         const char *spec = !strcmp((*f)->name, "keywords") ? "keywords:words=a+ㄱ" : (*f)->name;
         assert_true((*f)->source && (*f)->help);
         for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
@@ -525,6 +533,30 @@ static void repetition_counted_plainly(void **state)
     }
 }
 
+/* The table of docs/data.md says of every filter what its descriptor says: help, defaults that are neither 0 nor flags,
+ * source. */
+static void the_documentation_names_every_filter(void **state)
+{
+    (void)state;
+    lm_str text = {0};
+    assert_int_equal(lm_file_read(&text, "docs/data.md", 1 << 20, NULL), LM_OK);
+    for (const lm_filter *const *f = lm_filter_registry; *f; f++) {
+        lm_str row = {0}, defaults = {0};
+        for (const lm_option *o = (*f)->options; o && o->name; o++)
+            if (o->fallback && strcmp(o->fallback, "0") && o->type != LM_OPT_FLAG) lm_str_printf(&defaults, "%s%s=%s", defaults.len ? ", " : "", o->name, o->fallback);
+        lm_str_printf(&row, "\n| `%s` | %s | %s%s%s | %s |\n", (*f)->name, (*f)->help, defaults.len ? "`" : "", defaults.len ? defaults.data : "", defaults.len ? "`" : "", (*f)->source);
+        if (!strstr(text.data, row.data)) fail_msg("docs/data.md: expected in its table of filters:%s", row.data);
+        lm_str_free(&row), lm_str_free(&defaults);
+    }
+    for (const lm_preset *p = lm_presets; p->name; p++) {
+        lm_str row = {0};
+        lm_str_printf(&row, "\n| `%s` | ", p->name);
+        if (!strstr(text.data, row.data)) fail_msg("docs/data.md: expected the preset %s", p->name);
+        lm_str_free(&row);
+    }
+    lm_str_free(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -532,7 +564,7 @@ int main(void)
         cmocka_unit_test(repetition_by_lines_and_ngrams), cmocka_unit_test(rules_of_c4), cmocka_unit_test(markup_comes_off), cmocka_unit_test(boilerplate_lines_go),
         cmocka_unit_test(scripts), cmocka_unit_test(unicode_is_mended), cmocka_unit_test(personal_data_is_masked), cmocka_unit_test(keywords_however_they_are_written),
         cmocka_unit_test(sources), cmocka_unit_test(specifications), cmocka_unit_test(every_filter_on_odd_texts),
-        cmocka_unit_test(facts_counted_plainly), cmocka_unit_test(repetition_counted_plainly),
+        cmocka_unit_test(facts_counted_plainly), cmocka_unit_test(repetition_counted_plainly), cmocka_unit_test(the_documentation_names_every_filter),
     };
     return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
 }
