@@ -36,7 +36,7 @@ TRAIN, SWEEP, TEST, REVIEWS = 6000, 1500, 2000, 2000
 LAW_STEPS, LAW_HELD = 150, 60                              # of 16 blocks of 128 tokens; acts, of each so many characters:
 LAW_CHARACTERS = 2000
 
-LOW, MIDDLE, HIGH = (3e-4, 1e-3, 3e-3), (1e-3, 3e-3, 1e-2), (3e-3, 1e-2, 3e-2)
+LOW, MIDDLE, HIGH, HIGHEST = (3e-4, 1e-3, 3e-3), (1e-3, 3e-3, 1e-2), (3e-3, 1e-2, 3e-2), (3e-2, 1e-1, 3e-1)
 METHODS = {         # what follows --adapter, and the learning rates to choose from
     "none": (["none"], LOW),
     "last_layers": (["last_layers"], LOW),
@@ -48,9 +48,9 @@ METHODS = {         # what follows --adapter, and the learning rates to choose f
     "bottleneck": (["bottleneck"], MIDDLE),
     "llama_adapter": (["llama_adapter", "--adapter-layers", "4"], HIGH),
     "prefix": (["prefix", "--prefix-projection"], LOW),
-    "p_tuning_v2": (["p_tuning_v2"], HIGH),
-    "p_tuning": (["p_tuning"], LOW),
-    "prompt": (["prompt"], HIGH),
+    "p_tuning_v2": (["p_tuning_v2"], HIGHEST),
+    "p_tuning": (["p_tuning"], HIGH),
+    "prompt": (["prompt"], HIGHEST),
 }
 
 

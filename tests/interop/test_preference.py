@@ -8,6 +8,7 @@ import torch
 import transformers
 import trl
 from trl.experimental.cpo import CPOConfig, CPOTrainer
+from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
 import material
 import reference
@@ -73,6 +74,25 @@ def test_simpo_has_the_losses_of_trl(malmoi, folders, pairs, tmp_path):
     model, tokenizer = open_for_trl(base)
     theirs = losses_of(CPOTrainer(model, processing_class=tokenizer, train_dataset=datasets.Dataset.from_list(ROWS),
                                   args=arguments(CPOConfig, tmp_path / "trl", beta=2, loss_type="simpo", simpo_gamma=0.6, cpo_alpha=0)))
+    assert ours == pytest.approx(theirs, abs=1e-4, rel=1e-4)
+
+
+class OrpoOfAnswers(ORPOTrainer):
+    """TRL takes the likelihood of the better text with its prompt, the paper (equation 6) that of the answer."""
+
+    def concatenated_forward(self, model, batch):
+        better, worse, *logits, _ = super().concatenated_forward(model, batch)
+        return better, worse, *logits, -better.mean()
+
+
+def test_orpo_has_the_losses_of_trl(malmoi, folders, pairs, tmp_path):
+    """LLaMA alone, as above."""
+    base = folders("llama")
+    ours = held(malmoi, base, "orpo", pairs, tmp_path / "out", "--beta", 0.7)
+    model, tokenizer = open_for_trl(base)
+    theirs = losses_of(OrpoOfAnswers(model, processing_class=tokenizer, train_dataset=datasets.Dataset.from_list(ROWS),
+                                     args=arguments(ORPOConfig, tmp_path / "trl", beta=0.7)))
+    assert abs(ours[-1] - ours[0]) > 1e-2, "the updates must have changed something"
     assert ours == pytest.approx(theirs, abs=1e-4, rel=1e-4)
 
 
