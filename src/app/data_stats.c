@@ -18,6 +18,7 @@ static const lm_option options[] = {
     LM_OPTION(STRING, stats_values, o.field, "field", .metavar = "NAME", .help = "of a row that holds its text (default: text, document, sentence, review or content)"),
     LM_OPTION(STRING, stats_values, o.format, "format", .metavar = "NAME", .help = "of the files: jsonl, csv, tsv or text (default: by their names)"),
     LM_OPTION(STRING, stats_values, o.separator, "separator", .metavar = "LINE", .help = "text files: the line between two documents"),
+    LM_OPTION(STRING, stats_values, o.languages, "languages", .metavar = "MODEL", .help = "also count languages, by a model of `data learn --kind language`"),
     LM_OPTION(CHOICE, stats_values, o.on_error, "on-error", .choices = on_error, .fallback = "skip", .help = "a malformed row ends the run, or is counted and listed"),
     LM_OPTION(FLAG, stats_values, json, "json", .help = "print one JSON object"),
     { 0 },
@@ -44,6 +45,13 @@ static lm_json *lengths_json(const lm_lengths *l)
                      "percentiles", percentiles);
 }
 
+static lm_json *languages_json(const lm_data_stats *s)
+{
+    lm_json *languages = json_object();
+    for (int l = 0; l < s->languages.n; l++) json_object_set_new(languages, s->languages.items[l], json_integer(s->of_language[l]));
+    return languages;
+}
+
 static void print_json(const lm_data_stats *s)
 {
     lm_json *scripts = json_object(), *ngrams = json_array(), *skipped = json_array();
@@ -53,11 +61,11 @@ static void print_json(const lm_data_stats *s)
         json_array_append_new(ngrams, json_pack("{s:i, s:I, s:f}", "n", n + 1, "count", (json_int_t)s->ngrams[n], "different", distinct(&s->ngrams_seen[n], s->ngrams[n])));
     for (int i = 0; i < s->skipped.messages.n; i++) json_array_append_new(skipped, json_string(s->skipped.messages.items[i]));
     double all = (double)s->counts.runes;
-    lm_print_json(json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:{s:f, s:f, s:f, s:f, s:f}, s:f, s:f, s:o, s:{s:I, s:o}}", "documents", (json_int_t)s->documents, "empty",
+    lm_print_json(json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:{s:f, s:f, s:f, s:f, s:f}, s:f, s:f, s:o, s:o, s:{s:I, s:o}}", "documents", (json_int_t)s->documents, "empty",
                             (json_int_t)s->empty, "bytes", (json_int_t)s->bytes, "lines", (json_int_t)s->lines, "characters", lengths_json(&s->chars), "words", lengths_json(&s->words),
                             "scripts", scripts, "shares", "letters", ratio((double)s->counts.letters, all), "digits", ratio((double)s->counts.digits, all), "punctuation",
                             ratio((double)s->counts.punctuation, all), "symbols", ratio((double)s->counts.symbols, all), "spaces", ratio((double)s->counts.spaces, all),
-                            "different_documents", distinct(s->documents_seen, s->documents), "different_lines", distinct(s->lines_seen, s->lines), "ngrams", ngrams, "skipped", "count",
+                            "different_documents", distinct(s->documents_seen, s->documents), "different_lines", distinct(s->lines_seen, s->lines), "ngrams", ngrams, "languages", languages_json(s), "skipped", "count",
                             (json_int_t)s->skipped.n, "first", skipped));
 }
 
@@ -86,6 +94,9 @@ static void print_text(const lm_data_stats *s)
     lm_str_printf(&out, "\ncharacters   letters %.1f%%, digits %.1f%%, punctuation %.1f%%, symbols %.1f%%, white space %.1f%%\n", 100 * ratio((double)s->counts.letters, all),
                   100 * ratio((double)s->counts.digits, all), 100 * ratio((double)s->counts.punctuation, all), 100 * ratio((double)s->counts.symbols, all),
                   100 * ratio((double)s->counts.spaces, all));
+    if (s->languages.n) lm_str_puts(&out, "languages   ");
+    for (int l = 0; l < s->languages.n; l++) lm_str_printf(&out, " %s %.1f%%", s->languages.items[l], 100 * ratio((double)s->of_language[l], (double)s->documents));
+    if (s->languages.n) lm_str_putc(&out, '\n');
     lm_str_printf(&out, "repeated     about %.1f%% of the documents, %.1f%% of the lines\n", 100 * (1 - ratio(distinct(s->documents_seen, s->documents), (double)s->documents)),
                   100 * (1 - ratio(distinct(s->lines_seen, s->lines), (double)s->lines)));
     lm_str_puts(&out, "different   ");

@@ -4,6 +4,8 @@
 #include "base/thread.h"
 #include "data/hashes.h"
 #include "data/labelled.h"
+#include "data/learn.h"
+#include "data/linear.h"
 #include "data/rounds.h"
 
 #include <inttypes.h>
@@ -94,6 +96,7 @@ typedef struct counter {
     lm_data_stats *stats;
     lm_source *source;
     worker *workers;
+    lm_linear *languages;                /* NULL: not asked for */
 } counter;
 
 static void make_seen(lm_data_stats *s)
@@ -135,6 +138,15 @@ static void count_document(worker *w, lm_span text)
     }
 }
 
+static void count_language(worker *w, const lm_linear *languages, lm_span text)
+{
+    int n = lm_linear_labels(languages)->n, best = 0;
+    double *p = lm_doc_scratch(&w->doc, (size_t)n * sizeof *p);
+    lm_linear_predict_text(languages, text, p);
+    for (int l = 1; l < n; l++) best = p[l] > p[best] ? l : best;
+    w->stats.of_language[best]++;
+}
+
 typedef struct slot {
     lm_err err;
 } slot;
@@ -150,6 +162,7 @@ static void count_row(void *context, int number, lm_row *row, void *slot_)
     if (lm_document_field(row, c->o->field, &field, &s->err) != LM_OK || lm_row_text(row, field, &text, &s->err) != LM_OK) return;
     lm_doc_begin(&w->doc, row, text);
     count_document(w, w->doc.text);
+    if (c->languages) count_language(w, c->languages, w->doc.text);
 }
 
 static lm_status take_row(void *context, lm_row *row, void *slot_, lm_err *err)
@@ -172,6 +185,19 @@ static void merge(lm_data_stats *into, const lm_data_stats *from)
     add_counts(&into->counts, &from->counts);
     for (int i = 0; i < 2 + LM_STATS_NGRAMS; i++) lm_hyperloglog_merge(&into->documents_seen[i], &from->documents_seen[i]);
     for (int n = 0; n < LM_STATS_NGRAMS; n++) into->ngrams[n] += from->ngrams[n];
+    for (int l = 0; l < into->languages.n; l++) into->of_language[l] += from->of_language[l];
+}
+
+/* Room for what the model's languages count, in the sums and for each worker. */
+static lm_status open_languages(counter *c, int workers, lm_err *err)
+{
+    if (!c->o->languages) return LM_OK;
+    LM_TRY(lm_linear_load(&c->languages, lm_language_model, c->o->languages, err));
+    const lm_strings *labels = lm_linear_labels(c->languages);
+    for (int l = 0; l < labels->n; l++) lm_strings_push(&c->stats->languages, lm_strdup(labels->items[l]));
+    c->stats->of_language = lm_calloc((size_t)labels->n, sizeof *c->stats->of_language);
+    for (int w = 0; w < workers; w++) c->workers[w].stats.of_language = lm_calloc((size_t)labels->n, sizeof *c->stats->of_language);
+    return LM_OK;
 }
 
 lm_status lm_data_stats_files(lm_data_stats *out, const lm_strings *paths, const lm_data_stats_options *o, lm_err *err)
@@ -185,9 +211,11 @@ lm_status lm_data_stats_files(lm_data_stats *out, const lm_strings *paths, const
     make_seen(out);
     c.workers = lm_calloc((size_t)n, sizeof *c.workers);
     for (int w = 0; w < n; w++) make_seen(&c.workers[w].stats);
-    lm_status status = lm_rows_work(c.source, &work, &c, err);
+    lm_status status = open_languages(&c, n, err);
+    if (status == LM_OK) status = lm_rows_work(c.source, &work, &c, err);
+    lm_linear_free(c.languages);
     for (int w = 0; w < n; w++) {
-        merge(out, &c.workers[w].stats);
+        if (status == LM_OK) merge(out, &c.workers[w].stats);
         lm_doc_free(&c.workers[w].doc);
         lm_data_stats_free(&c.workers[w].stats);
     }
@@ -199,6 +227,8 @@ lm_status lm_data_stats_files(lm_data_stats *out, const lm_strings *paths, const
 void lm_data_stats_free(lm_data_stats *s)
 {
     free(s->documents_seen);
+    free(s->of_language);
+    lm_strings_free(&s->languages);
     lm_skipped_free(&s->skipped);
     *s = (lm_data_stats){0};
 }

@@ -32,12 +32,15 @@ typedef struct lm_data_stats {
     lm_hyperloglog *documents_seen, *lines_seen;
     lm_hyperloglog *ngrams_seen;             /* [LM_STATS_NGRAMS], for n = 1 .. */
     int64_t ngrams[LM_STATS_NGRAMS];
+    lm_strings languages;                    /* those that the model knows, if one was given */
+    int64_t *of_language;                    /* documents whose most probable language it is */
     lm_skipped skipped;
 } lm_data_stats;
 
 typedef struct lm_data_stats_options {
     const char *field, *format, *separator;
     int on_error;                            /* as in lm_clean_options */
+    const char *languages;                   /* a model of `data learn --kind language`, or NULL */
 } lm_data_stats_options;
 
 lm_status lm_data_stats_files(lm_data_stats *out, const lm_strings *paths, const lm_data_stats_options *options, lm_err *err);

@@ -6,6 +6,7 @@
 #include "data/learn.h"
 #include "data/linear.h"
 #include "data/ngram_model.h"
+#include "data/stats.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -154,6 +155,14 @@ static void labels_that_are_easy(void **state)
         lm_json_free(report);
         lm_str_clear(&spec);
         lm_str_printf(&spec, "%s:model=%s,%s=ko", lm_learn_names[kind], out, kind == LM_LEARN_LANGUAGE ? "languages" : "label");
+        if (kind == LM_LEARN_LANGUAGE) {
+            lm_data_stats stats;
+            lm_data_stats_options so = { .languages = out };
+            assert_int_equal(lm_data_stats_files(&stats, &(lm_strings){ &in, 1 }, &so, &err), LM_OK);
+            assert_int_equal(stats.languages.n, 2);
+            for (int l = 0; l < 2; l++) assert_int_equal(stats.of_language[l], 40);
+            lm_data_stats_free(&stats);
+        }
         assert_true(keeps(spec.data, "바람이 분다", &p) && p > 0.5);
         assert_false(keeps(spec.data, "the sea and wind", &p) || p > 0.5);
         keeps(spec.data, "", &p);
