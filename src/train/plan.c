@@ -37,13 +37,13 @@ static size_t gradients(const lm_optim *o)
 }
 
 /* Where, among the micro-batches of one pass over a part of the data, the one with the most tokens stands. */
-static int64_t largest(const lm_batcher *b, int64_t *tokens)
+static int64_t largest(const lm_batcher *b, int64_t size, int64_t *tokens)
 {
     int64_t at = 0;
     *tokens = 0;
-    for (int64_t begin = 0; begin < b->part->n; begin += b->size) {
+    for (int64_t begin = 0; begin < b->part->n; begin += size) {
         int64_t n = 0;
-        for (int64_t i = begin; i < begin + b->size && i < b->part->n; i++) n += lm_block_length(b->blocks, lm_batcher_block(b, i));
+        for (int64_t i = begin; i < begin + size && i < b->part->n; i++) n += lm_block_length(b->blocks, lm_batcher_block(b, i));
         if (n > *tokens) *tokens = n, at = begin;
     }
     return at;
@@ -89,11 +89,11 @@ void lm_plan_memory(lm_plan *p, const lm_trainer *t)
 /* A round of the longest prompts, and what is held while they are answered. */
 static lm_status pass_round(lm_plan *p, lm_trainer *t, size_t *held, lm_err *err)
 {
-    int64_t tokens, at = largest(&t->batches, &tokens), n = t->train.n - at < t->batches.size ? t->train.n - at : t->batches.size;
+    int64_t tokens, n = t->n_blocks < t->per_step ? t->n_blocks : t->per_step, at = largest(&t->batches, n, &tokens);
     lm_experience x;
     LM_TRY(lm_experience_open(&x, t, &t->batches, at, n, true, err));
     *held = x.round.bytes;
-    at = largest(&x.batches, &p->batch_tokens);
+    at = largest(&x.batches, x.batches.size, &p->batch_tokens);
     lm_status status = pass(t, &x.batches, at, true, err);
     lm_experience_close(&x);
     return status;
@@ -101,10 +101,10 @@ static lm_status pass_round(lm_plan *p, lm_trainer *t, size_t *held, lm_err *err
 
 static lm_status passes(lm_plan *p, lm_trainer *t, lm_err *err)
 {
-    int64_t held = 0, at = largest(&t->batches, &p->batch_tokens);
+    int64_t held = 0, at = largest(&t->batches, t->batches.size, &p->batch_tokens);
     LM_TRY(pass(t, &t->batches, at, true, err));
     if (!t->val.n) return LM_OK;
-    at = largest(&t->val_batches, &held);
+    at = largest(&t->val_batches, t->val_batches.size, &held);
     return pass(t, &t->val_batches, at, false, err);
 }
 

@@ -104,10 +104,34 @@ static void base_stays_in_the_file(void **state)
     tiny_close(&r);
 }
 
+/* What a round's cache takes. */
+static size_t answering(const char *prompts, const char *arguments)
+{
+    tiny_run r;
+    lm_plan p;
+    tiny_parse(&r, "ppo", model, prompts, out, arguments);
+    if (lm_plan_make(&p, &r.config, &r.err) != LM_OK) fail_msg("%s", r.err.message);
+    size_t bytes = part(&p, "rollouts");
+    tiny_close(&r);
+    return bytes;
+}
+
+/* It follows from how many prompts are answered, and not from how many answers are learnt at a time. */
+static void rounds_are_counted_whole(void **state)
+{
+    (void)state;
+    char *prompts = tiny_file("prompts.jsonl", "{\"prompt\": \"a\"}\n{\"prompt\": \"b\"}\n{\"prompt\": \"c\"}\n{\"prompt\": \"d\"}\n");
+    size_t two = answering(prompts, "--steps 1 --reward json --max-new-tokens 8 --prompts 2 --batch-size 4");
+    assert_int_equal(answering(prompts, "--steps 1 --reward json --max-new-tokens 8 --prompts 2 --batch-size 1"), two);
+    assert_true(answering(prompts, "--steps 1 --reward json --max-new-tokens 8 --prompts 4 --batch-size 1") > two);
+    free(prompts);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(full_training), cmocka_unit_test(classification), cmocka_unit_test(lora_training), cmocka_unit_test(base_stays_in_the_file),
+        cmocka_unit_test(rounds_are_counted_whole),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
