@@ -10,8 +10,8 @@
  *
  * V is a linear head on the trunk's last hidden states, where token t is predicted: it trains beside the adapter or the
  * weights, begins at 0 and is written to OUT/value_head.safetensors.  With --value-detached its gradient stops there.
- * Advantages are whitened over the round (--whiten-advantages), rewards by token divided by their standard deviation
- * (--whiten-rewards).  With --kl-target beta follows it: beta <- beta (1 + 0.1 clip(KL / target - 1, -0.2, 0.2)), once
+ * Advantages are whitened over the round (--whiten-advantages), and with --whiten-rewards so are the rewards of tokens,
+ * whose mean stays where it was.  With --kl-target beta follows it: beta <- beta (1 + 0.1 clip(KL / target - 1, -0.2, 0.2)), once
  * a round; it stands in checkpoints.
  *
  * Sources: Schulman et al. 2017, equations 7, 9, 11 and 12; Schulman et al. 2016 (GAE), equation 16; Ziegler et al. 2019,
@@ -51,7 +51,7 @@ static const lm_option options[] = {
     LM_OPTION(REAL, settings, kl_target, "kl-target", .fallback = "0", .max = 1e9, .help = "nats an answer that beta is moved to keep to; 0: beta is fixed"),
     LM_OPTION(REAL, settings, entropy, "entropy-bonus", .fallback = "0", .max = 1e6, .help = "weight of the policy's entropy"),
     LM_OPTION(REAL, settings, missing_eos, "missing-eos-penalty", .fallback = "0", .max = 1e9, .help = "taken from the reward of an answer that was cut off"),
-    LM_OPTION(FLAG, settings, whiten_rewards, "whiten-rewards", .help = "divide the rewards of tokens by their standard deviation"),
+    LM_OPTION(FLAG, settings, whiten_rewards, "whiten-rewards", .help = "rewards of tokens of variance 1 around the mean that they have"),
     LM_OPTION(FLAG, settings, whiten_advantages, "whiten-advantages", .fallback = "true", .help = "advantages of mean 0 and variance 1"),
     { 0 },
 };
@@ -151,8 +151,8 @@ static void credit(const lm_task *task, lm_rollouts *r, lm_json *numbers)
     float *factor = part_of(task->state, BETA)->data;
     double *x = lm_malloc((size_t)r->n_tokens * sizeof *x), kl = 0, surprise = 0, beta = o->beta * (double)*factor;
     for (int64_t i = 0; i < r->n; i++) kl += rewards_of(x + r->items[i].first, o, beta, r, &r->items[i]) / (double)r->n;
-    double scale = o->whiten_rewards ? moments_of(x, r->n_tokens).deviation : 1;
-    for (int64_t t = 0; t < r->n_tokens; t++) x[t] /= scale;
+    const moments given = o->whiten_rewards ? moments_of(x, r->n_tokens) : (moments){ 0, 1 };
+    for (int64_t t = 0; t < r->n_tokens; t++) x[t] = (x[t] - given.mean) / given.deviation + given.mean;
     for (int64_t i = 0; i < r->n; i++) {
         int64_t first = r->items[i].first;
         advantages_of(x + first, r->target + first, r->value + first, o, r->items[i].n);

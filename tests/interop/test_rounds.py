@@ -1,15 +1,18 @@
 """GRPO and PPO over three whole rounds against an independent float64 computation (tools/golden/rounds.py) of
-the same answers: losses, and the weights that come of them.
+the same answers: losses, and the weights that come of them.  That computation of PPO is itself held to TRL 0.11.4
+(tools/golden/ppo_trl.py); GRPO is also held to the pinned TRL's trainer, live.
 
 The answers are those that malmoi drew.  Its own numbers are f32: 1e-4 holds losses of the size of 1, and weights that
 moved by some 1e-2."""
 import json
 import sys
 
+import datasets
 import pytest
 import safetensors.torch
 import torch
 import transformers
+import trl
 
 import conftest
 import material
@@ -21,7 +24,7 @@ import rounds                                                     # noqa: E402
 STEPS, PROMPTS, GROUP, PER_UPDATE, RATE = 3, 3, 4, 6, 0.05
 PLAIN = ["--steps", STEPS, "--lr", RATE, "--schedule", "constant", "--warmup", 0, "--clip", 0, "--no-shuffle", "--dtype", "f32", "--optimizer", "sgd",
          "--momentum", 0, "--prompts", PROMPTS, "--batch-size", 3, "--accumulate", PER_UPDATE // 3, "--max-new-tokens", 10,
-         "--reward", "length:<4", "--reward", "0.5*regex:[a-e]", "--log-rollouts", 999, "--log-ids", "--max-kl", 0]
+         "--stop", "e", "--reward", "length:<4", "--reward", "0.5*regex:[a-e]", "--log-rollouts", 999, "--log-ids", "--max-kl", 0]
 
 
 @pytest.fixture
@@ -66,6 +69,50 @@ def test_grpo_is_the_float64_reference(malmoi, base, prompts, tmp_path, options,
     held(out, base, policy, reference.logged(out, "loss"), theirs)
 
 
+@pytest.mark.parametrize("options, per_update, more", [
+    (["--loss-type", "grpo", "--epsilon", 0.02, "--beta", 0.3], 6, dict(loss_type="grpo", epsilon=0.02, beta=0.3)),
+    (["--loss-type", "dapo", "--epsilon", 0.01, "--epsilon-high", 0.03, "--beta", 0, "--scale-rewards", "batch"], 12,
+     dict(loss_type="dapo", epsilon=0.01, epsilon_high=0.03, beta=0.0, scale_rewards="batch")),
+    (["--loss-type", "dr_grpo", "--scale-rewards", "none", "--beta", 0.2], 6, dict(loss_type="dr_grpo", scale_rewards="none", beta=0.2)),
+    (["--ratio", "sequence", "--epsilon", 0.005, "--beta", 0.04], 6, dict(loss_type="grpo", importance_sampling_level="sequence", epsilon=0.005, beta=0.04))])
+def test_grpo_is_that_of_trl(malmoi, folders, prompts, tmp_path, monkeypatch, options, per_update, more):
+    """Its trainer gets malmoi's answers and rewards.  It shuffles the answers of a round, which is undone; its KL is
+    the paper's once the ratio is left out of it; and its dapo divides by the tokens of a round where malmoi takes those of an
+    update, as many here."""
+    base, out = folders("llama"), tmp_path / "out"
+    steps = run(malmoi, "grpo", base, prompts, out, "--group", GROUP, "--epochs-per-round", 2, "--batch-size", per_update, "--accumulate", 1, *options)
+    monkeypatch.setattr(trl.trainer.grpo_trainer, "shuffle_sequence_dict", lambda batch: batch)
+    waiting = iter(steps)
+
+    def answer(texts, trainer):
+        answers = next(waiting)
+        assert len(texts) == len(answers)
+        trainer.given = [a.reward for a in answers]
+        return dict(prompt_ids=[a.ids[:-a.length] for a in answers], completion_ids=[a.ids[-a.length:] for a in answers], logprobs=None)
+
+    assert len({a.length for answers in steps for a in answers}) > 3, "answers must differ in length"
+    losses = []
+
+    class Trainer(trl.GRPOTrainer):
+        def training_step(self, *arguments, **named):
+            losses.append(super().training_step(*arguments, **named).item())
+            return torch.tensor(losses[-1])
+
+    per_round = PROMPTS * GROUP // per_update
+    model, tokenizer = material.open_model(base)
+    tokenizer.pad_token = tokenizer.eos_token
+    trainer = Trainer(model, reward_funcs=lambda **named: trainer.given, rollout_func=answer, processing_class=tokenizer,
+                      train_dataset=datasets.Dataset.from_list([json.loads(line) for line in open(prompts)]),
+                      args=trl.GRPOConfig(str(tmp_path / "trl"), max_steps=STEPS * 2 * per_round, per_device_train_batch_size=per_update,
+                                          steps_per_generation=per_round, num_generations=GROUP, num_iterations=2, max_completion_length=10, use_bias_correction_kl=False,
+                                          optim="sgd", learning_rate=RATE, lr_scheduler_type="constant", max_grad_norm=0, shuffle_dataset=False,
+                                          bf16=False, use_cpu=True, gradient_checkpointing=False, report_to=[], save_strategy="no", disable_tqdm=True, **more))
+    trainer.train()
+    assert next(waiting, None) is None and len(losses) == STEPS * 2 * per_round
+    theirs = torch.tensor(losses).reshape(STEPS, -1).mean(1).tolist()
+    held(out, base, rounds.Policy(model), reference.logged(out, "loss"), theirs)
+
+
 @pytest.mark.parametrize("options, more", [
     ([], {}),
     (["--gamma", 0.95, "--lambda", 0.8, "--beta", 0.3, "--kl-target", 0.5, "--missing-eos-penalty", 0.4, "--whiten-rewards", "--epsilon", 0.01,
@@ -81,3 +128,60 @@ def test_ppo_is_the_float64_reference(malmoi, base, prompts, tmp_path, options, 
     head = safetensors.torch.load_file(out / "value_head.safetensors")
     assert torch.allclose(policy.head.weight.detach(), head["v_head.summary.weight"].double(), rtol=0, atol=1e-4)
     assert torch.allclose(policy.head.bias.detach(), head["v_head.summary.bias"].double(), rtol=0, atol=1e-4)
+
+
+# ---- that computation against TRL's last PPO ----
+
+TRL = json.loads((conftest.ROOT / "tests/golden/ppo/trl.json").read_text())
+
+
+class Given(rounds.Answer):
+    """An answer of the golden file, with what stands in front of each of its tokens."""
+
+    def __init__(self, row):
+        super().__init__(row["tokens"], len(row["tokens"]), row["score"], True, 0)
+        self.features = torch.tensor(row["features"], dtype=torch.float64)
+
+
+class Linear:
+    """The golden file's policy and value head: a matrix and a vector over features."""
+
+    def __init__(self, table):
+        self.table = torch.tensor(table, dtype=torch.float64, requires_grad=True)
+        self.head = torch.zeros(len(table), dtype=torch.float64, requires_grad=True)
+
+    def look(self, answer):
+        table = torch.log_softmax(answer.features @ self.table, -1)
+        return table.gather(1, torch.tensor(answer.ids)[:, None])[:, 0], -(table.exp() * table).sum(-1), answer.features @ self.head
+
+    def descend(self, loss, rate, head_rate):
+        slopes = torch.autograd.grad(loss, [self.table, self.head])
+        with torch.no_grad():
+            self.table -= rate * slopes[0]
+            self.head -= rate * head_rate * slopes[1]
+
+
+@pytest.mark.parametrize("case", TRL["cases"], ids=["plain", "adaptive, whitened"])
+def test_the_float64_reference_is_the_ppo_of_trl(case):
+    """Both are float64 and the file has twelve digits, so that 1e-9 leaves room for sums in another order only."""
+    near = lambda theirs: pytest.approx(theirs, rel=1e-9, abs=1e-9)
+    policy, fixed, how = Linear(TRL["start"]), Linear(TRL["reference"]), rounds.PPO(**case["options"])
+    losses = []
+
+    def loss(policy, answers):
+        terms = how.terms(policy, answers)
+        losses.append([terms[0].item(), terms[1].item()])
+        return sum(terms)
+
+    for answers, theirs in zip(TRL["answers"], case["rounds"], strict=True):
+        answers = [Given(row) for row in answers]
+        assert how.beta == near(theirs["coefficient"])
+        losses.clear()
+        rounds.rounds(policy, fixed, [answers], TRL["per_update"], TRL["passes"], how.credit, loss, TRL["rate"])
+        for name, ours in (("rewards", "rewards"), ("advantages", "advantage"), ("returns", "target")):
+            for answer, row in zip(answers, theirs[name], strict=True):
+                assert getattr(answer, ours).tolist() == near(row), name
+        for ours, row in zip(losses, theirs["losses"], strict=True):
+            assert ours == near(row)
+        assert policy.table.flatten().tolist() == near(sum(theirs["policy"], []))
+        assert policy.head.tolist() == near(theirs["head"])

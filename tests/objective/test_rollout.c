@@ -55,7 +55,7 @@ static double logged(const char *out, int line, const char *key)
 static const struct {
     const char *objective, *arguments, *weights;
 } runs[] = {
-    { "grpo", SMALL "--steps 4 --group 4 --reward length:3 --lr 0.02 --adapter lora --lora-r 4 --log-rollouts 12 --epochs-per-round 2", "adapter_model.safetensors" },
+    { "grpo", SMALL "--steps 4 --group 4 --reward length:3,regex:[a-m] --lr 0.02 --adapter lora --lora-r 4 --log-rollouts 12 --epochs-per-round 2", "adapter_model.safetensors" },
     { "grpo", SMALL "--steps 4 --group 4 --reward length:3 --lr 0.002 --val-split 0.3 --eval-every 2", "model.safetensors" },
     { "ppo", SMALL "--steps 4 --group 2 --reward length:3 --lr 0.02 --adapter lora --lora-r 4 --kl-target 0.1", "value_head.safetensors" },
     { "ppo", SMALL "--steps 4 --reward length:3 --lr 0.002 --stop-kl 0.001 --entropy-bonus 0.01", "model.safetensors" },
@@ -377,7 +377,7 @@ static void reward_tokens(double *x, const ppo_case *c, const lm_rollouts *r)
     }
     double mean, variance;
     moments(x, r->n_tokens, &mean, &variance);
-    for (int64_t t = 0; t < r->n_tokens && c->whiten_rewards; t++) x[t] /= sqrt(variance + 1e-8);
+    for (int64_t t = 0; t < r->n_tokens && c->whiten_rewards; t++) x[t] = (x[t] - mean) / sqrt(variance + 1e-8) + mean;
 }
 
 /* The sum itself, term by term. */

@@ -25,6 +25,7 @@ class Answer:
     old: numpy.ndarray = None
     ref: numpy.ndarray = None
     value: numpy.ndarray = None
+    rewards: numpy.ndarray = None        # before they are whitened
     advantage: numpy.ndarray = None
     target: numpy.ndarray = None
 
@@ -134,18 +135,17 @@ class PPO:
         self.__dict__.update(locals())
 
     def credit(self, answers):
-        kl, rewards = [], []
+        kl = []
         for answer in answers:
             distance = answer.old - answer.ref
-            reward = -self.beta * distance
-            reward[-1] += answer.reward - (0 if answer.ended else self.missing_eos)
-            rewards.append(reward)
+            answer.rewards = -self.beta * distance
+            answer.rewards[-1] += answer.reward - (0 if answer.ended else self.missing_eos)
             kl.append(distance.sum())
-        if self.whiten_rewards:
-            spread = numpy.sqrt(numpy.concatenate(rewards).var(ddof=1) + 1e-8)
-            rewards = [r / spread for r in rewards]
-        for answer, reward in zip(answers, rewards):
-            answer.advantage = generalised_advantages(reward, answer.value, self.gamma, self.trace)
+        every = numpy.concatenate([a.rewards for a in answers])
+        mean, spread = (every.mean(), numpy.sqrt(every.var(ddof=1) + 1e-8)) if self.whiten_rewards else (0, 1)
+        for answer in answers:
+            rewards = (answer.rewards - mean) / spread + mean
+            answer.advantage = generalised_advantages(rewards, answer.value, self.gamma, self.trace)
             answer.target = answer.advantage + answer.value
         every = numpy.concatenate([a.advantage for a in answers])
         for answer in answers:
@@ -154,7 +154,11 @@ class PPO:
             self.beta *= 1 + 0.1 * numpy.clip(numpy.mean(kl) / self.kl_target - 1, -0.2, 0.2)
 
     def loss(self, policy, answers):
-        tokens, sums = sum(a.length for a in answers), []
+        return sum(self.terms(policy, answers))
+
+    def terms(self, policy, answers):
+        """The loss's three parts: of the policy, of the value and of the entropy."""
+        tokens, sums = sum(a.length for a in answers), [0, 0, 0]
         for answer in answers:
             logp, entropy, value = policy.look(answer)
             old, target = torch.from_numpy(answer.value), torch.from_numpy(answer.target)
@@ -162,5 +166,6 @@ class PPO:
             held = old + torch.clamp(value - old, -self.value_clip, self.value_clip)
             wrong = torch.maximum((value - target) ** 2, (held - target) ** 2) / 2
             gain = surrogate(ratio, torch.from_numpy(answer.advantage), self.clip, self.clip)
-            sums.append((self.value_weight * wrong - gain - self.entropy * entropy).sum())
-        return sum(sums) / tokens
+            for i, by_token in enumerate((-gain, self.value_weight * wrong, -self.entropy * entropy)):
+                sums[i] = sums[i] + by_token.sum() / tokens
+        return sums
