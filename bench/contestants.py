@@ -88,13 +88,20 @@ def training_work(key, title, model, speed_wanted, dtypes, *options):
 
 # ---- alignment ----
 
-def more_than_sft(_, peak):
-    """The peak of sft on the same answers against that of dpo."""
+def peak_of(objective, *options):
+    """MiB of a training with LoRA on the answers of the DPO work, as many at a time."""
     import compare                               # which imports this file
-    sft = malmoi_training("sft", "llama", "answered.jsonl", "--batch-size", str(2 * shapes.PAIRS), *LORA)
-    sft.prepare()
-    beside = compare.run(sft.command, 600).peak_mib
-    return [f"`train sft` on the same answers takes {beside:.0f} MiB: DPO {peak / beside:.2f}x of it ({'reached' if peak <= 1.25 * beside else 'LOST'}: ≤ 1.25)."]
+    run = malmoi_training(objective, "llama", "answered.jsonl", "--batch-size", str(2 * shapes.PAIRS), *options, *LORA)
+    run.prepare()
+    return compare.run(run.command, 600).peak_mib
+
+
+def more_than_sft(_, peak):
+    """The peak of sft on the same answers against that of dpo, and of ppo, which writes as many and as long ones."""
+    beside = peak_of("sft")
+    ppo = peak_of("ppo", "--prompts", str(2 * shapes.PAIRS), "--max-new-tokens", str(shapes.ANSWER), "--reward", "length:<50")
+    return [f"`train sft` on the same answers takes {beside:.0f} MiB: {name} {mib / beside:.2f}x of it ({'reached' if mib <= 1.25 * beside else 'LOST'}: ≤ 1.25)."
+            for name, mib in (("DPO", peak), ("PPO", ppo))]
 
 
 def dpo_work():
