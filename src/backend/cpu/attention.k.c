@@ -151,6 +151,13 @@ static void soften_row(rows *w, int64_t r, float *s, int64_t first, int64_t end,
     for (int64_t d = 0; d < dim; d++) o[d] *= shrink;
 }
 
+/* One head's keys (or values) of the four rows after these. */
+LM_INLINE void prefetch_rows(const real *const row[4], int64_t ld, int64_t n)
+{
+    for (int f = 0; f < 4; f++)
+        for (int64_t d = 0; d < n; d += 64 / (int64_t)sizeof(real)) __builtin_prefetch(row[f] + 4 * ld + d);
+}
+
 /* All heads of four keys, then of the next four: the cache is read in the order in which it lies. */
 static void narrow_tile(rows *w, const lm_k_attention *a, const lm_segment *g, const block *b, const float *q, cut c,
                         int64_t j, int64_t n)
@@ -161,6 +168,7 @@ static void narrow_tile(rows *w, const lm_k_attention *a, const lm_segment *g, c
     for (int64_t i = 0; i < n; i += 4)
         for (int64_t r = 0; r < b->rows; r++) {
             four_rows(row, k + b->head[r] / group * a->head_dim, a->ldk, i, n);
+            prefetch_rows(row, a->ldk, a->head_dim);
             four_scores(s + r * MAX_KEYS + i, q + r * c.dim, row, a->scale, a->head_dim);
         }
     for (int64_t r = 0; r < b->rows; r++) {
@@ -170,6 +178,7 @@ static void narrow_tile(rows *w, const lm_k_attention *a, const lm_segment *g, c
     for (int64_t i = 0; i < n; i += 4)
         for (int64_t r = 0; r < b->rows; r++) {
             four_rows(row, v + b->head[r] / group * a->head_dim, a->ldv, i, n);
+            prefetch_rows(row, a->ldv, a->head_dim);
             add_four_values(w->o + r * c.dim, s + r * MAX_KEYS + i, row, a->head_dim);
         }
 }
@@ -182,11 +191,13 @@ static void start(rows *w, const block *b, cut c)
     for (int64_t r = 0; r < MAX_QUERIES; r++) w->top[r] = -INFINITY, w->sum[r] = 0;
 }
 
-/* How many key heads a thread takes at once: its share, as far as their rows find room. */
+/* How many key heads a thread takes at once: its share, or all where segments keep the threads busy, as far as their
+ * rows find room. */
 static int64_t span_of(const lm_k_attention *a, const lm_segment *g, cut c)
 {
     int64_t each = a->heads / a->kv_heads * g->nq, room = least(MAX_QUERIES, QUERY_ROOM / c.dim) / (each ? each : 1);
-    int64_t share = (a->kv_heads + omp_get_num_threads() - 1) / omp_get_num_threads();
+    int64_t sharers = a->n_segments < omp_get_num_threads() ? omp_get_num_threads() : 1;
+    int64_t share = (a->kv_heads + sharers - 1) / sharers;
     return room > 1 ? least(room, share) : 1;
 }
 
