@@ -59,6 +59,7 @@ all: $(if $(filter src/app/main.c,$(APP_SRC)),$(BUILD)/malmoi) $(BUILD)/liblm.a 
 
 $(BUILD)/malmoi: $(APP_OBJ) $(BUILD)/liblm.a
 	$(CC) $(SANITIZE) -o $@ $^ $(LIBS)
+	@ln -sfn $(CURDIR)/templates $(BUILD)/templates
 
 $(BUILD)/liblm.a: $(LIB_OBJ)
 	@rm -f $@
@@ -145,6 +146,6 @@ install: all
 
 clean:
 	rm -rf $(BUILD)/obj $(BUILD)/gen $(BUILD)/tests $(BUILD)/fuzz $(BUILD)/fuzzlib $(BUILD)/asan \
-	       $(BUILD)/malmoi $(BUILD)/liblm.a $(BUILD)/liblm.so
+	       $(BUILD)/malmoi $(BUILD)/templates $(BUILD)/liblm.a $(BUILD)/liblm.so
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

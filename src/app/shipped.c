@@ -11,7 +11,7 @@
 
 lm_status lm_shipped_folder(char **out, const char *name, lm_err *err)
 {
-    static const char *const places[] = { "", "../", "../share/malmoi/" };
+    static const char *const places[] = { "", "../share/malmoi/" };
     char program[PATH_MAX] = "";
     ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
     if (n > 0) program[n] = '\0';
@@ -25,7 +25,7 @@ lm_status lm_shipped_folder(char **out, const char *name, lm_err *err)
         free(*out);
     }
     *out = NULL;
-    return lm_fail(err, LM_E_IO, "%s%s: there is no such folder, nor ../%s or ../share/malmoi/%s beside the program", program, name, name, name);
+    return lm_fail(err, LM_E_IO, "%s%s: there is no such folder, nor ../share/malmoi/%s", program, name, name);
 }
 
 lm_status lm_shipped_names(lm_strings *out, const char *folder, const char *ending, lm_err *err)

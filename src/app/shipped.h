@@ -5,7 +5,7 @@
 #include "base/err.h"
 #include "base/option.h"
 
-/* The folder `name` ("templates"): in that of the program, in the one above it, or in ../share/malmoi; the caller frees.
+/* The folder `name` ("templates"): in that of the program, or in ../share/malmoi from there; the caller frees.
  * LM_E_IO where it is nowhere. */
 lm_status lm_shipped_folder(char **out, const char *name, lm_err *err);
 
