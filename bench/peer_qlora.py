@@ -32,7 +32,7 @@ def main():
     quantised = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
                                    bnb_4bit_compute_dtype=compute)
     four = {"quantization_config": quantised, "device_map": "cpu"} if arguments.base == "nf4" else {}
-    model = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=torch.bfloat16, **four)
+    model = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=compute, **four)             # the parts that are not quantised too
     model.config.use_cache = False
     model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=shapes.LORA_RANK, lora_alpha=2 * shapes.LORA_RANK,
