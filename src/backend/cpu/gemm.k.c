@@ -1,12 +1,13 @@
 /* c = act(alpha * op(a) op(b) + beta * c + bias) in f32 arithmetic, for operands of any type.
  *
- * Loops as in Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008):
+ * One row, up to 96 against a b stored [n, k], and up to 8 against one stored [k, n] have files of their own
+ * (gemm_one, gemm_rows, gemm_strips).  For all others loops as in Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008):
  *
  *     for a range of columns of c
  *       for a range of k             pack b's part, once for all threads: the slab
  *         for blocks of rows         one thread: packs a's part, then runs over the tiles
  *
- * Where all rows are one block (a prompt of some words), each thread packs the columns that it multiplies
+ * Where all rows are one block (a prompt of some words, b stored [k, n]), each thread packs the columns that it multiplies
  * next, where its level 2 keeps them: b is read once and its packed form never goes to memory.
  *
  * Partial sums rest in c when it is f32, else in room beside the slab.  A tile that has its last

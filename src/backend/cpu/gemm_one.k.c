@@ -4,11 +4,11 @@
  * of one vector, which is folded at the end.  Quantised levels are multiplied as they are, and what a block sums to by
  * its scale.  (The other order of sums, that of products of several rows, would take up to twice the time.) */
 #include "backend/cpu/gemm_end.h"
+#include "backend/cpu/gemm_plain.h"
 
 #if LM_REAL_ID == 0
 
 #include "backend/cpu/quant.h"
-#include "backend/weight.h"
 #include "base/thread.h"
 
 #include <stdlib.h>
@@ -106,11 +106,10 @@ static void run(int64_t begin, int64_t end, void *context)
 
 void gemm_one_row(const lm_gemm *g)
 {
-    bool as_it_lies = g->at == LM_F32 && !g->trans_a;
-    float *room = as_it_lies ? NULL : malloc((size_t)(g->k + 1) * sizeof(float));
-    if (!as_it_lies && !room) LM_BUG("gemm: no memory for %lld numbers", (long long)g->k);
-    for (int64_t p = 0; room && p < g->k; p++) room[p] = lm_weight_at(g->a, g->at, g->trans_a ? p * g->lda : p);
-    job w = { .g = g, .a = room ? room : g->a };
+    int64_t lda;
+    float *room;
+    const float *a = gemm_rows_in_f32(&room, &lda, g);
+    job w = { .g = g, .a = a };
     lm_parallel((g->n + CHUNK - 1) / CHUNK, 1 + (1 << 16) / (g->k * CHUNK + 1), run, &w);
     free(room);
 }

@@ -4,10 +4,10 @@
  * added to a strip of c.  The order of a sum depends on k alone: a row gives the same bits whatever rows stand
  * beside it. */
 #include "backend/cpu/gemm_end.h"
+#include "backend/cpu/gemm_plain.h"
 
 #if LM_REAL_ID == 0
 
-#include "backend/weight.h"
 #include "base/thread.h"
 
 #include <stdlib.h>
@@ -59,21 +59,11 @@ static void run_strips(int64_t begin, int64_t end, void *context)
     }
 }
 
-static float *rows_in_f32(const lm_gemm *g)
-{
-    float *a = malloc((size_t)(g->m * g->k + 1) * sizeof(float));
-    if (!a) LM_BUG("gemm: no memory for %lld numbers", (long long)(g->m * g->k));
-    for (int64_t i = 0; i < g->m; i++)
-        for (int64_t p = 0; p < g->k; p++)
-            a[i * g->k + p] = lm_weight_at(g->a, g->at, g->trans_a ? p * g->lda + i : i * g->lda + p);
-    return a;
-}
-
 void gemm_by_strips(const lm_gemm *g)
 {
-    bool as_it_lies = g->at == LM_F32 && !g->trans_a;
-    float *room = as_it_lies ? NULL : rows_in_f32(g);
-    job w = { .g = g, .a = as_it_lies ? g->a : room, .lda = as_it_lies ? g->lda : g->k };
+    float *room;
+    job w = { .g = g };
+    w.a = gemm_rows_in_f32(&room, &w.lda, g);
     lm_parallel((g->n + STRIP - 1) / STRIP, 1 + (1 << 16) / (g->m * g->k * STRIP + 1), run_strips, &w);
     free(room);
 }
