@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "base/table.h"
 #include "data/clean.h"
+#include "data/source.h"
 
 #include <stdio.h>
 
@@ -15,8 +16,6 @@ typedef struct clean_values {
     const char *pipeline;
     bool json;
 } clean_values;
-
-static const char *const on_error[] = { "stop", "skip", NULL };
 
 static const lm_option options[] = {
     LM_OPTION(STRING, clean_values, o.out, "out", .metavar = "FILE", .required = true, .help = "the documents that are kept, as JSONL"),
@@ -28,7 +27,7 @@ static const lm_option options[] = {
     LM_OPTION(STRING, clean_values, o.field, "field", .metavar = "NAME", .help = "of a row that holds its text (default: text, document, sentence, review or content)"),
     LM_OPTION(STRING, clean_values, o.format, "format", .metavar = "NAME", .help = "of the files: jsonl, csv, tsv or text (default: by their names)"),
     LM_OPTION(STRING, clean_values, o.separator, "separator", .metavar = "LINE", .help = "text files: the line between two documents"),
-    LM_OPTION(CHOICE, clean_values, o.on_error, "on-error", .choices = on_error, .fallback = "stop", .help = "a malformed row ends the run, or is counted and listed"),
+    LM_OPTION(CHOICE, clean_values, o.on_error, "on-error", .choices = lm_on_error, .fallback = "stop", .help = "a malformed row ends the run, or is counted and listed"),
     LM_OPTION(FLAG, clean_values, json, "json", .help = "print the report as JSON"),
     { 0 },
 };

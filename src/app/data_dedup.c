@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "data/dedup.h"
+#include "data/source.h"
 
 #include <stdio.h>
 
@@ -11,8 +12,6 @@ typedef struct dedup_values {
     const char *method;
     bool json;
 } dedup_values;
-
-static const char *const on_error[] = { "stop", "skip", NULL };
 
 static const lm_option options[] = {
     LM_OPTION(STRING, dedup_values, method, "method", .fallback = "exact", .metavar = "NAME", .help = "what counts as a duplicate; see below"),
@@ -30,7 +29,7 @@ static const lm_option options[] = {
     LM_OPTION(FLAG, dedup_values, o.punctuation, "ignore-punctuation", .help = "punctuation and symbols do not count"),
     LM_OPTION(STRING, dedup_values, o.format, "format", .metavar = "NAME", .help = "of the files: jsonl, csv, tsv or text (default: by their names)"),
     LM_OPTION(STRING, dedup_values, o.separator, "separator", .metavar = "LINE", .help = "text files: the line between two documents"),
-    LM_OPTION(CHOICE, dedup_values, o.on_error, "on-error", .choices = on_error, .fallback = "stop", .help = "a malformed row ends the run, or is counted and listed"),
+    LM_OPTION(CHOICE, dedup_values, o.on_error, "on-error", .choices = lm_on_error, .fallback = "stop", .help = "a malformed row ends the run, or is counted and listed"),
     LM_OPTION(INT, dedup_values, o.memory, "memory", .fallback = "2Gi", .min = 1 << 16, .max = 1e15, .metavar = "BYTES", .help = "for what is kept of the documents; more goes to disk"),
     LM_OPTION(STRING, dedup_values, o.folder, "work", .metavar = "FOLDER", .help = "where temporary files go, and what a killed run goes on from (default: beside --out, and nothing)"),
     LM_OPTION(FLAG, dedup_values, json, "json", .help = "print the counts as JSON"),

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "data/format.h"
+#include "data/source.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,8 +18,6 @@ typedef struct format_values {
     bool json;
 } format_values;
 
-static const char *const on_error[] = { "stop", "skip", NULL };
-
 static const lm_option options[] = {
     LM_OPTION(STRING, format_values, o.out, "out", .metavar = "FILE", .help = "the rows, as JSONL"),
     LM_OPTION(STRING, format_values, o.kind, "kind", .fallback = "auto", .metavar = "NAME", .help = "what the rows are; see below (auto: by their fields)"),
@@ -28,7 +27,7 @@ static const lm_option options[] = {
     LM_OPTION(LIST, format_values, columns, "columns", .metavar = "NAME,..", .help = "names of the columns of a CSV or TSV file whose first line has none"),
     LM_OPTION(STRING, format_values, o.format, "format", .metavar = "NAME", .help = "of the files: jsonl, csv, tsv or text (default: by their names)"),
     LM_OPTION(STRING, format_values, o.separator, "separator", .metavar = "LINE", .help = "text files: the line between two documents"),
-    LM_OPTION(CHOICE, format_values, on_error, "on-error", .choices = on_error, .fallback = "stop", .help = "a row that cannot be used ends the run, or is counted and listed"),
+    LM_OPTION(CHOICE, format_values, on_error, "on-error", .choices = lm_on_error, .fallback = "stop", .help = "a row that cannot be used ends the run, or is counted and listed"),
     LM_OPTION(STRING, format_values, instruct.file, "template", .metavar = "FILE.yaml", .help = "phrase the rows as instructions by this template set"),
     LM_OPTION(STRING, format_values, instruct.name, "template-set", .metavar = "NAME", .help = "or by one that comes with the program"),
     LM_OPTION(FLAG, format_values, instruct.list, "list", .help = "show the template sets that come with the program, with an example each"),

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/table.h"
 #include "data/learn.h"
+#include "data/source.h"
 
 #include <stdio.h>
 
@@ -12,7 +13,6 @@ typedef struct learn_values {
     bool json;
 } learn_values;
 
-static const char *const on_error[] = { "stop", "skip", NULL };
 static const char *const tokens[] = { "char", "word", NULL };
 
 static const lm_option options[] = {
@@ -31,7 +31,7 @@ static const lm_option options[] = {
     LM_OPTION(INT, learn_values, o.least, "min-count", .fallback = "2", .min = 1, .max = 1e6, .help = "perplexity: n-grams of three tokens and more are kept from that count on"),
     LM_OPTION(STRING, learn_values, o.format, "format", .metavar = "NAME", .help = "of the files: jsonl, csv, tsv or text (default: by their names)"),
     LM_OPTION(STRING, learn_values, o.separator, "separator", .metavar = "LINE", .help = "text files: the line between two documents"),
-    LM_OPTION(CHOICE, learn_values, o.on_error, "on-error", .choices = on_error, .fallback = "stop", .help = "a malformed row ends the run, or is counted and listed"),
+    LM_OPTION(CHOICE, learn_values, o.on_error, "on-error", .choices = lm_on_error, .fallback = "stop", .help = "a malformed row ends the run, or is counted and listed"),
     LM_OPTION(FLAG, learn_values, json, "json", .help = "print the report as JSON"),
     { 0 },
 };

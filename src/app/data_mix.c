@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/table.h"
 #include "data/mix.h"
+#include "data/source.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,6 @@ typedef struct mix_values {
     bool json;
 } mix_values;
 
-static const char *const on_error[] = { "stop", "skip", NULL };
 static const char *const rules[] = { "auto", "weights", "sizes", NULL };
 
 static const lm_option options[] = {
@@ -37,7 +37,7 @@ static const lm_option options[] = {
     LM_OPTION(STRING, mix_values, report, "report", .metavar = "FILE", .help = "what each stage took from each source, as JSON"),
     LM_OPTION(STRING, mix_values, format, "format", .metavar = "NAME", .help = "of the files: jsonl, csv, tsv or text (default: by their names)"),
     LM_OPTION(STRING, mix_values, separator, "separator", .metavar = "LINE", .help = "text files: the line between two documents"),
-    LM_OPTION(CHOICE, mix_values, o.on_error, "on-error", .choices = on_error, .fallback = "stop", .help = "a malformed row ends the run, or is counted and listed"),
+    LM_OPTION(CHOICE, mix_values, o.on_error, "on-error", .choices = lm_on_error, .fallback = "stop", .help = "a malformed row ends the run, or is counted and listed"),
     LM_OPTION(INT, mix_values, o.memory, "memory", .fallback = "2Gi", .min = 0, .max = 1e15, .metavar = "BYTES", .help = "of rows that are held; beyond, all of them go to disk"),
     LM_OPTION(STRING, mix_values, o.folder, "work", .metavar = "FOLDER", .help = "where temporary files go (default: beside --out)"),
     LM_OPTION(FLAG, mix_values, json, "json", .help = "print the report"),

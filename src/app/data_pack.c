@@ -3,12 +3,11 @@
 
 #include "backend/backend.h"
 #include "base/log.h"
+#include "data/source.h"
 #include "train/trainer.h"
 
 #include <stdio.h>
 #include <string.h>
-
-static const char *const on_error[] = { "stop", "skip", NULL };
 
 #define OPTION(kind, field, name, ...) LM_OPTION(kind, lm_train_options, field, name, __VA_ARGS__)
 
@@ -23,7 +22,7 @@ static const lm_option options[] = {
     OPTION(FLAG, truncate, "truncate", .help = "cut off what is longer than the context, and count it"),
     OPTION(STRING, format, "format", .fallback = "auto", .metavar = "NAME", .help = "of the data: jsonl, csv, tsv or text; auto: by its name"),
     OPTION(STRING, separator, "document-separator", .metavar = "LINE", .help = "line between two documents of a text file; \"\": an empty line"),
-    OPTION(CHOICE, on_error, "on-error", .choices = on_error, .fallback = "stop", .help = "a row that is malformed or teaches nothing ends the run, or is left out and counted"),
+    OPTION(CHOICE, on_error, "on-error", .choices = lm_on_error, .fallback = "stop", .help = "a row that is malformed or teaches nothing ends the run, or is left out and counted"),
     OPTION(FLAG, dry_run, "dry-run", .help = "print the counts and write nothing"),
     OPTION(FLAG, json, "json", .help = "print them as JSON"),
     { 0 },

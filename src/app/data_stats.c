@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/table.h"
+#include "data/source.h"
 #include "data/stats.h"
 
 #include <stdio.h>
@@ -12,14 +13,12 @@ typedef struct stats_values {
     bool json;
 } stats_values;
 
-static const char *const on_error[] = { "stop", "skip", NULL };
-
 static const lm_option options[] = {
     LM_OPTION(STRING, stats_values, o.field, "field", .metavar = "NAME", .help = "of a row that holds its text (default: text, document, sentence, review or content)"),
     LM_OPTION(STRING, stats_values, o.format, "format", .metavar = "NAME", .help = "of the files: jsonl, csv, tsv or text (default: by their names)"),
     LM_OPTION(STRING, stats_values, o.separator, "separator", .metavar = "LINE", .help = "text files: the line between two documents"),
     LM_OPTION(STRING, stats_values, o.languages, "languages", .metavar = "MODEL", .help = "also count languages, by a model of `data learn --kind language`"),
-    LM_OPTION(CHOICE, stats_values, o.on_error, "on-error", .choices = on_error, .fallback = "skip", .help = "a malformed row ends the run, or is counted and listed"),
+    LM_OPTION(CHOICE, stats_values, o.on_error, "on-error", .choices = lm_on_error, .fallback = "skip", .help = "a malformed row ends the run, or is counted and listed"),
     LM_OPTION(FLAG, stats_values, json, "json", .help = "print one JSON object"),
     { 0 },
 };

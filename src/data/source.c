@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+const char *const lm_on_error[] = { "stop", "skip", NULL };
+
 struct lm_source {
     lm_strings paths;
     const lm_row_format **formats;       /* of each path */

@@ -40,6 +40,9 @@ typedef struct lm_skipped {
 void lm_skipped_tell(const lm_skipped *skipped);     /* warns (lm_log) of the first few, and of how many they are */
 void lm_skipped_free(lm_skipped *skipped);   /* takes {0} */
 
+/* The choices of --on-error: 0 ends the run at a malformed row, 1 leaves it out and counts it. */
+extern const char *const lm_on_error[];
+
 typedef struct lm_source_options {
     const char *format;                  /* of every file; NULL or "auto": by its name */
     const char *separator;               /* plain text: the line that stands between two documents; NULL: none */

@@ -1,13 +1,12 @@
 #include "train/options.h"
 
+#include "data/source.h"
 #include "optim/schedule.h"
 
 #include <math.h>
 #include <stddef.h>
 
 static const char *const dtypes[] = { "auto", "f32", "bf16", NULL };
-
-static const char *const on_error[] = { "stop", "skip", NULL };
 
 #define OPTION(kind, field, name, ...) LM_OPTION(kind, lm_train_options, field, name, __VA_ARGS__)
 
@@ -39,7 +38,7 @@ const lm_option lm_train_option_table[] = {
 
     OPTION(STRING, format, "format", .fallback = "auto", .metavar = "NAME", .help = "of the data: jsonl, csv, tsv or text; auto: by its name"),
     OPTION(STRING, separator, "document-separator", .metavar = "LINE", .help = "line between two documents of a text file; \"\": an empty line"),
-    OPTION(CHOICE, on_error, "on-error", .choices = on_error, .fallback = "stop", .help = "a row that is malformed or teaches nothing ends the run, or is left out and counted"),
+    OPTION(CHOICE, on_error, "on-error", .choices = lm_on_error, .fallback = "stop", .help = "a row that is malformed or teaches nothing ends the run, or is left out and counted"),
     OPTION(FLAG, pack, "pack", .help = "documents share a block without seeing each other (default: on for clm, off for sft)"),
     OPTION(FLAG, truncate, "truncate", .help = "cut off what is longer than the context, and count it"),
     OPTION(FLAG, shuffle, "shuffle", .fallback = "true", .help = "a new order in each epoch"),
