@@ -5,6 +5,7 @@
 #include "base/table.h"
 #include "data/learn.h"
 #include "data/source.h"
+#include "data/topics.h"
 
 #include <stdio.h>
 
@@ -23,12 +24,14 @@ static const lm_option options[] = {
     LM_OPTION(STRING, learn_values, o.label_field, "label-field", .metavar = "NAME", .help = "of a row that holds its label (default: label, labels, class, category or sentiment)"),
     LM_OPTION(INT, learn_values, o.piece, "piece", .fallback = "-1", .min = -1, .max = 1e9, .help = "characters of the pieces that texts are cut into; 0: whole texts; -1: 300 for language, else 0"),
     LM_OPTION(REAL, learn_values, o.held_out, "held-out", .fallback = "0.1", .min = 0, .max = 0.9, .help = "share of the pieces that tells how good the model is"),
-    LM_OPTION(INT, learn_values, o.seed, "seed", .fallback = "0", .min = 0, .max = 9e18, .help = "which ones, and in what order a classifier sees the others"),
+    LM_OPTION(INT, learn_values, o.seed, "seed", .fallback = "0", .min = 0, .max = 9e18, .help = "of what is drawn: which are held out, in what order a classifier sees the others, topics' sample"),
     LM_OPTION(INT, learn_values, o.epochs, "epochs", .fallback = "3", .min = 1, .max = 1000, .help = "classifier: how often it sees each"),
     LM_OPTION(REAL, learn_values, o.rate, "rate", .fallback = "0.1", .min = 1e-6, .max = 100, .help = "classifier: the first step's size"),
     LM_OPTION(INT, learn_values, o.order, "order", .fallback = "5", .min = 1, .max = 8, .help = "perplexity: tokens of the longest n-grams"),
     LM_OPTION(CHOICE, learn_values, o.words, "tokens", .choices = tokens, .fallback = "char", .help = "perplexity: what a token is"),
     LM_OPTION(INT, learn_values, o.least, "min-count", .fallback = "2", .min = 1, .max = 1e6, .help = "perplexity: n-grams of three tokens and more are kept from that count on"),
+    LM_OPTION(INT, learn_values, o.topics, "topics", .fallback = "10", .min = 2, .max = LM_TOPICS_MOST, .help = "topics: how many, at most"),
+    LM_OPTION(INT, learn_values, o.sample, "sample", .fallback = "20k", .min = 2, .max = 1e8, .help = "topics: pieces that are learned from, drawn from all"),
     LM_OPTION(STRING, learn_values, o.format, "format", .metavar = "NAME", .help = "of the files: jsonl, csv, tsv or text (default: by their names)"),
     LM_OPTION(STRING, learn_values, o.separator, "separator", .metavar = "LINE", .help = "text files: the line between two documents"),
     LM_OPTION(CHOICE, learn_values, o.on_error, "on-error", .choices = lm_on_error, .fallback = "stop", .help = "a malformed row ends the run, or is counted and listed"),
@@ -67,10 +70,25 @@ static void print_perplexity(const lm_json *report)
     printf("\n");
 }
 
+static void print_topics(const lm_json *report)
+{
+    size_t i, w;
+    lm_json *topic, *word;
+    lm_str out = {0};
+    json_array_foreach(json_object_get(report, "topics"), i, topic) {
+        lm_str_printf(&out, "%5.1f%%  cosine %.2f ", 100 * json_real_value(json_object_get(topic, "share")), json_real_value(json_object_get(topic, "cosine")));
+        json_array_foreach(json_object_get(topic, "words"), w, word) lm_str_printf(&out, " %s", json_string_value(word));
+        lm_str_printf(&out, "\n        %s\n", json_string_value(json_object_get(topic, "example")));
+    }
+    fputs(out.data, stdout);
+    lm_str_free(&out);
+}
+
 static void print(const lm_json *report, const learn_values *v)
 {
     long long left = (long long)json_integer_value(json_object_get(report, "left_out"));
     if (v->o.kind == LM_LEARN_PERPLEXITY) print_perplexity(report);
+    else if (v->o.kind == LM_LEARN_TOPICS) print_topics(report);
     else print_labels(report);
     if (left) printf("%lld texts were left out: more than can be held in memory\n", left);
     printf("%s: learned from %lld rows in %lld pieces, %lld of them held out\n", v->o.out, (long long)json_integer_value(json_object_get(report, "rows")),
@@ -93,11 +111,12 @@ static lm_status run(lm_call *call, lm_err *err)
 
 const lm_command lm_data_learn = {
     .name = "learn",
-    .summary = "learn what the filters language, classifier and perplexity go by",
+    .summary = "learn what the filters language, classifier, perplexity and topics go by",
     .usage = "--kind NAME [IN...] [--as LABEL=FILE] --out FILE [options]",
     .example = "malmoi data learn --kind language --as ko=acts.jsonl --as en=shakespeare.txt --out languages.safetensors\n"
                "malmoi data learn --kind classifier reviews.tsv --out reviews.safetensors\n"
                "malmoi data learn --kind perplexity good.jsonl --order 5 --out usual.safetensors\n"
+               "malmoi data learn --kind topics corpus.jsonl --topics 20 --out topics.safetensors\n"
                "malmoi data clean corpus.jsonl --filter language:model=languages.safetensors,languages=ko --filter perplexity:model=usual.safetensors,max=50 --out clean.jsonl",
     .options = options,
     .values_size = sizeof(learn_values),

@@ -26,7 +26,7 @@ static const lm_option options[] = {
     LM_OPTION(CHOICE, mix_values, rule, "rates", .choices = rules, .fallback = "auto", .help = "of sources without a fixed share: by their weights, or by their sizes; auto: weights where one is given"),
     LM_OPTION(REAL, mix_values, temperature, "temperature", .fallback = "1", .min = 0.01, .max = 1e6, .help = "of sizes: 1 is proportional, higher is more equal"),
     LM_OPTION(INT, mix_values, cap, "cap", .min = 1, .max = 1e15, .metavar = "ROWS", .help = "a source counts as no larger than this"),
-    LM_OPTION(STRING, mix_values, topic, "topic", .metavar = "FIELD", .help = "within a source, rows with each value of this field are equally many, as far as there are"),
+    LM_OPTION(STRING, mix_values, topic, "topic", .metavar = "FIELD | MODEL.safetensors", .help = "within a source, rows with each value of this field, or of each topic by a model of `data learn --kind topics`, are equally many, as far as there are"),
     LM_OPTION(STRING, mix_values, difficulty, "difficulty", .metavar = "FIELD", .help = "the same for bins of this number, cut so that equally many rows fall into each"),
     LM_OPTION(INT, mix_values, bins, "bins", .fallback = "5", .min = 2, .max = 1000, .help = "of --difficulty"),
     LM_OPTION(STRING, mix_values, recipe, "recipe", .metavar = "FILE.yaml", .help = "sources and stages from a file, instead of IN and the options above"),

@@ -18,6 +18,7 @@ static const lm_option options[] = {
     LM_OPTION(STRING, stats_values, o.format, "format", .metavar = "NAME", .help = "of the files: jsonl, csv, tsv or text (default: by their names)"),
     LM_OPTION(STRING, stats_values, o.separator, "separator", .metavar = "LINE", .help = "text files: the line between two documents"),
     LM_OPTION(STRING, stats_values, o.languages, "languages", .metavar = "MODEL", .help = "also count languages, by a model of `data learn --kind language`"),
+    LM_OPTION(STRING, stats_values, o.topics, "topics", .metavar = "MODEL", .help = "also count topics, by a model of `data learn --kind topics`"),
     LM_OPTION(CHOICE, stats_values, o.on_error, "on-error", .choices = lm_on_error, .fallback = "skip", .help = "a malformed row ends the run, or is counted and listed"),
     LM_OPTION(FLAG, stats_values, json, "json", .help = "print one JSON object"),
     { 0 },
@@ -51,6 +52,17 @@ static lm_json *languages_json(const lm_data_stats *s)
     return languages;
 }
 
+static lm_json *topics_json(const lm_data_stats *s)
+{
+    lm_json *topics = json_array();
+    for (int k = 0; k < s->topics.n; k++)
+        json_array_append_new(topics, json_pack("{s:s, s:I, s:f, s:s?}", "topic", s->topics.items[k], "documents", (json_int_t)s->of_topic[k], "share",
+                                                ratio((double)s->of_topic[k], (double)s->documents), "example", s->nearest[k].text));
+    if (s->topics.n) json_array_append_new(topics, json_pack("{s:n, s:I, s:f, s:n}", "topic", "documents", (json_int_t)s->of_topic[s->topics.n], "share",
+                                                              ratio((double)s->of_topic[s->topics.n], (double)s->documents), "example"));
+    return topics;
+}
+
 static void print_json(const lm_data_stats *s)
 {
     lm_json *scripts = json_object(), *ngrams = json_array(), *skipped = json_array();
@@ -60,11 +72,12 @@ static void print_json(const lm_data_stats *s)
         json_array_append_new(ngrams, json_pack("{s:i, s:I, s:f}", "n", n + 1, "count", (json_int_t)s->ngrams[n], "different", distinct(&s->ngrams_seen[n], s->ngrams[n])));
     for (int i = 0; i < s->skipped.messages.n; i++) json_array_append_new(skipped, json_string(s->skipped.messages.items[i]));
     double all = (double)s->counts.runes;
-    lm_print_json(json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:{s:f, s:f, s:f, s:f, s:f}, s:f, s:f, s:o, s:o, s:{s:I, s:o}}", "documents", (json_int_t)s->documents, "empty",
+    lm_print_json(json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:{s:f, s:f, s:f, s:f, s:f}, s:f, s:f, s:o, s:o, s:o, s:{s:I, s:o}}", "documents", (json_int_t)s->documents, "empty",
                             (json_int_t)s->empty, "bytes", (json_int_t)s->bytes, "lines", (json_int_t)s->lines, "characters", lengths_json(&s->chars), "words", lengths_json(&s->words),
                             "scripts", scripts, "shares", "letters", ratio((double)s->counts.letters, all), "digits", ratio((double)s->counts.digits, all), "punctuation",
                             ratio((double)s->counts.punctuation, all), "symbols", ratio((double)s->counts.symbols, all), "spaces", ratio((double)s->counts.spaces, all),
-                            "different_documents", distinct(s->documents_seen, s->documents), "different_lines", distinct(s->lines_seen, s->lines), "ngrams", ngrams, "languages", languages_json(s), "skipped", "count",
+                            "different_documents", distinct(s->documents_seen, s->documents), "different_lines", distinct(s->lines_seen, s->lines), "ngrams", ngrams, "languages", languages_json(s), "topics",
+                            topics_json(s), "skipped", "count",
                             (json_int_t)s->skipped.n, "first", skipped));
 }
 
@@ -113,6 +126,16 @@ static void print_text(const lm_data_stats *s)
     lm_str_free(&out);
 }
 
+static void print_topics(const lm_data_stats *s)
+{
+    lm_str out = {0};
+    for (int k = 0; k < s->topics.n; k++)
+        lm_str_printf(&out, "%s%5.1f%%  %s\n        %s\n", k ? "" : "\ntopics\n", 100 * ratio((double)s->of_topic[k], (double)s->documents), s->topics.items[k], s->nearest[k].text ? s->nearest[k].text : "");
+    lm_str_printf(&out, "%5.1f%%  none\n", 100 * ratio((double)s->of_topic[s->topics.n], (double)s->documents));
+    fputs(out.data, stdout);
+    lm_str_free(&out);
+}
+
 static lm_status run(lm_call *call, lm_err *err)
 {
     const stats_values *v = call->values;
@@ -121,6 +144,7 @@ static lm_status run(lm_call *call, lm_err *err)
     lm_status status = lm_data_stats_files(&stats, &call->args, &v->o, err);
     lm_skipped_tell(&stats.skipped);
     if (status == LM_OK) v->json ? print_json(&stats) : print_text(&stats);
+    if (status == LM_OK && !v->json && stats.topics.n) print_topics(&stats);
     lm_data_stats_free(&stats);
     return status;
 }

@@ -5,12 +5,13 @@
 #include "data/labelled.h"
 #include "data/linear.h"
 #include "data/ngram_model.h"
+#include "data/topics.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-const char *const lm_learn_names[] = { "language", "classifier", "perplexity", NULL };
+const char *const lm_learn_names[] = { "language", "classifier", "perplexity", "topics", NULL };
 const char lm_language_model[] = "malmoi language model 1", lm_classifier_model[] = "malmoi classifier 1";
 
 /* Language: enough for a sentence.  Classifier: characters take in endings and particles, words what is said. */
@@ -31,8 +32,12 @@ typedef struct learner {
     lm_example *examples, *held;         /* held: those held out */
     int64_t n, n_held, cap, cap_held;
     lm_ngram_trainer *trainer;
+    lm_topics_trainer *topics;
     lm_strings held_texts;
+    lm_str room;
 } learner;
+
+static bool has_labels(const learner *l) { return l->o->kind == LM_LEARN_LANGUAGE || l->o->kind == LM_LEARN_CLASSIFIER; }
 
 /* ---- pieces ------------------------------------------------------------------ */
 
@@ -70,7 +75,8 @@ static void put_piece(learner *l, lm_span text, const char *label)
     bool held = is_held_out(l);
     if (lm_is_blank(text)) return;
     l->pieces++;
-    if (l->o->kind != LM_LEARN_PERPLEXITY) put_example(l, text, label_number(l, label), held);
+    if (has_labels(l)) put_example(l, text, label_number(l, label), held);
+    else if (l->o->kind == LM_LEARN_TOPICS) lm_topics_trainer_add(l->topics, text);
     else if (held) lm_strings_push(&l->held_texts, lm_strndup(text.data, text.len));
     else if (!lm_ngram_trainer_add(l->trainer, text)) l->left_out++;
 }
@@ -93,15 +99,21 @@ static void put_text(learner *l, lm_span text, const char *label)
 
 /* ---- files ------------------------------------------------------------------- */
 
+static lm_status find_text(learner *l, const lm_row *row, lm_span *text, lm_err *err)
+{
+    const char *field;
+    if (l->o->kind == LM_LEARN_TOPICS) return lm_topic_text(row, l->o->field, &l->room, text, err);
+    LM_TRY(lm_document_field(row, l->o->field, &field, err));
+    return lm_row_text(row, field, text, err);
+}
+
 /* label: of all rows, or NULL. */
 static lm_status put_row(learner *l, const lm_row *row, const char *label, lm_err *err)
 {
-    const char *field;
     lm_span text;
     lm_str own = {0};
-    LM_TRY(lm_document_field(row, l->o->field, &field, err));
-    LM_TRY(lm_row_text(row, field, &text, err));
-    bool labelled = l->o->kind != LM_LEARN_PERPLEXITY && !label;
+    LM_TRY(find_text(l, row, &text, err));
+    bool labelled = has_labels(l) && !label;
     lm_status status = labelled ? lm_labelled_label(row, &(lm_labelled_fields){ .label = l->o->label_field }, &own, err) : LM_OK;
     if (status == LM_OK) {
         put_text(l, text, labelled ? own.data : label);
@@ -137,7 +149,7 @@ static lm_status read_labelled(learner *l, const char *as, lm_err *err)
 {
     const char *equals = strchr(as, '=');
     if (!equals || equals == as || !equals[1]) return lm_fail(err, LM_E_USAGE, "--as: expected LABEL=FILE, found \"%.100s\"", as);
-    if (l->o->kind == LM_LEARN_PERPLEXITY) return lm_fail(err, LM_E_USAGE, "--as: an n-gram model has no labels; name the files themselves");
+    if (!has_labels(l)) return lm_fail(err, LM_E_USAGE, "--as: a model of %s learns from no labels; name the files themselves", lm_learn_names[l->o->kind]);
     char *label = lm_strndup(as, (size_t)(equals - as)), *path = lm_strdup(equals + 1);
     lm_status status = read_files(l, &(lm_strings){ &path, 1 }, label, err);
     free(label);
@@ -147,10 +159,10 @@ static lm_status read_labelled(learner *l, const char *as, lm_err *err)
 
 static lm_status read_all(learner *l, const lm_strings *paths, lm_err *err)
 {
-    if (!paths->n && !l->o->as.n) return lm_fail(err, LM_E_USAGE, "expected files%s", l->o->kind == LM_LEARN_PERPLEXITY ? "" : ", or --as LABEL=FILE");
+    if (!paths->n && !l->o->as.n) return lm_fail(err, LM_E_USAGE, "expected files%s", has_labels(l) ? ", or --as LABEL=FILE" : "");
     if (paths->n) LM_TRY(read_files(l, paths, NULL, err));
     for (int i = 0; i < l->o->as.n; i++) LM_TRY(read_labelled(l, l->o->as.items[i], err));
-    if (l->o->kind != LM_LEARN_PERPLEXITY && l->labels.n < 2) return lm_fail(err, LM_E_FORMAT, "expected texts of two labels or more, found %d", l->labels.n);
+    if (has_labels(l) && l->labels.n < 2) return lm_fail(err, LM_E_FORMAT, "expected texts of two labels or more, found %d", l->labels.n);
     if (!l->pieces) return lm_fail(err, LM_E_FORMAT, "the files hold no text");
     return LM_OK;
 }
@@ -231,6 +243,28 @@ static lm_status learn_ngrams(lm_json *report, learner *l, lm_err *err)
     return status;
 }
 
+static lm_status learn_topics(lm_json *report, learner *l, lm_err *err)
+{
+    lm_linear *m;
+    lm_json *topics = json_array();
+    json_object_set_new(report, "topics", topics);
+    LM_TRY(lm_topics_train(&m, topics, l->topics, err));
+    lm_json *meta = metadata(report);
+    lm_status status = lm_linear_save(m, lm_topic_model, meta, l->o->out, err);
+    lm_json_free(meta);
+    lm_linear_free(m);
+    return status;
+}
+
+static lm_status learn_kind(lm_json *report, learner *l, lm_err *err)
+{
+    switch ((lm_learn_kind)l->o->kind) {
+    case LM_LEARN_PERPLEXITY: return learn_ngrams(report, l, err);
+    case LM_LEARN_TOPICS: return learn_topics(report, l, err);
+    default: return learn_labels(report, l, err);
+    }
+}
+
 static void free_examples(lm_example *examples, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) free(examples[i].places);
@@ -242,15 +276,18 @@ lm_status lm_learn_files(lm_json **out, lm_skipped *skipped, const lm_strings *p
     learner l = { .o = o, .skipped = skipped };
     *out = NULL;
     if (o->kind == LM_LEARN_PERPLEXITY) l.trainer = lm_ngram_trainer_new(&(lm_ngram_options){ .order = o->order, .least = o->least, .words = o->words });
+    if (o->kind == LM_LEARN_TOPICS) l.topics = lm_topics_trainer_new(&(lm_topics_options){ .topics = o->topics, .sample = o->sample, .seed = o->seed });
     lm_status status = read_all(&l, paths, err);
     if (status == LM_OK) {
         *out = json_pack("{s:s, s:I, s:I, s:I, s:I}", "kind", lm_learn_names[o->kind], "rows", (json_int_t)l.rows, "pieces", (json_int_t)l.pieces, "held_out",
                          (json_int_t)(l.n_held + l.held_texts.n), "left_out", (json_int_t)l.left_out);
-        status = o->kind == LM_LEARN_PERPLEXITY ? learn_ngrams(*out, &l, err) : learn_labels(*out, &l, err);
+        status = learn_kind(*out, &l, err);
     }
     free_examples(l.examples, l.n);
     free_examples(l.held, l.n_held);
     lm_ngram_trainer_free(l.trainer);
+    lm_topics_trainer_free(l.topics);
+    lm_str_free(&l.room);
     lm_buckets_free(&l.places);
     lm_strings_free(&l.labels);
     lm_strings_free(&l.held_texts);

@@ -3,14 +3,15 @@
  *   language     naive Bayes over n-grams of letters; texts are cut into pieces, so that few long ones will do
  *   classifier   logistic regression over n-grams of characters and of words
  *   perplexity   an n-gram language model
+ *   topics       what the texts are about, found without labels (data/topics.h)
  *
- * A part of the texts is held out, and tells how good the model is.  The same texts and seed give the same file. */
+ * Of the first three, a part of the texts is held out, and tells how good the model is.  The same texts and seed give the same file. */
 #ifndef LM_DATA_LEARN_H
 #define LM_DATA_LEARN_H
 
 #include "data/source.h"
 
-typedef enum lm_learn_kind { LM_LEARN_LANGUAGE, LM_LEARN_CLASSIFIER, LM_LEARN_PERPLEXITY } lm_learn_kind;
+typedef enum lm_learn_kind { LM_LEARN_LANGUAGE, LM_LEARN_CLASSIFIER, LM_LEARN_PERPLEXITY, LM_LEARN_TOPICS } lm_learn_kind;
 extern const char *const lm_learn_names[];               /* "language", ..., NULL */
 
 /* What the files say they are, by kind; for lm_linear_load. */
@@ -28,9 +29,10 @@ typedef struct lm_learn_options {
     double rate;
     int64_t order, least;                /* of an n-gram model */
     int words;                           /* its tokens */
+    int64_t topics, sample;              /* how many, and from how many pieces */
 } lm_learn_options;
 
-/* Learns from the files (rows with a text and, but for perplexity, a label) and from those of `as`, and writes the model.
+/* Learns from the files (rows with a text and, for language and classifier, a label) and from those of `as`, and writes the model.
  * *report is for the caller to free: counts, and how it does on what was held out. */
 lm_status lm_learn_files(lm_json **report, lm_skipped *skipped, const lm_strings *paths, const lm_learn_options *options, lm_err *err);
 

@@ -1,5 +1,6 @@
 #include "data/linear.h"
 
+#include "data/document.h"
 #include "data/hashes.h"
 #include "data/permute.h"
 #include "io/safetensors.h"
@@ -21,6 +22,8 @@ struct lm_linear {
 };
 
 const lm_strings *lm_linear_labels(const lm_linear *m) { return &m->labels; }
+const lm_linear_rule *lm_linear_rule_of(const lm_linear *m) { return &m->rule; }
+const float *lm_linear_weights(const lm_linear *m) { return m->weights; }
 
 /* ---- n-grams ----------------------------------------------------------------- */
 
@@ -57,10 +60,44 @@ static size_t read_runes(lm_buckets *p, const lm_linear_rule *rule, lm_span text
 
 static uint64_t add(uint64_t hash, uint64_t item) { return (hash ^ item) * 0x9E3779B97F4A7C15u; }
 
+static int by_place(const void *a, const void *b) { return (*(const uint32_t *)a > *(const uint32_t *)b) - (*(const uint32_t *)a < *(const uint32_t *)b); }
+
+static void leave_distinct(lm_buckets *p)
+{
+    size_t n = 0;
+    if (p->n) qsort(p->items, p->n, sizeof *p->items, by_place);
+    for (size_t i = 0; i < p->n; i++)
+        if (!n || p->items[n - 1] != p->items[i]) p->items[n++] = p->items[i];
+    p->n = n;
+}
+
+static bool is_paired(uint32_t rune)
+{
+    lm_script script = lm_script_of(rune);
+    return script == LM_SCRIPT_HANGUL || script == LM_SCRIPT_HAN || script == LM_SCRIPT_KANA || script == LM_SCRIPT_THAI;
+}
+
+static void put_terms(lm_buckets *p, const lm_linear_rule *rule, size_t n)
+{
+    for (size_t i = 0, end; i < n; i = end) {
+        bool pairs = is_paired(p->runes[i]);
+        uint64_t word = 3;
+        for (end = i; end < n && p->runes[end] != ' ' && is_paired(p->runes[end]) == pairs; end++) word = add(word, p->runes[end]);
+        if (end > i && (!pairs || end == i + 1)) put_place(p, rule, word);
+        for (size_t k = i; pairs && k + 1 < end; k++) put_place(p, rule, add(add(3, p->runes[k]), p->runes[k + 1]));
+        end += end == i;
+    }
+    leave_distinct(p);
+}
+
 void lm_buckets_of(lm_buckets *p, const lm_linear_rule *rule, lm_span text)
 {
     size_t n = read_runes(p, rule, text);
     p->n = 0;
+    if (rule->terms) {
+        put_terms(p, rule, n);
+        return;
+    }
     for (size_t i = 0; i < n && rule->most_runes; i++) {
         uint64_t hash = 1;
         for (size_t k = 1; k <= (size_t)rule->most_runes && i + k <= n; k++) {
@@ -94,14 +131,21 @@ void lm_buckets_free(lm_buckets *p)
 
 static size_t places_of(const lm_linear *m) { return (size_t)1 << m->rule.bits; }
 
-static lm_linear *new_model(const lm_linear_rule *rule, const lm_strings *labels, bool mean)
+lm_linear *lm_linear_of(const lm_linear_rule *rule, const lm_strings *labels, float *weights)
 {
     lm_linear *m = lm_calloc(1, sizeof *m);
     m->rule = *rule;
-    m->mean = mean;
+    m->mean = true;
     for (int l = 0; l < labels->n; l++) lm_strings_push(&m->labels, lm_strdup(labels->items[l]));
-    m->weights = lm_calloc(places_of(m) * (size_t)labels->n, sizeof *m->weights);
+    m->weights = weights;
     m->bias = lm_calloc((size_t)labels->n, sizeof *m->bias);
+    return m;
+}
+
+static lm_linear *new_model(const lm_linear_rule *rule, const lm_strings *labels, bool mean)
+{
+    lm_linear *m = lm_linear_of(rule, labels, lm_calloc((size_t)labels->n << rule->bits, sizeof *m->weights));
+    m->mean = mean;
     return m;
 }
 
@@ -203,8 +247,8 @@ lm_status lm_linear_save(const lm_linear *m, const char *kind, const lm_json *ex
         json_array_append_new(bias, json_real(m->bias[l]));
     }
     const lm_linear_rule *r = &m->rule;
-    lm_json *shape = json_pack("{s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:o, s:o}", "least_runes", (json_int_t)r->least_runes, "most_runes", (json_int_t)r->most_runes, "words", (json_int_t)r->words,
-                               "bits", (json_int_t)r->bits, "limit", (json_int_t)r->limit, "letters", r->letters, "mean", m->mean, "labels", labels, "bias", bias);
+    lm_json *shape = json_pack("{s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:o, s:o}", "least_runes", (json_int_t)r->least_runes, "most_runes", (json_int_t)r->most_runes, "words", (json_int_t)r->words,
+                               "bits", (json_int_t)r->bits, "limit", (json_int_t)r->limit, "letters", r->letters, "terms", r->terms, "mean", m->mean, "labels", labels, "bias", bias);
     lm_json_text(&text, shape, 0);
     lm_json *metadata = json_pack("{s:s, s:s}", "kind", kind, "shape", text.data);
     if (extra) json_object_update(metadata, (lm_json *)(uintptr_t)extra);
@@ -230,6 +274,7 @@ static lm_status read_shape(lm_linear *m, const lm_json *shape, const char *path
             return lm_fail(err, LM_E_FORMAT, "%s: %s: expected %lld to %lld, found %lld", path, numbers[i].name, (long long)numbers[i].least, (long long)numbers[i].most, (long long)*numbers[i].value);
     }
     LM_TRY(lm_json_opt_bool(shape, "letters", path, &r->letters, err));
+    LM_TRY(lm_json_opt_bool(shape, "terms", path, &r->terms, err));
     LM_TRY(lm_json_opt_bool(shape, "mean", path, &m->mean, err));
     const lm_json *labels = lm_json_get(shape, "labels"), *bias = lm_json_get(shape, "bias");
     size_t n = json_array_size(labels);

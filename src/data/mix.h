@@ -27,7 +27,7 @@ typedef struct lm_mix_source {
     const char *format, *separator;      /* as in lm_source_options */
     double weight;                       /* 0: not given */
     double share;                        /* of all rows; 0: not fixed */
-    const char *topic, *difficulty;      /* fields to balance by, or NULL */
+    const char *topic, *difficulty;      /* fields to balance by, or NULL; topic: also a model, FILE.safetensors (data/topics.h) */
     int64_t bins;                        /* of difficulty */
 } lm_mix_source;
 

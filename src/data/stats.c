@@ -7,10 +7,12 @@
 #include "data/learn.h"
 #include "data/linear.h"
 #include "data/rounds.h"
+#include "data/topics.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- how many are different -------------------------------------------------- */
 
@@ -88,6 +90,7 @@ double lm_lengths_percentile(const lm_lengths *l, double share)
 
 typedef struct worker {
     lm_doc doc;
+    lm_buckets terms;
     lm_data_stats stats;
 } worker;
 
@@ -96,7 +99,7 @@ typedef struct counter {
     lm_data_stats *stats;
     lm_source *source;
     worker *workers;
-    lm_linear *languages;                /* NULL: not asked for */
+    lm_linear *languages, *topics;       /* NULL: not asked for */
 } counter;
 
 static void make_seen(lm_data_stats *s)
@@ -147,6 +150,25 @@ static void count_language(worker *w, const lm_linear *languages, lm_span text)
     w->stats.of_language[best]++;
 }
 
+static bool is_nearer(const lm_topic_nearest *a, const lm_topic_nearest *b)
+{
+    if (!a->text || !b->text) return a->text;
+    if (a->score != b->score) return a->score > b->score;
+    return a->line != b->line ? a->line < b->line : strcmp(a->text, b->text) < 0;
+}
+
+static void count_topic(worker *w, const lm_linear *topics, const lm_row *row, lm_span text)
+{
+    double score;
+    int topic = lm_topic_of(topics, &w->terms, text, &score);
+    w->stats.of_topic[topic < 0 ? w->stats.topics.n : topic]++;
+    if (topic < 0 || (w->stats.nearest[topic].text && score < w->stats.nearest[topic].score)) return;
+    lm_topic_nearest now = { .score = score, .line = row->line, .text = lm_topic_example(text) }, *nearest = &w->stats.nearest[topic];
+    bool nearer = is_nearer(&now, nearest);
+    free(nearer ? nearest->text : now.text);
+    if (nearer) *nearest = now;
+}
+
 typedef struct slot {
     lm_err err;
 } slot;
@@ -163,6 +185,7 @@ static void count_row(void *context, int number, lm_row *row, void *slot_)
     lm_doc_begin(&w->doc, row, text);
     count_document(w, w->doc.text);
     if (c->languages) count_language(w, c->languages, w->doc.text);
+    if (c->topics) count_topic(w, c->topics, row, w->doc.text);
 }
 
 static lm_status take_row(void *context, lm_row *row, void *slot_, lm_err *err)
@@ -186,6 +209,13 @@ static void merge(lm_data_stats *into, const lm_data_stats *from)
     for (int i = 0; i < 2 + LM_STATS_NGRAMS; i++) lm_hyperloglog_merge(&into->documents_seen[i], &from->documents_seen[i]);
     for (int n = 0; n < LM_STATS_NGRAMS; n++) into->ngrams[n] += from->ngrams[n];
     for (int l = 0; l < into->languages.n; l++) into->of_language[l] += from->of_language[l];
+    for (int k = 0; k < into->topics.n + (into->topics.n > 0); k++) into->of_topic[k] += from->of_topic[k];
+    for (int k = 0; k < into->topics.n; k++) {
+        if (!is_nearer(&from->nearest[k], &into->nearest[k])) continue;
+        free(into->nearest[k].text);
+        into->nearest[k] = from->nearest[k];
+        into->nearest[k].text = lm_strdup(from->nearest[k].text);
+    }
 }
 
 /* Room for what the model's languages count, in the sums and for each worker. */
@@ -197,6 +227,22 @@ static lm_status open_languages(counter *c, int workers, lm_err *err)
     for (int l = 0; l < labels->n; l++) lm_strings_push(&c->stats->languages, lm_strdup(labels->items[l]));
     c->stats->of_language = lm_calloc((size_t)labels->n, sizeof *c->stats->of_language);
     for (int w = 0; w < workers; w++) c->workers[w].stats.of_language = lm_calloc((size_t)labels->n, sizeof *c->stats->of_language);
+    return LM_OK;
+}
+
+static void make_topics(lm_data_stats *s, const lm_strings *names)
+{
+    for (int k = 0; k < names->n; k++) lm_strings_push(&s->topics, lm_strdup(names->items[k]));
+    s->of_topic = lm_calloc((size_t)names->n + 1, sizeof *s->of_topic);
+    s->nearest = lm_calloc((size_t)names->n, sizeof *s->nearest);
+}
+
+static lm_status open_topics(counter *c, int workers, lm_err *err)
+{
+    if (!c->o->topics) return LM_OK;
+    LM_TRY(lm_linear_load(&c->topics, lm_topic_model, c->o->topics, err));
+    make_topics(c->stats, lm_linear_labels(c->topics));
+    for (int w = 0; w < workers; w++) make_topics(&c->workers[w].stats, lm_linear_labels(c->topics));
     return LM_OK;
 }
 
@@ -212,11 +258,14 @@ lm_status lm_data_stats_files(lm_data_stats *out, const lm_strings *paths, const
     c.workers = lm_calloc((size_t)n, sizeof *c.workers);
     for (int w = 0; w < n; w++) make_seen(&c.workers[w].stats);
     lm_status status = open_languages(&c, n, err);
+    if (status == LM_OK) status = open_topics(&c, n, err);
     if (status == LM_OK) status = lm_rows_work(c.source, &work, &c, err);
     lm_linear_free(c.languages);
+    lm_linear_free(c.topics);
     for (int w = 0; w < n; w++) {
         if (status == LM_OK) merge(out, &c.workers[w].stats);
         lm_doc_free(&c.workers[w].doc);
+        lm_buckets_free(&c.workers[w].terms);
         lm_data_stats_free(&c.workers[w].stats);
     }
     free(c.workers);
@@ -229,6 +278,10 @@ void lm_data_stats_free(lm_data_stats *s)
     free(s->documents_seen);
     free(s->of_language);
     lm_strings_free(&s->languages);
+    for (int k = 0; k < s->topics.n; k++) free(s->nearest[k].text);
+    free(s->nearest);
+    free(s->of_topic);
+    lm_strings_free(&s->topics);
     lm_skipped_free(&s->skipped);
     *s = (lm_data_stats){0};
 }

@@ -25,6 +25,13 @@ typedef struct lm_lengths {
 } lm_lengths;
 double lm_lengths_percentile(const lm_lengths *l, double share);         /* 0.5 is the median */
 
+/* The document that is nearest to a topic's centre; of equals the one of the lowest line, and then the least text. */
+typedef struct lm_topic_nearest {
+    double score;
+    int64_t line;
+    char *text;                              /* its beginning; NULL: the topic has no document */
+} lm_topic_nearest;
+
 typedef struct lm_data_stats {
     int64_t documents, empty, bytes, lines;
     lm_lengths chars, words;                 /* of documents */
@@ -34,13 +41,16 @@ typedef struct lm_data_stats {
     int64_t ngrams[LM_STATS_NGRAMS];
     lm_strings languages;                    /* those that the model knows, if one was given */
     int64_t *of_language;                    /* documents whose most probable language it is */
+    lm_strings topics;                       /* and those of a model of topics */
+    int64_t *of_topic;                       /* [topics.n + 1]; the last counts documents without one */
+    lm_topic_nearest *nearest;               /* [topics.n] */
     lm_skipped skipped;
 } lm_data_stats;
 
 typedef struct lm_data_stats_options {
     const char *field, *format, *separator;
     int on_error;                            /* as in lm_clean_options */
-    const char *languages;                   /* a model of `data learn --kind language`, or NULL */
+    const char *languages, *topics;          /* models of `data learn --kind language` and `--kind topics`, or NULL */
 } lm_data_stats_options;
 
 lm_status lm_data_stats_files(lm_data_stats *out, const lm_strings *paths, const lm_data_stats_options *options, lm_err *err);

@@ -3,6 +3,7 @@
 #include "base/thread.h"
 #include "data/members.h"
 #include "data/rounds.h"
+#include "data/topics.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -18,6 +19,10 @@ typedef struct reading {
     lm_mix_store *store;
     lm_source *rows;
     lm_member (*members)[MEMBERS];       /* of each thread */
+    const char *topic_field;             /* NULL: there is none ... */
+    lm_linear *model;                    /* ... or this tells topics, */
+    lm_buckets *terms;                   /* with room for each thread */
+    lm_str *rooms;
     lm_map *topics;                      /* name to number */
     lm_strings names;                    /* of topics */
     uint32_t *topic;                     /* of each row; and its difficulty, NaN: none */
@@ -45,13 +50,13 @@ static void free_slot(void *slot_)
 /* From a line, without a document; false where that needs a closer look. */
 static bool take_line(const reading *r, lm_member *members, const lm_row *row, slot *s)
 {
-    members[TOPIC].name = r->source->topic ? r->source->topic : "";
+    members[TOPIC].name = r->topic_field ? r->topic_field : "";
     members[DIFFICULTY].name = r->source->difficulty ? r->source->difficulty : "";
     members[NAME].name = r->o->source_field ? r->o->source_field : "";
     if (!row->raw || !lm_members_read(members, MEMBERS, lm_span_of(row->text.data, row->text.len)) || members[NAME].kind) return false;
     lm_str_append(&s->line, row->text.data, row->text.len);
     lm_str_putc(&s->line, '\n');
-    if (r->source->topic && members[TOPIC].kind) lm_str_append(&s->topic, members[TOPIC].value.data, members[TOPIC].value.len);
+    if (r->topic_field && members[TOPIC].kind) lm_str_append(&s->topic, members[TOPIC].value.data, members[TOPIC].value.len);
     if (r->source->difficulty && !lm_member_number(&members[DIFFICULTY], &s->difficulty)) s->difficulty = NAN;
     return true;
 }
@@ -63,12 +68,25 @@ static lm_status take_document(const reading *r, lm_row *row, slot *s)
     if (added && row->object && json_object_get(row->object, added))
         return lm_fail(&s->err, LM_E_FORMAT, "%s:%" PRId64 ": --source-field %s: the row has such a field already", row->path, row->line, added);
     lm_row_put_json(&s->line, row);
-    const lm_json *topic = row->object && r->source->topic ? lm_json_get(row->object, r->source->topic) : NULL;
+    const lm_json *topic = row->object && r->topic_field ? lm_json_get(row->object, r->topic_field) : NULL;
     const lm_json *difficulty = row->object && r->source->difficulty ? lm_json_get(row->object, r->source->difficulty) : NULL;
     if (json_is_string(topic)) lm_str_append(&s->topic, json_string_value(topic), json_string_length(topic));
     else if (topic) lm_json_text(&s->topic, topic, 0);
     if (json_is_number(difficulty)) s->difficulty = json_number_value(difficulty);
     return LM_OK;
+}
+
+/* What the row is about, where a model is to tell. */
+static void find_topic(const reading *r, int worker, lm_row *row, slot *s)
+{
+    lm_span text;
+    if (lm_row_parse(row, &s->err) != LM_OK) return;
+    if (lm_topic_text(row, NULL, &r->rooms[worker], &text, &s->err) != LM_OK) {
+        lm_context(&s->err, "%s:%" PRId64, row->path, row->line);
+        return;
+    }
+    int topic = lm_topic_of(r->model, &r->terms[worker], text, NULL);
+    if (topic >= 0) lm_str_puts(&s->topic, lm_linear_labels(r->model)->items[topic]);
 }
 
 static void look_at_row(void *context, int worker, lm_row *row, void *slot_)
@@ -80,6 +98,7 @@ static void look_at_row(void *context, int worker, lm_row *row, void *slot_)
     s->difficulty = NAN;
     s->err = (lm_err){0};
     if (!take_line(r, r->members[worker], row, s)) take_document(r, row, s);
+    if (r->model && !s->err.code) find_topic(r, worker, row, s);
 }
 
 /* The name goes in front of the other members. */
@@ -198,6 +217,28 @@ static void make_groups(const reading *r, lm_mix_rows *out)
     free(bin);
 }
 
+/* The topic of a source is a field of its rows, or what a model tells. */
+static lm_status open_topics(reading *r, int workers, lm_err *err)
+{
+    const char *topic = r->source->topic;
+    r->terms = lm_calloc((size_t)workers, sizeof *r->terms);
+    r->rooms = lm_calloc((size_t)workers, sizeof *r->rooms);
+    if (topic && lm_ends_with(topic, ".safetensors")) return lm_linear_load(&r->model, lm_topic_model, topic, err);
+    r->topic_field = topic;
+    return LM_OK;
+}
+
+static void close_topics(reading *r, int workers)
+{
+    for (int w = 0; w < workers; w++) {
+        lm_buckets_free(&r->terms[w]);
+        lm_str_free(&r->rooms[w]);
+    }
+    lm_linear_free(r->model);
+    free(r->terms);
+    free(r->rooms);
+}
+
 /* ---- all of it ------------------------------------------------------------------- */
 
 static lm_status read_source(lm_mix_store *store, lm_mix_rows *out, const lm_mix_source *source, const lm_mix_options *o, lm_skipped *skipped, lm_err *err)
@@ -207,10 +248,12 @@ static lm_status read_source(lm_mix_store *store, lm_mix_rows *out, const lm_mix
     int workers = lm_threads();
     reading r = { .source = source, .o = o, .store = store, .topics = lm_map_new(16), .members = lm_calloc((size_t)workers, sizeof *r.members) };
     lm_status status = lm_source_open(&r.rows, &source->files, &how, err);
+    if (status == LM_OK) status = open_topics(&r, workers, err);
     if (status == LM_OK) status = lm_rows_work(r.rows, &work, &r, err);
     if (status == LM_OK && !r.n) status = lm_fail(err, LM_E_FORMAT, "%s: holds no row", source->name);
     if (status == LM_OK) make_groups(&r, out);
     lm_source_close(r.rows);
+    if (r.terms) close_topics(&r, workers);
     for (int w = 0; w < workers; w++)
         for (int i = 0; i < MEMBERS; i++) lm_str_free(&r.members[w][i].room);
     free(r.members);
