@@ -22,8 +22,7 @@ static void tell_what(const lm_trainer *t)
 {
     const lm_corpus *c = &t->corpus;
     char all[24], trained[24], tokens[24];
-    double parameters = (double)lm_params_count(&t->model->params, false);
-    double training = (double)lm_params_count(t->adapter ? &t->adapter->params : &t->model->params, true);
+    double parameters = (double)lm_trainer_parameters(t, false), training = (double)lm_trainer_parameters(t, true);
     lm_str memory = { 0 };
     put_memory(&memory, t);
     lm_log(LM_LOG_INFO, "model: %s parameters, %s of them train (%.2g%%); %s on %s", lm_format_count(all, parameters), lm_format_count(trained, training),

@@ -8,20 +8,20 @@
  *   value    = mean_t 1/2 max((V - R_t)^2, (V_old + clip(V - V_old, -eps_v, eps_v) - R_t)^2)
  *   loss     = policy + c_v value - c_e mean_t H_t                   over the tokens of an update
  *
- * V is a linear head on the trunk's last hidden states, where token t is predicted: it trains beside the adapter or the
- * weights, begins at 0 and is written to OUT/value_head.safetensors.  With --value-detached its gradient stops there.
+ * V is a linear head on last hidden states, where token t is predicted: those of the policy, where it trains beside the
+ * adapter or the weights (with --value-detached its gradient stops there), or those of a value model apart
+ * (objective/value.h): with --value-apart the policy's base under an adapter of its own, with --value-model another model.
  * Advantages are whitened over the round (--whiten-advantages), and with --whiten-rewards so are the rewards of tokens,
  * whose mean stays where it was.  With --kl-target beta follows it: beta <- beta (1 + 0.1 clip(KL / target - 1, -0.2, 0.2)), once
  * a round; it stands in checkpoints.
  *
  * Sources: Schulman et al. 2017, equations 7, 9, 11 and 12; Schulman et al. 2016 (GAE), equation 16; Ziegler et al. 2019,
  * section 2.2 (KL in the reward, adaptive beta); Ouyang et al. 2022, appendix C.4; the clipped value and whitening as
- * in OpenAI's and TRL's programs (Huang et al. 2024, "The N+ implementation details of RLHF with PPO").  Left out: a value
- * model apart from the policy, and pretraining gradients (PPO-ptx). */
+ * in OpenAI's and TRL's programs (Huang et al. 2024, "The N+ implementation details of RLHF with PPO").  Left out:
+ * pretraining gradients (PPO-ptx). */
 #include "objective/rollout.h"
+#include "objective/value.h"
 
-#include "base/file.h"
-#include "io/save.h"
 #include "nn/param.h"
 
 #include <math.h>
@@ -32,9 +32,10 @@ enum { K1, K3 };
 
 typedef struct settings {
     lm_rollout_options shared;
-    double gamma, lambda, epsilon, value_epsilon, value_weight, value_rate, beta, kl_target, entropy, missing_eos;
+    lm_value_options value;
+    double gamma, lambda, epsilon, value_epsilon, value_weight, beta, kl_target, entropy, missing_eos;
     int estimator;
-    bool whiten_rewards, whiten_advantages, detached;
+    bool whiten_rewards, whiten_advantages;
 } settings;
 
 static const lm_option options[] = {
@@ -44,8 +45,10 @@ static const lm_option options[] = {
     LM_OPTION(REAL, settings, epsilon, "epsilon", .fallback = "0.2", .max = 1, .help = "how far from 1 a ratio counts"),
     LM_OPTION(REAL, settings, value_epsilon, "value-epsilon", .fallback = "0.2", .max = 1e9, .help = "how far a value may move in a round; 0: any"),
     LM_OPTION(REAL, settings, value_weight, "value-weight", .fallback = "0.1", .max = 1e6, .help = "weight of the value head's loss"),
-    LM_OPTION(REAL, settings, value_rate, "value-rate", .fallback = "10", .max = 1e6, .help = "its learning rate, times --lr"),
-    LM_OPTION(FLAG, settings, detached, "value-detached", .help = "the value head's gradient does not reach the trunk"),
+    LM_OPTION(REAL, settings, value.rate, "value-rate", .fallback = "10", .max = 1e6, .help = "its learning rate, times --lr"),
+    LM_OPTION(FLAG, settings, value.detached, "value-detached", .help = "the value head's gradient does not reach the policy's trunk"),
+    LM_OPTION(FLAG, settings, value.apart, "value-apart", .help = "the value head stands on the base with an adapter of its own"),
+    LM_OPTION(STRING, settings, value.folder, "value-model", .metavar = "FOLDER", .help = "the value head stands on another model, such as the reward model"),
     LM_OPTION(REAL, settings, beta, "beta", .fallback = "0.05", .max = 1e6, .help = "weight of the KL to the reference in the reward"),
     LM_OPTION(CHOICE, settings, estimator, "kl", .fallback = "k1", .choices = estimators, .help = "how that KL is estimated by token"),
     LM_OPTION(REAL, settings, kl_target, "kl-target", .fallback = "0", .max = 1e9, .help = "nats an answer that beta is moved to keep to; 0: beta is fixed"),
@@ -58,46 +61,35 @@ static const lm_option options[] = {
 
 /* ---- what is learnt and remembered beside the model ---- */
 
-static const char WEIGHT[] = "v_head.summary.weight", BIAS[] = "v_head.summary.bias", BETA[] = "ppo.beta";
+static const char BETA[] = "ppo.beta";
 
-static void declare(const lm_task *task, lm_params *trained, lm_params *state)
+static lm_value *value_of(const lm_task *task) { return *lm_roller_own(task); }
+
+static lm_status declare(lm_task *task, lm_params *trained, lm_params *state, lm_err *err)
 {
     const settings *o = task->options;
-    const int64_t shape[] = { 1, task->model->config.hidden_size };
-    lm_param *head[] = { lm_param_declare(trained, LM_INIT_ZERO, 0, 2, shape, "%s", WEIGHT), lm_param_declare(trained, LM_INIT_ZERO, 0, 1, shape, "%s", BIAS) };
-    for (int i = 0; i < 2; i++) {
-        head[i]->trains = true;
-        head[i]->decays = false;
-        head[i]->rate = (float)o->value_rate;
-    }
-    lm_param_declare(state, LM_INIT_ONE, 0, 1, shape, "%s", BETA);      /* times --beta */
+    lm_value *v = *lm_roller_own(task) = lm_calloc(1, sizeof *v);
+    lm_param_declare(state, LM_INIT_ONE, 0, 1, (int64_t[]){ 1 }, "%s", BETA);       /* times --beta */
+    return lm_value_open(v, task, &o->value, trained, err);
 }
 
-static lm_tensor *part_of(const lm_params *ps, const char *name) { return &lm_param_find(ps, name)->t; }
-
-/* Hidden states as numbers that gradients do not pass. */
-static lm_tensor *detach(lm_tape *t, const lm_tensor *x) { return lm_input(t, x->data, x->dtype, x->ndim, x->dim); }
+static void release(lm_task *task)
+{
+    lm_value *v = task->own ? value_of(task) : NULL;
+    if (v) lm_value_close(v);
+    free(v);
+    lm_roller_release(task);
+}
 
 static lm_tensor *value(const lm_forward *f, const lm_lessons *l, lm_tensor *hidden)
 {
-    const settings *o = l->task->options;
-    const lm_params *head = l->task->trained;
-    lm_tensor *rows = lm_gather_rows(f->t, hidden, lm_learnt_index(f->t, l->tokens));
-    if (o->detached && !f->t->err.code) rows = detach(f->t, rows);
-    return lm_linear_with(f->t, rows, part_of(head, WEIGHT), part_of(head, BIAS), &(lm_linear_options){ .f32 = true });
+    return lm_value_at(value_of(l->task), f, hidden, lm_learnt_index(f->t, l->tokens));
 }
 
 static lm_status finish(const lm_task *task, const char *out, lm_err *err)
 {
-    lm_save_entry entries[2];
-    for (int i = 0; i < 2; i++) {
-        const lm_tensor *t = part_of(task->trained, i ? BIAS : WEIGHT);
-        entries[i] = (lm_save_entry){ .name = t->name, .dtype = LM_F32, .ndim = t->ndim, .dim = t->dim, .data = t->data, .data_dtype = LM_F32 };
-    }
-    char *path = lm_path_join(out, "value_head.safetensors");
-    lm_status status = lm_save_file(&(lm_save){ .entries = entries, .n = 2 }, path, err);
-    free(path);
-    return status == LM_OK ? lm_roller_finish(task, out, err) : status;
+    LM_TRY(lm_value_save(value_of(task), out, err));
+    return lm_roller_finish(task, out, err);
 }
 
 /* ---- what tokens are worth ---- */
@@ -148,7 +140,7 @@ static void follow(float *beta, double kl, double target)
 static void credit(const lm_task *task, lm_rollouts *r, lm_json *numbers)
 {
     const settings *o = task->options;
-    float *factor = part_of(task->state, BETA)->data;
+    float *factor = lm_param_find(task->state, BETA)->t.data;
     double *x = lm_malloc((size_t)r->n_tokens * sizeof *x), kl = 0, surprise = 0, beta = o->beta * (double)*factor;
     for (int64_t i = 0; i < r->n; i++) kl += rewards_of(x + r->items[i].first, o, beta, r, &r->items[i]) / (double)r->n;
     const moments given = o->whiten_rewards ? moments_of(x, r->n_tokens) : (moments){ 0, 1 };
@@ -239,5 +231,7 @@ static const lm_rollout_method method = { .declare = declare, .value = value, .c
 const lm_objective lm_objective_ppo = {
     .name = "ppo", .source = "Schulman et al. 2017, equation 9; Ziegler et al. 2019, section 2.2",
     .help = "from rewards: answers of the model itself, every token measured against a value head, near to the reference",
-    .method = &method, .options = options, .options_size = sizeof(settings), .loss = loss, LM_ROLLER_HOOKS, .finish = finish,
+    .method = &method, .options = options, .options_size = sizeof(settings), .loss = loss,
+    .prepare = lm_roller_prepare, .release = release, .render = lm_roller_render, .collect = lm_roller_collect,
+    .rounds = &lm_roller_rounds, .finish = finish,
 };

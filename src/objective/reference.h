@@ -9,6 +9,7 @@
 
 typedef struct lm_reference {
     lm_model *copy;                          /* NULL: the model without its adapters */
+    uint64_t acting;                         /* adapters that act when it is opened, bits by slot: those that are switched */
 } lm_reference;
 
 /* `model` has the adapter that it will train, if any. */

@@ -29,7 +29,7 @@ static lm_status declare(lm_roller *r, lm_task *task, lm_err *err)
     LM_TRY(lm_params_init(&r->trained, k, err));
     LM_TRY(lm_params_init(&r->state, k, err));
     r->watch = lm_watch_declare(&r->state);
-    if (r->how->declare) r->how->declare(task, &r->trained, &r->state);
+    if (r->how->declare) LM_TRY(r->how->declare(task, &r->trained, &r->state, err));
     task->state = &r->state;
     task->trained = r->trained.n ? &r->trained : NULL;
     LM_TRY(lm_params_initialise(&r->trained, 0, err));
@@ -69,6 +69,7 @@ void lm_roller_release(lm_task *task)
 {
     lm_roller *r = task->own;
     task->own = task->trained = task->state = NULL;
+    task->companion = NULL;
     if (!r) return;
     forget(&r->now);
     lm_params_free(&r->trained);

@@ -89,7 +89,7 @@ struct lm_writing;
 /* What a method adds. */
 typedef struct lm_rollout_method {
     lm_status (*check)(const void *options, lm_err *err);                    /* of options together; NULL: none */
-    void (*declare)(const lm_task *task, lm_params *trained, lm_params *state);      /* what trains or is remembered beside the model; NULL: nothing */
+    lm_status (*declare)(lm_task *task, lm_params *trained, lm_params *state, lm_err *err);      /* what trains or is remembered beside the model; NULL: nothing */
     lm_tensor *(*value)(const lm_forward *f, const struct lm_lessons *l, lm_tensor *hidden);     /* [tokens] what a value head says; NULL: there is none */
     /* Writes the answers of a round that is learnt from; NULL: they are drawn one by one. */
     lm_status (*write)(const lm_task *task, lm_rollouts *r, const struct lm_writing *w, lm_err *err);

@@ -17,6 +17,13 @@ typedef struct lm_objective lm_objective;
 typedef struct lm_train_options lm_train_options;
 typedef struct lm_params lm_params;
 
+/* What trains in the same run beside the task's model: PPO's value model.  It is that model with another adapter, or another
+ * model. */
+typedef struct lm_companion {
+    lm_model *model;
+    lm_adapter *adapter;                     /* NULL: every weight trains */
+} lm_companion;
+
 /* An objective at work in a run. */
 typedef struct lm_task {
     const lm_objective *objective;
@@ -26,9 +33,11 @@ typedef struct lm_task {
     int32_t eos;                             /* the id that ends a text, or -1 */
     int64_t context;                         /* tokens of a block at most */
     bool truncate;                           /* what is longer may be cut off */
+    uint64_t seed;                           /* of the run */
     void *own;                               /* made by prepare, and so are: */
     lm_params *trained, *state;              /* what trains beside the model, and what is only remembered in checkpoints, by
                                               * names that no weight has; NULL for none, released with own */
+    lm_companion *companion;                 /* the same; NULL: none */
 } lm_task;
 
 /* A step of a run that learns from the model's own answers. */

@@ -72,12 +72,25 @@ static lm_status pass(lm_trainer *t, lm_batcher *b, int64_t at, bool trains, lm_
     return t->tape.err.code ? lm_fail(err, t->tape.err.code, "%s", t->tape.err.message) : LM_OK;
 }
 
+/* Of weights and of what is remembered with them. */
+static size_t in_memory(const lm_trainer *t, const lm_params *model, const lm_params *beside)
+{
+    size_t bytes = model->arena.used + (beside ? beside->arena.used : 0);
+    for (int i = 0; i < LM_LEARNERS; i++) {
+        const lm_learner *l = &t->learners[i];
+        if (l->trained && l->trained != model && l->trained != beside) bytes += l->trained->arena.used;
+        if (l->remembered) bytes += l->remembered->arena.used;
+    }
+    return bytes;
+}
+
 void lm_plan_memory(lm_plan *p, const lm_trainer *t)
 {
-    const lm_params *model = &t->model->params, *adapter = t->adapter ? &t->adapter->params : NULL;
-    size_t grads = gradients(&t->optim), beside = t->task.trained ? t->task.trained->arena.used : 0;
-    part(p, "file", "weights that stay in the model's file", mapped(model));
-    part(p, "weights", "weights in memory", model->arena.used + beside + (adapter ? adapter->arena.used + t->adapter->state.arena.used : 0) - grads);
+    const lm_model *second = t->task.companion ? t->task.companion->model : NULL;
+    const lm_params *model = &t->model->params, *beside = second && second != t->model ? &second->params : NULL;
+    size_t grads = gradients(&t->optim);
+    part(p, "file", "weights that stay in the model's file", mapped(model) + (beside ? mapped(beside) : 0));
+    part(p, "weights", "weights in memory", in_memory(t, model, beside) - grads);
     part(p, "gradients", "of the weights that train", grads);
     part(p, "optimizer", t->optim.type->help, t->optim.arena.used);
     part(p, "activations", "what backward needs of the forward pass", t->tape.step.peak);
@@ -114,9 +127,8 @@ static lm_status count(lm_plan *p, lm_trainer *t, lm_err *err)
     LM_TRY(t->task.objective->rounds ? pass_round(p, t, &rollouts, err) : passes(p, t, err));
     lm_plan_memory(p, t);
     if (rollouts) part(p, "rollouts", "keys, values and logits of answers being written", rollouts);
-    const lm_params *model = &t->model->params, *adapter = t->adapter ? &t->adapter->params : NULL;
-    p->parameters = lm_params_count(model, false);
-    p->trained = lm_params_count(adapter ? adapter : model, true);
+    p->parameters = lm_trainer_parameters(t, false);
+    p->trained = lm_trainer_parameters(t, true);
     p->rows = t->corpus.data.n;
     p->truncated = t->corpus.blocks.n_truncated;
     p->data_tokens = t->corpus.data.n_tokens;

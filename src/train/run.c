@@ -112,50 +112,46 @@ static lm_status refuse_other_rates(const lm_run *r, const lm_json *was, lm_err 
 
 /* ---- checkpoints ---- */
 
-/* What is remembered beside what trains: the adapter's and the objective's. */
-enum { MEMORIES = 2 };
-static const lm_params *memory_of(const lm_trainer *t, int i) { return i ? t->task.state : t->adapter ? &t->adapter->state : NULL; }
+/* Entries of a checkpoint, and the names that they borrow. */
+typedef struct held {
+    lm_save_entry *entries;
+    int64_t n;
+} held;
 
-static int64_t n_remembered(const lm_trainer *t)
+static void hold(held *h, const lm_learner *l, const char *state, const lm_tensor *t, const void *data)
 {
-    int64_t n = 0;
-    for (int i = 0; i < MEMORIES; i++) n += memory_of(t, i) ? memory_of(t, i)->n : 0;
-    return n;
+    lm_str name = {0};
+    lm_str_printf(&name, "%s%s%s%s", state ? state : "", state ? ":" : "", l->prefix, t->name);
+    h->entries = lm_realloc(h->entries, (size_t)(h->n + 1) * sizeof *h->entries);
+    h->entries[h->n++] = (lm_save_entry){ .name = lm_str_take(&name), .dtype = LM_F32, .ndim = t->ndim, .dim = t->dim, .data = data, .data_dtype = LM_F32 };
 }
 
-/* Weights under their own names, the optimiser's numbers as "exp_avg:NAME", and what is only remembered. */
-static lm_save_entry *state_entries(const lm_trainer *t, int64_t *n, char ***names)
+/* Weights under their own names, the optimiser's numbers as "exp_avg:NAME", and what is only remembered.  The
+ * optimiser has the learners' parameters in their order. */
+static held state_of(const lm_trainer *t)
 {
     const lm_optim *o = &t->optim;
-    size_t most = (size_t)o->n * (LM_OPTIM_STATES + 1) + (size_t)n_remembered(t);
-    lm_save_entry *entries = lm_calloc(most, sizeof *entries);
-    *names = lm_calloc(most, sizeof **names);
-    *n = 0;
-    for (int64_t i = 0; i < o->n; i++)
-        for (int s = -1; s < LM_OPTIM_STATES && (s < 0 || o->type->states[s]); s++) {
-            const lm_tensor *w = &o->slots[i].param->t;
-            lm_str name = {0};
-            if (s >= 0) lm_str_printf(&name, "%s:", o->type->states[s]);
-            lm_str_puts(&name, w->name);
-            (*names)[*n] = lm_str_take(&name);
-            entries[*n] = (lm_save_entry){ .name = (*names)[*n], .dtype = LM_F32, .ndim = w->ndim, .dim = w->dim,
-                                           .data = s < 0 ? w->data : o->slots[i].state[s], .data_dtype = LM_F32 };
-            ++*n;
+    held h = {0};
+    int64_t slot = 0;
+    for (int i = 0; i < LM_LEARNERS; i++) {
+        const lm_learner *l = &t->learners[i];
+        for (int64_t j = 0; l->trained && j < l->trained->n; j++) {
+            const lm_param *p = l->trained->items[j];
+            if (!p->trains) continue;
+            LM_ASSERT(o->slots[slot].param == p);
+            hold(&h, l, NULL, &p->t, p->t.data);
+            for (int s = 0; s < LM_OPTIM_STATES && o->type->states[s]; s++) hold(&h, l, o->type->states[s], &p->t, o->slots[slot].state[s]);
+            slot++;
         }
-    for (int m = 0; m < MEMORIES; m++)
-        for (int64_t i = 0; memory_of(t, m) && i < memory_of(t, m)->n; i++) {
-            const lm_tensor *s = &memory_of(t, m)->items[i]->t;
-            (*names)[*n] = lm_strdup(s->name);
-            entries[(*n)++] = (lm_save_entry){ .name = s->name, .dtype = LM_F32, .ndim = s->ndim, .dim = s->dim, .data = s->data, .data_dtype = LM_F32 };
-        }
-    return entries;
+        for (int64_t j = 0; l->remembered && j < l->remembered->n; j++) hold(&h, l, NULL, &l->remembered->items[j]->t, l->remembered->items[j]->t.data);
+    }
+    return h;
 }
 
-static void free_entries(lm_save_entry *entries, char **names, int64_t n)
+static void let_go(held *h)
 {
-    for (int64_t i = 0; i < n; i++) free(names[i]);
-    free(names);
-    free(entries);
+    for (int64_t i = 0; i < h->n; i++) free((char *)(uintptr_t)h->entries[i].name);
+    free(h->entries);
 }
 
 static lm_json *state_json(const lm_train_state *at)
@@ -170,11 +166,9 @@ static lm_status write_checkpoint(lm_run *r, lm_checkpoint_writer *w, const char
 {
     lm_trainer *t = r->t;
     LM_TRY(lm_checkpoint_begin(w, folder, t->at.step, err));
-    int64_t n;
-    char **names;
-    lm_save_entry *entries = state_entries(t, &n, &names);
-    lm_status status = lm_checkpoint_tensors(w, STATE_FILE, &(lm_save){ .entries = entries, .n = n }, err);
-    free_entries(entries, names, n);
+    held h = state_of(t);
+    lm_status status = lm_checkpoint_tensors(w, STATE_FILE, &(lm_save){ .entries = h.entries, .n = h.n }, err);
+    let_go(&h);
     LM_TRY(status);
     lm_json *state = state_json(&t->at);
     status = lm_checkpoint_state(w, state, err);
@@ -204,20 +198,19 @@ lm_status lm_run_save_best(lm_run *r, lm_err *err) { return save(r, r->best, 1, 
 static lm_status read_tensors(lm_trainer *t, const char *path, lm_err *err)
 {
     lm_safetensors file = {0};
-    int64_t n;
-    char **names;
-    lm_save_entry *entries = state_entries(t, &n, &names);
+    held h = state_of(t);
     lm_status status = lm_safetensors_open(&file, path, err);
-    if (status == LM_OK && file.n != n)
-        status = lm_fail(err, LM_E_MISMATCH, "%s: holds %lld tensors, the run needs %lld", path, (long long)file.n, (long long)n);
-    for (int64_t i = 0; i < n && status == LM_OK; i++) {
-        const lm_stored *s = lm_safetensors_find(&file, names[i]);
-        if (!s) status = lm_fail(err, LM_E_MISMATCH, "%s: tensor %s is missing", path, names[i]);
-        if (status == LM_OK) status = lm_stored_need_shape(s, entries[i].ndim, entries[i].dim, err);
-        if (status == LM_OK) status = lm_stored_copy(s, (void *)(uintptr_t)entries[i].data, LM_F32, err);
+    if (status == LM_OK && file.n != h.n)
+        status = lm_fail(err, LM_E_MISMATCH, "%s: holds %lld tensors, the run needs %lld", path, (long long)file.n, (long long)h.n);
+    for (int64_t i = 0; i < h.n && status == LM_OK; i++) {
+        const lm_save_entry *e = &h.entries[i];
+        const lm_stored *s = lm_safetensors_find(&file, e->name);
+        if (!s) status = lm_fail(err, LM_E_MISMATCH, "%s: tensor %s is missing", path, e->name);
+        if (status == LM_OK) status = lm_stored_need_shape(s, e->ndim, e->dim, err);
+        if (status == LM_OK) status = lm_stored_copy(s, (void *)(uintptr_t)e->data, LM_F32, err);
     }
     lm_safetensors_close(&file);
-    free_entries(entries, names, n);
+    let_go(&h);
     return status;
 }
 

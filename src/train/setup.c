@@ -35,7 +35,7 @@ static lm_status open_trained(lm_trainer *t, lm_err *err)
 {
     const lm_train_config *c = t->c;
     t->task = (lm_task){ .objective = c->objective, .options = c->objective_options, .model = t->model,
-                         .tokenizer = t->tokenizer, .eos = lm_task_eos(t->model, t->tokenizer), .truncate = c->o->truncate };
+                         .tokenizer = t->tokenizer, .eos = lm_task_eos(t->model, t->tokenizer), .truncate = c->o->truncate, .seed = (uint64_t)c->o->seed };
     LM_TRY(c->objective->head ? c->objective->head(&t->task, t->model, c->o, err) : lm_model_need_lm_head(t->model, err));
     if (c->adapter) return lm_adapter_new(&t->adapter, t->model, c->adapter, c->adapter_options, (uint64_t)c->o->seed, err);
     lm_params *ps = &t->model->params;
@@ -43,12 +43,38 @@ static lm_status open_trained(lm_trainer *t, lm_err *err)
     return LM_OK;
 }
 
+static lm_learner learner_of(lm_model *m, lm_adapter *a, const char *prefix)
+{
+    return (lm_learner){ .trained = a ? &a->params : &m->params, .remembered = a ? &a->state : NULL, .adapter = a, .prefix = prefix };
+}
+
+static void list_learners(lm_trainer *t)
+{
+    const lm_companion *beside = t->task.companion;
+    t->learners[0] = learner_of(t->model, t->adapter, "");
+    t->learners[1] = (lm_learner){ .trained = t->task.trained, .remembered = t->task.state, .prefix = "" };
+    t->learners[2] = beside ? learner_of(beside->model, beside->adapter, "companion.") : (lm_learner){ .prefix = "" };
+}
+
+int64_t lm_trainer_parameters(const lm_trainer *t, bool training)
+{
+    const lm_model *beside = t->task.companion ? t->task.companion->model : NULL;
+    int64_t n = 0;
+    for (int i = 0; training && i < LM_LEARNERS; i++) n += t->learners[i].trained ? lm_params_count(t->learners[i].trained, true) : 0;
+    if (training) return n;
+    return lm_params_count(&t->model->params, false) + (beside && beside != t->model ? lm_params_count(&beside->params, false) : 0);
+}
+
 static lm_status open_optimizer(lm_trainer *t, lm_err *err)
 {
-    lm_params *trained[2] = { t->adapter ? &t->adapter->params : &t->model->params, t->task.trained };
-    int n = trained[1] ? 2 : 1;
-    for (int i = 0; i < n; i++) LM_TRY(lm_params_prepare_training(trained[i], err));
-    if (t->adapter) lm_adapter_switch(t->adapter, true);             /* aliases of trained modules see their gradients */
+    lm_params *trained[LM_LEARNERS];
+    int n = 0;
+    for (int i = 0; i < LM_LEARNERS; i++) {
+        const lm_learner *l = &t->learners[i];
+        if (!l->trained) continue;
+        LM_TRY(lm_params_prepare_training(trained[n++] = l->trained, err));
+        if (l->adapter && l->adapter->on) lm_adapter_switch(l->adapter, true);       /* aliases of trained modules see their gradients */
+    }
     return lm_optim_init_paged(&t->optim, t->c->optimizer, t->c->optimizer_options, trained, n, t->c->o->optim_paged, t->c->k, err);
 }
 
@@ -197,9 +223,13 @@ static lm_status open_all(lm_trainer *t, lm_err *err)
     LM_TRY(choose_context(t, err));
     if (t->task.objective->prepare) LM_TRY(t->task.objective->prepare(&t->task, err));
     LM_TRY(open_data(t, err));
+    list_learners(t);
     LM_TRY(open_optimizer(t, err));
     plan_steps(t);
-    if (t->adapter && t->adapter->type->prepare) LM_TRY(t->adapter->type->prepare(t->adapter, t->schedule.steps, err));
+    for (int i = 0; i < LM_LEARNERS; i++) {
+        lm_adapter *a = t->learners[i].adapter;
+        if (a && a->type->prepare) LM_TRY(a->type->prepare(a, t->schedule.steps, err));
+    }
     return open_tape(t, err);
 }
 

@@ -36,15 +36,25 @@ static lm_status not_finite(const lm_trainer *t, const char *what, double value,
     return LM_E_NUMERIC;
 }
 
-/* The loss of a micro-batch as a scalar on the tape, the adapter's penalty with the first one of a step. */
+/* With the penalties of adapters. */
+static lm_tensor *penalised(lm_trainer *t, lm_tensor *loss)
+{
+    for (int i = 0; i < LM_LEARNERS; i++) {
+        lm_adapter *a = t->learners[i].adapter;
+        lm_tensor *penalty = a && a->type->penalty ? a->type->penalty(&t->tape, a) : NULL;
+        if (penalty) loss = lm_add(&t->tape, loss, penalty);
+    }
+    return loss;
+}
+
+/* The loss of a micro-batch as a scalar on the tape, penalties with the first one of a step. */
 static lm_tensor *loss_of(lm_trainer *t, const lm_microbatch *m, bool first)
 {
     const lm_objective *o = t->task.objective;
     lm_tape_reset(&t->tape);
     t->forward.batch = &m->batch;
     lm_tensor *loss = (o->measure && !t->tape.recording ? o->measure : o->loss)(&t->task, &t->forward, m);
-    lm_tensor *penalty = first && t->adapter && t->adapter->type->penalty ? t->adapter->type->penalty(&t->tape, t->adapter) : NULL;
-    return penalty ? lm_add(&t->tape, loss, penalty) : loss;
+    return first ? penalised(t, loss) : loss;
 }
 
 lm_status lm_trainer_collect(lm_trainer *t, lm_microbatch *m, lm_err *err)
@@ -84,13 +94,16 @@ static lm_status accumulate(lm_trainer *t, lm_batcher *b, int64_t begin, int64_t
 lm_status lm_trainer_update(lm_trainer *t, lm_batcher *b, int64_t begin, int64_t end, lm_step_report *r, lm_err *err)
 {
     double clip = t->c->o->clip;
-    lm_params_zero_grad(t->adapter ? &t->adapter->params : &t->model->params);
-    if (t->task.trained) lm_params_zero_grad(t->task.trained);
+    for (int i = 0; i < LM_LEARNERS; i++)
+        if (t->learners[i].trained) lm_params_zero_grad(t->learners[i].trained);
     LM_TRY(accumulate(t, b, begin, end, r, err));
     double norm = lm_optim_grad_norm(&t->optim);
     if (!isfinite(norm)) return not_finite(t, "gradient's norm", norm, NULL, err);
     lm_optim_update(&t->optim, r->lr, clip > 0 && norm > clip ? clip / norm : 1);
-    if (t->adapter && t->adapter->type->after_step) t->adapter->type->after_step(t->adapter, t->at.step + 1);
+    for (int i = 0; i < LM_LEARNERS; i++) {
+        lm_adapter *a = t->learners[i].adapter;
+        if (a && a->type->after_step) a->type->after_step(a, t->at.step + 1);
+    }
     r->grad_norm += norm;
     t->at.updates++;
     return LM_OK;

@@ -48,12 +48,23 @@ typedef struct lm_train_state {
     int64_t since_best;                          /* measurements since */
 } lm_train_state;
 
+/* Parameters of which some train, and what goes with them. */
+typedef struct lm_learner {
+    lm_params *trained;                          /* NULL: none */
+    const lm_params *remembered;                 /* in checkpoints besides; NULL: none */
+    lm_adapter *adapter;                         /* whose they are, or NULL: the loop calls its hooks */
+    const char *prefix;                          /* of their names in a checkpoint */
+} lm_learner;
+
+enum { LM_LEARNERS = 3 };                        /* the model or its adapter; the objective; the companion or its adapter */
+
 typedef struct lm_trainer {
     const lm_train_config *c;
     lm_model *model;
     lm_adapter *adapter;                         /* NULL: every weight trains */
     lm_tokenizer *tokenizer;
     lm_task task;
+    lm_learner learners[LM_LEARNERS];
     lm_corpus corpus, val_corpus;                /* val_corpus is empty without --val-data */
     lm_part train, val;                          /* val.n == 0: nothing is measured */
     lm_batcher batches, val_batches;
@@ -96,6 +107,9 @@ lm_status lm_trainer_run(lm_trainer *t, lm_err *err);
 
 /* One update from the blocks [begin, end) of a batcher; adds to loss, grad_norm and what was seen and learnt. */
 lm_status lm_trainer_update(lm_trainer *t, lm_batcher *b, int64_t begin, int64_t end, lm_step_report *r, lm_err *err);
+
+/* How many numbers the model and its companion have, or how many of all that there is train. */
+int64_t lm_trainer_parameters(const lm_trainer *t, bool training);
 
 /* The objective's collect on a micro-batch. */
 lm_status lm_trainer_collect(lm_trainer *t, lm_microbatch *m, lm_err *err);

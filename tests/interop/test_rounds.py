@@ -8,6 +8,7 @@ import json
 import sys
 
 import datasets
+import peft
 import pytest
 import safetensors.torch
 import torch
@@ -128,6 +129,55 @@ def test_ppo_is_the_float64_reference(malmoi, base, prompts, tmp_path, options, 
     head = safetensors.torch.load_file(out / "value_head.safetensors")
     assert torch.allclose(policy.head.weight.detach(), head["v_head.summary.weight"].double(), rtol=0, atol=1e-4)
     assert torch.allclose(policy.head.bias.detach(), head["v_head.summary.bias"].double(), rtol=0, atol=1e-4)
+
+
+MORE = dict(beta=0.3, clip=0.01, value_clip=0.05, value_weight=0.5)
+TOLD = ["--beta", 0.3, "--epsilon", 0.01, "--value-epsilon", 0.05, "--value-weight", 0.5, "--value-rate", 2]
+
+
+def same_weights(ours, theirs, before):
+    """Two sets of weights by name, and that they are not what they were."""
+    moved = max((theirs[name] - before[name]).abs().max().item() for name in theirs)
+    assert moved > 1e-3, "the updates must have changed something"
+    for name, weight in theirs.items():
+        assert torch.allclose(ours[name].double(), weight, rtol=0, atol=1e-4), name
+
+
+def test_ppo_with_a_value_model_is_the_float64_reference(malmoi, base, prompts, tmp_path):
+    """Another trunk, a reward model that transformers made, whose score is the value head."""
+    reward, out = tmp_path / "reward", tmp_path / "out"
+    torch.manual_seed(7)
+    tokenizer = material.open_model(base)[1]
+    scored = lambda folder: transformers.AutoModelForSequenceClassification.from_pretrained(
+        folder, num_labels=1, dtype=torch.float64, attn_implementation="eager", pad_token_id=tokenizer.eos_token_id).eval()
+    scored(base).float().save_pretrained(reward)
+    tokenizer.save_pretrained(reward)
+    steps = run(malmoi, "ppo", base, prompts, out, "--group", 2, "--epochs-per-round", 3, "--value-model", reward, *TOLD)
+    judge, before = scored(reward), scored(reward).state_dict()
+    policy, fixed, how = rounds.Policy(double(base), trunk=judge.base_model, head=judge.score), rounds.Policy(double(base)), rounds.PPO(**MORE)
+    theirs = rounds.rounds(policy, fixed, steps, PER_UPDATE, 3, how.credit, how.loss, RATE, head_rate=2)
+    held(out, base, policy, reference.logged(out, "loss"), theirs)
+    same_weights(scored(out / "value").state_dict(), judge.state_dict(), before)
+
+
+def test_ppo_with_two_adapters_is_the_float64_reference(malmoi, base, prompts, tmp_path):
+    """One base, an adapter for the policy and one for the values.  A run that learns nothing tells how they began."""
+    start, out = tmp_path / "start", tmp_path / "out"
+    options = ["--group", 2, "--epochs-per-round", 3, "--adapter", "lora", "--lora-r", 4, "--value-apart", *TOLD]
+    run(malmoi, "ppo", base, prompts, start, *options, "--lr", 1e-30)
+    steps = run(malmoi, "ppo", base, prompts, out, *options)
+    adapted = lambda folder: peft.PeftModel.from_pretrained(double(base), folder, is_trainable=True).eval()
+    trained = lambda model: peft.get_peft_model_state_dict(model)
+    model, values = adapted(start).double(), adapted(start / "value").double()
+    before = {which: {name: w.clone() for name, w in trained(m).items()} for which, m in (("policy", model), ("value", values))}
+    policy = rounds.Policy(model, values=True, trunk=values.base_model.model.base_model)
+    fixed, how = rounds.Policy(double(base)), rounds.PPO(**MORE)
+    theirs = rounds.rounds(policy, fixed, steps, PER_UPDATE, 3, how.credit, how.loss, RATE, head_rate=2)
+    assert reference.logged(out, "loss") == pytest.approx(theirs, abs=1e-4)
+    same_weights(trained(adapted(out)), trained(model), before["policy"])
+    same_weights(trained(adapted(out / "value")), trained(values), before["value"])
+    head = safetensors.torch.load_file(out / "value_head.safetensors")
+    assert torch.allclose(policy.head.weight.detach(), head["v_head.summary.weight"].double(), rtol=0, atol=1e-4)
 
 
 # ---- that computation against TRL's last PPO ----

@@ -5,6 +5,7 @@
 
 #include "base/signal.h"
 #include "io/staging.h"
+#include "nn/head.h"
 #include "objective/rollout.h"
 
 #include <signal.h>
@@ -54,13 +55,18 @@ static double logged(const char *out, int line, const char *key)
 
 static const struct {
     const char *objective, *arguments, *weights;
+    bool value_model;                        /* apart, begun from the model itself */
 } runs[] = {
-    { "grpo", SMALL "--steps 4 --group 4 --reward length:3,regex:[a-m] --lr 0.02 --adapter lora --lora-r 4 --log-rollouts 12 --epochs-per-round 2", "adapter_model.safetensors" },
-    { "grpo", SMALL "--steps 4 --group 4 --reward length:3 --lr 0.002 --val-split 0.3 --eval-every 2", "model.safetensors" },
-    { "ppo", SMALL "--steps 4 --group 2 --reward length:3 --lr 0.02 --adapter lora --lora-r 4 --kl-target 0.1", "value_head.safetensors" },
-    { "ppo", SMALL "--steps 4 --reward length:3 --lr 0.002 --stop-kl 0.001 --entropy-bonus 0.01", "model.safetensors" },
-    { "best_of_n", SMALL "--steps 4 --group 4 --reward length:3 --lr 0.002 --epochs-per-round 2", "model.safetensors" },
-    { "expert_iteration", SMALL "--steps 3 --group 2 --expand 2 --guide length:3 --reward length:3 --least 0.1 --step-separator e --lr 0.002", "model.safetensors" },
+    { "grpo", SMALL "--steps 4 --group 4 --reward length:3,regex:[a-m] --lr 0.02 --adapter lora --lora-r 4 --log-rollouts 12 --epochs-per-round 2", "adapter_model.safetensors", false },
+    { "grpo", SMALL "--steps 4 --group 4 --reward length:3 --lr 0.002 --val-split 0.3 --eval-every 2", "model.safetensors", false },
+    { "ppo", SMALL "--steps 4 --group 2 --reward length:3 --lr 0.02 --adapter lora --lora-r 4 --kl-target 0.1", "value_head.safetensors", false },
+    { "ppo", SMALL "--steps 4 --group 2 --reward length:3 --lr 0.02 --adapter lora --lora-r 4 --value-apart", "value/adapter_model.safetensors", false },
+    { "ppo", SMALL "--steps 3 --group 2 --reward length:3 --lr 0.02 --adapter adalora --init-r 4 --target-r 2 --value-apart", "value/adapter_model.safetensors", false },
+    { "ppo", SMALL "--steps 3 --reward length:3 --lr 0.02 --adapter lora --lora-r 4", "value/adapter_model.safetensors", true },
+    { "ppo", SMALL "--steps 3 --reward length:3 --lr 0.002", "value/model.safetensors", true },
+    { "ppo", SMALL "--steps 4 --reward length:3 --lr 0.002 --stop-kl 0.001 --entropy-bonus 0.01", "model.safetensors", false },
+    { "best_of_n", SMALL "--steps 4 --group 4 --reward length:3 --lr 0.002 --epochs-per-round 2", "model.safetensors", false },
+    { "expert_iteration", SMALL "--steps 3 --group 2 --expand 2 --guide length:3 --reward length:3 --least 0.1 --step-separator e --lr 0.002", "model.safetensors", false },
 };
 enum { RUNS = sizeof runs / sizeof *runs };
 
@@ -88,9 +94,10 @@ static void a_run_in_pieces_ends_in_the_same_bits(void **state)
 {
     (void)state;
     for (int i = 0; i < RUNS; i++) {
-        char *whole = test_path("whole"), *pieces = test_path("pieces"), resumed[400];
-        snprintf(resumed, sizeof resumed, "%s --resume", runs[i].arguments);
-        whole_run(runs[i].objective, whole, runs[i].arguments);
+        char *whole = test_path("whole"), *pieces = test_path("pieces"), arguments[1000], resumed[1020];
+        snprintf(arguments, sizeof arguments, "%s%s%s", runs[i].arguments, runs[i].value_model ? " --value-model " : "", runs[i].value_model ? model : "");
+        snprintf(resumed, sizeof resumed, "%s --resume", arguments);
+        whole_run(runs[i].objective, whole, arguments);
         for (lm_status status = LM_E_INTERRUPT; status == LM_E_INTERRUPT;) {
             tiny_run r;
             lm_interrupt_clear();
@@ -293,6 +300,12 @@ static void grpo_is_its_equation(void **state)
     }
 }
 
+static void forget_gradients(const lm_trainer *t)
+{
+    for (int i = 0; i < LM_LEARNERS; i++)
+        if (t->learners[i].trained) lm_params_zero_grad(t->learners[i].trained);
+}
+
 /* Along a random direction of all weights. */
 static void gradients_are_those_of_the_loss(void **state)
 {
@@ -300,19 +313,20 @@ static void gradients_are_those_of_the_loss(void **state)
     static const struct { const char *objective, *options; } cases[] = {
         { "grpo", "--beta 0.5" }, { "grpo", "--beta 0.2 --kl k1 --loss-type dapo" }, { "grpo", "--ratio sequence --kl k2 --loss-type dr_grpo --temperature 0.7" },
         { "ppo", "--entropy-bonus 0.3 --value-weight 0.5 --value-epsilon 0 --temperature 1.3" }, { "ppo", "--value-epsilon 0.5 --value-weight 1" },
+        { "ppo", "--value-weight 1 --adapter lora --lora-r 4 --value-apart" }, { "ppo", "--value-weight 1 --adapter lora --lora-r 4 --value-apart --checkpointing" },
+        { "ppo", "--value-weight 1 --value-model" },
     };
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         one_round o;
-        char arguments[400];
-        snprintf(arguments, sizeof arguments, APART "--epsilon 0.9 %s", cases[c].options);
+        char arguments[1000];
+        snprintf(arguments, sizeof arguments, APART "--epsilon 0.9 %s %s", cases[c].options, lm_ends_with(cases[c].options, "--value-model") ? model : "");
         open_round(&o, cases[c].objective, arguments);
         lm_trainer *t = &o.run.t;
         lm_rng rng = { 7, (uint64_t)c, 0 };
         double slope = 0, values[2], h = 1e-4;
         float *direction[64];
         assert_true(t->optim.n <= 64);
-        lm_params_zero_grad(&t->model->params);
-        if (t->task.trained) lm_params_zero_grad(t->task.trained);
+        forget_gradients(t);
         loss_now(&o);
         lm_tape_reset(&t->tape);
         t->tape.recording = true;
@@ -322,7 +336,7 @@ static void gradients_are_those_of_the_loss(void **state)
             direction[i] = lm_malloc(lm_nbytes(&p->t));
             for (int64_t j = 0; j < lm_numel(&p->t); j++) {
                 direction[i][j] = (float)lm_rng_normal(&rng);
-                slope += (double)direction[i][j] * (double)((float *)p->grad.data)[j];
+                if (!p->grad.fresh) slope += (double)direction[i][j] * (double)((float *)p->grad.data)[j];
             }
         }
         for (int side = 0; side < 2; side++) {
@@ -455,6 +469,50 @@ static void ppo_is_its_equation(void **state)
     }
 }
 
+/* Gradients of one learner's parameters, end to end; the caller frees. */
+static float *gradients_of(one_round *o, int learner, int64_t *n)
+{
+    lm_trainer *t = &o->run.t;
+    const lm_params *ps = t->learners[learner].trained;
+    forget_gradients(t);
+    lm_tape_reset(&t->tape);
+    t->tape.recording = true;
+    assert_int_equal(lm_backward(&t->tape, t->task.objective->loss(&t->task, &t->forward, o->m)), LM_OK);
+    float *all = lm_malloc((size_t)lm_params_count(ps, true) * sizeof *all);
+    *n = 0;
+    for (int64_t i = 0; i < ps->n; i++) {
+        assert_false(ps->items[i]->grad.fresh);
+        memcpy(all + *n, ps->items[i]->grad.data, lm_nbytes(&ps->items[i]->t));
+        *n += lm_numel(&ps->items[i]->t);
+    }
+    return all;
+}
+
+/* The value's loss moves only the value's adapter, that of the policy only its own: to the bit. */
+static void a_value_model_apart_and_the_policy_do_not_touch(void **state)
+{
+    (void)state;
+    enum { POLICY, HEAD, VALUE };
+    static const struct { const char *option, *value; int moved, still; } cases[] = { { "value-weight", "3", VALUE, POLICY }, { "entropy-bonus", "0.5", POLICY, VALUE } };
+    one_round o;
+    open_round(&o, "ppo", APART "--adapter lora --lora-r 4 --value-apart --value-weight 1 --value-epsilon 0 --epsilon 0.9");
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        int64_t n[3];
+        float *before[3], *after[3];
+        for (int i = 0; i < 3; i++) before[i] = gradients_of(&o, i, &n[i]);
+        tiny_set(&o.run, cases[c].option, cases[c].value);
+        for (int i = 0; i < 3; i++) after[i] = gradients_of(&o, i, &n[i]);
+        assert_memory_equal(before[cases[c].still], after[cases[c].still], (size_t)n[POLICY] * sizeof(float));
+        assert_memory_not_equal(before[cases[c].moved], after[cases[c].moved], (size_t)n[POLICY] * sizeof(float));
+        assert_int_equal(n[POLICY], n[VALUE]);
+        assert_true(c == 0 || !memcmp(before[HEAD], after[HEAD], (size_t)n[HEAD] * sizeof(float)));
+        for (int64_t j = 0; c == 0 && j < n[VALUE]; j++)             /* three times as much, but for rounding */
+            assert_true(fabsf(after[VALUE][j] - 3 * before[VALUE][j]) <= 1e-4f * fabsf(after[VALUE][j]) + 1e-6f);
+        for (int i = 0; i < 3; i++) free(before[i]), free(after[i]);
+    }
+    close_round(&o);
+}
+
 /* What is learnt is the first of the best, and nothing of a prompt whose answers are all the same. */
 static void the_best_of_n_is_learnt(void **state)
 {
@@ -516,6 +574,74 @@ static void what_cannot_be_learnt_is_named(void **state)
     }
 }
 
+/* The model with a head of one score or of several labels, and the tokenizer with so many ids more. */
+static char *scored_model(const char *name, int labels, int extra)
+{
+    lm_model *m;
+    lm_kernels k = {0};
+    char *folder = test_path(name);
+    assert_int_equal(lm_backend(&k, "ref", NULL), LM_OK);
+    assert_int_equal(lm_model_load(&m, model, &k, NULL), LM_OK);
+    lm_strings names = lm_labels_default(labels);
+    assert_int_equal((labels > 1 ? lm_model_classify : lm_model_score_texts)(m, &names, 3, NULL), LM_OK);
+    assert_int_equal(lm_model_save(m, folder, LM_F32, 0, NULL), LM_OK);
+    tiny_tokenizer(folder, extra);
+    lm_strings_free(&names);
+    lm_model_free(m);
+    return folder;
+}
+
+/* Of a reward model they begin as what its head says of each token. */
+static void values_begin_as_rewards(void **state)
+{
+    (void)state;
+    tiny_run r;
+    lm_experience x;
+    char *reward = scored_model("reward", 1, 0), arguments[600];
+    snprintf(arguments, sizeof arguments, "--dtype f32 --prompts 3 --group 1 --max-new-tokens 12 --batch-size 3 --steps 1 --reward json --value-model %s", reward);
+    tiny_open(&r, "ppo", model, prompts, "out", arguments);
+    assert_int_equal(lm_experience_open(&x, &r.t, &r.t.batches, 0, 3, true, &r.err), LM_OK);
+    const lm_microbatch *m = lm_batcher_fill(&x.batches, 0, 3, 1, 1);
+    assert_int_equal(lm_trainer_collect(&r.t, &x.batches.at, &r.err), LM_OK);
+    lm_tape_reset(&r.t.tape);
+    const lm_forward judge = { .t = &r.t.tape, .m = r.t.task.companion->model, .batch = &m->batch };
+    const float *scores = lm_model_scores(&judge, lm_model_forward(&judge))->data;
+    const lm_lessons *l = lm_lessons_of(&r.t.task, &r.t.tape, m);
+    for (int64_t s = 0; s < 3; s++) {
+        const lm_rollout *a = lm_lesson_rollout(l, s);
+        for (int64_t i = 0; i < a->n; i++)
+            assert_true(fabsf(l->r->value[a->first + i] - scores[l->tokens->rows[l->tokens->begin[s] + i]]) < 1e-5f);
+    }
+    lm_experience_close(&x);
+    tiny_close(&r);
+    free(reward);
+}
+
+static void a_value_model_that_does_not_fit_is_named(void **state)
+{
+    (void)state;
+    char *labels = scored_model("labels", 3, 0), *other = scored_model("other", 1, 1), *adapter = test_path("adapter");
+    whole_run("grpo", adapter, "--dtype f32 --steps 1 --prompts 2 --group 2 --max-new-tokens 4 --reward json --adapter lora --lora-r 2");
+    const struct { const char *options, *folder, *says; } cases[] = {
+        { "--value-apart", "", "without --adapter a value model needs a trunk of its own" },
+        { "--value-apart --value-detached --adapter lora", "", "--value-detached is for a head on the policy's trunk" },
+        { "--value-apart --adapter lora --modules-to-save lm_head", "", "only one can be in its place" },
+        { "--value-model", labels, "its head gives 3 labels; expected one score" },
+        { "--value-model", other, "has another tokenizer than" },
+        { "--value-model", adapter, "is an adapter; malmoi merge" },
+        { "--value-model", "nowhere", "nowhere" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tiny_run r;
+        char arguments[600];
+        snprintf(arguments, sizeof arguments, "--dtype f32 --max-new-tokens 8 --steps 1 --reward json %s %s", cases[i].options, cases[i].folder);
+        tiny_parse(&r, "ppo", model, prompts, "out", arguments);
+        if (lm_trainer_open(&r.t, &r.config, &r.err) == LM_OK || !strstr(r.err.message, cases[i].says)) fail_msg("%s: %s", arguments, r.err.message);
+        tiny_close(&r);
+    }
+    free(labels), free(other), free(adapter);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -525,6 +651,9 @@ int main(void)
         cmocka_unit_test(grpo_is_its_equation),
         cmocka_unit_test(ppo_is_its_equation),
         cmocka_unit_test(gradients_are_those_of_the_loss),
+        cmocka_unit_test(a_value_model_apart_and_the_policy_do_not_touch),
+        cmocka_unit_test(values_begin_as_rewards),
+        cmocka_unit_test(a_value_model_that_does_not_fit_is_named),
         cmocka_unit_test(the_best_of_n_is_learnt),
         cmocka_unit_test(a_search_finds_what_its_guide_likes),
         cmocka_unit_test(what_cannot_be_learnt_is_named),

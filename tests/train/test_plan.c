@@ -127,11 +127,41 @@ static void rounds_are_counted_whole(void **state)
     free(prompts);
 }
 
+static size_t of_plan(const char *prompts, const char *arguments, const char *name)
+{
+    tiny_run r;
+    lm_plan p;
+    tiny_parse(&r, "ppo", model, prompts, out, arguments);
+    if (lm_plan_make(&p, &r.config, &r.err) != LM_OK) fail_msg("%s", r.err.message);
+    size_t bytes = part(&p, name);
+    tiny_close(&r);
+    return bytes;
+}
+
+/* With an adapter a value model apart is a second adapter and no second trunk; another model is counted whole. */
+static void a_value_model_is_counted(void **state)
+{
+    (void)state;
+    char *prompts = tiny_file("prompts.jsonl", "{\"prompt\": \"a\"}\n{\"prompt\": \"b\"}\n"), arguments[600];
+#define LEARN "--steps 1 --reward json --max-new-tokens 8 --prompts 2 --batch-size 2 --dtype f32 "
+#define LORA LEARN "--adapter lora --lora-r 4 "
+    size_t file = of_plan(prompts, LORA, "file"), weights = of_plan(prompts, LORA, "weights"), gradients = of_plan(prompts, LORA, "gradients");
+    size_t adapter = gradients - 33 * sizeof(float);                     /* but for the value head */
+    assert_int_equal(of_plan(prompts, LORA "--value-apart", "file"), file);
+    assert_int_equal(of_plan(prompts, LORA "--value-apart", "gradients"), gradients + adapter);
+    assert_true(of_plan(prompts, LORA "--value-apart", "weights") < weights + 2 * adapter);
+    snprintf(arguments, sizeof arguments, LEARN "--value-model %s", model);
+    size_t plain = of_plan(prompts, LEARN, "gradients") - 33 * sizeof(float), head = (size_t)TINY_VOCAB * 32 * sizeof(float);
+    assert_int_equal(of_plan(prompts, arguments, "gradients"), 2 * plain - head + 32 * sizeof(float));       /* a score in place of the LM head */
+    assert_true(of_plan(prompts, arguments, "weights") > of_plan(prompts, LEARN, "weights") - 33 * sizeof(float) + plain - head);
+    free(prompts);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(full_training), cmocka_unit_test(classification), cmocka_unit_test(lora_training), cmocka_unit_test(base_stays_in_the_file),
-        cmocka_unit_test(rounds_are_counted_whole),
+        cmocka_unit_test(rounds_are_counted_whole), cmocka_unit_test(a_value_model_is_counted),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

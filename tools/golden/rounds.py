@@ -38,27 +38,30 @@ def answers_of(rows):
 
 
 class Policy:
-    """A transformers model and, for PPO, a linear value head, both in float64."""
+    """A transformers model and, for PPO, a linear value head on its hidden states or on those of another trunk (a model
+    without a head); all in float64."""
 
-    def __init__(self, model, values=False, temperature=1.0):
-        self.model, self.temperature = model.double(), temperature
-        self.head = torch.nn.Linear(model.config.hidden_size, 1).double() if values else None
+    def __init__(self, model, values=False, temperature=1.0, trunk=None, head=None):
+        self.model, self.temperature, self.trunk, self.head = model.double(), temperature, trunk, head
         if values:
+            self.head = torch.nn.Linear(model.config.hidden_size, 1).double()
             torch.nn.init.zeros_(self.head.weight)
             torch.nn.init.zeros_(self.head.bias)
 
     def look(self, answer):
         """log p of the answer's tokens, the entropy where they stand, and what the value head says there."""
-        out = self.model(torch.tensor([answer.ids]), output_hidden_states=True)
+        ids = torch.tensor([answer.ids])
+        out = self.model(ids, output_hidden_states=True)
         place = slice(len(answer.ids) - answer.length - 1, len(answer.ids) - 1)
         table = torch.log_softmax(out.logits[0, place] / self.temperature, -1)
         logp = table.gather(1, torch.tensor(answer.ids[-answer.length:])[:, None])[:, 0]
-        value = self.head(out.hidden_states[-1][0, place])[:, 0] if self.head else None
+        hidden = self.trunk(ids).last_hidden_state if self.trunk else out.hidden_states[-1]
+        value = self.head(hidden[0, place])[:, 0] if self.head else None
         return logp, -(table.exp() * table).sum(-1), value
 
     def descend(self, loss, rate, head_rate):
         """One step against the gradient; the head's rate is its own."""
-        weights = [p for p in self.model.parameters() if p.requires_grad]
+        weights = [p for trunk in (self.model, self.trunk) if trunk for p in trunk.parameters() if p.requires_grad]
         head = list(self.head.parameters()) if self.head else []
         slopes = torch.autograd.grad(loss, weights + head, allow_unused=True)
         with torch.no_grad():
