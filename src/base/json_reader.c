@@ -124,6 +124,7 @@ bool lm_json_key(lm_json_reader *r, lm_str *buffer, lm_span *key)
 
 /* ---- strings -------------------------------------------------------------------------------- */
 
+#ifndef __SSE2__
 static const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
 
 /* The high bit of each byte of x that is 0; above the lowest one there may be more. */
@@ -135,33 +136,69 @@ static inline uint64_t ending_bytes(uint64_t x)
     return ((x - ones * 0x20) & ~x & highs) | zero_bytes(x ^ ones * '"') | zero_bytes(x ^ ones * '\\');
 }
 
+/* The high bits of the bytes, gathered. */
+static inline unsigned gather(uint64_t x) { return (unsigned)((x >> 7) * 0x0102040810204080u >> 56); }
+#endif
+
+/* Sixteen bytes as one bit each: those that end a run, right up to the first of them, and those beyond ASCII. */
+enum { LOOKED_AT = 16 };
+typedef struct look {
+    unsigned ending, high;
+} look;
+
+static inline look look_at(const char *p)
+{
+#ifdef __SSE2__
+    __m128i x = _mm_loadu_si128((const __m128i *)p), control = _mm_set1_epi8(0x1F);
+    __m128i ending = _mm_or_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8('"')), _mm_cmpeq_epi8(x, _mm_set1_epi8('\\')));
+    ending = _mm_or_si128(ending, _mm_cmpeq_epi8(_mm_max_epu8(x, control), control));
+    return (look){ (unsigned)_mm_movemask_epi8(ending), (unsigned)_mm_movemask_epi8(x) };
+#else
+    look found = {0};
+    for (int i = 0; i < LOOKED_AT; i += 8) {
+        uint64_t x;
+        memcpy(&x, p + i, sizeof x);
+        x = le64toh(x);
+        found.ending |= gather(ending_bytes(x)) << i;
+        found.high |= gather(x & highs) << i;
+    }
+    return found;
+#endif
+}
+
+static inline unsigned bits_below(int n) { return (1u << n) - 1; }
+
+/* How many of the bytes stand for themselves. */
+static inline int plain_of(look l) { return l.ending ? __builtin_ctz(l.ending) : LOOKED_AT; }
+
+static inline bool ends_run(char c) { return (uint8_t)c < 0x20 || c == '"' || c == '\\'; }
+
 size_t lm_json_plain(const char *text, size_t n)
 {
     size_t i = 0;
-    for (uint64_t x; n - i >= 8; i += 8) {
-        memcpy(&x, text + i, sizeof x);
-        uint64_t ending = ending_bytes(le64toh(x));
-        if (ending) return i + (size_t)__builtin_ctzll(ending) / 8;
+    while (n - i >= LOOKED_AT) {
+        look l = look_at(text + i);
+        i += (size_t)plain_of(l);
+        if (l.ending) return i;
     }
-    while (i < n && (uint8_t)text[i] >= 0x20 && text[i] != '"' && text[i] != '\\') i++;
+    while (i < n && !ends_run(text[i])) i++;
     return i;
 }
 
-/* Over the characters that stand for themselves: eight bytes at a time to where the run ends, then its
- * UTF-8, if there is any and it is to be looked at. */
+/* Over the characters that stand for themselves, sixteen bytes at a time to where the run ends, then its UTF-8, if there
+ * is any and it is to be looked at. */
 static inline void plain_run(lm_json_reader *r, bool checked)
 {
     const char *p = r->at;
-    uint64_t high = 0, ending = 0;
-    for (uint64_t x; r->end - p >= 8; p += 8) {
-        memcpy(&x, p, sizeof x);
-        x = le64toh(x);
-        ending = ending_bytes(x);
-        high |= x & highs & (ending ? (ending & -ending) - 1 : UINT64_MAX);
-        if (ending) break;
+    look l = {0};
+    unsigned high = 0;
+    while (!l.ending && r->end - p >= LOOKED_AT) {
+        l = look_at(p);
+        int n = plain_of(l);
+        high |= l.high & bits_below(n);
+        p += n;
     }
-    if (ending) p += __builtin_ctzll(ending) / 8;
-    else for (; p < r->end && (uint8_t)*p >= 0x20 && *p != '"' && *p != '\\'; p++) high |= (uint8_t)*p & 0x80;
+    for (; !l.ending && p < r->end && !ends_run(*p); p++) high |= (uint8_t)*p & 0x80;
     r->at = high && checked ? r->at + lm_utf8_valid(r->at, (size_t)(p - r->at)) : p;
 }
 
@@ -198,9 +235,11 @@ static bool escaped_rune(lm_json_reader *r, lm_str *out)
     return true;
 }
 
+/* What a letter behind a backslash means; 0: more than that, or nothing. */
+static const char meant[256] = { ['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = '\b', ['f'] = '\f', ['n'] = '\n', ['r'] = '\r', ['t'] = '\t' };
+
 static bool escape(lm_json_reader *r, lm_str *out)
 {
-    static const char meant[256] = { ['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = '\b', ['f'] = '\f', ['n'] = '\n', ['r'] = '\r', ['t'] = '\t' };
     r->at++;
     if (r->at == r->end) return expected(r, "an escape");
     if (*r->at == 'u') return escaped_rune(r, out);
@@ -211,27 +250,28 @@ static bool escape(lm_json_reader *r, lm_str *out)
     return true;
 }
 
-/* Copies the characters that stand for themselves: sixteen bytes at a time to where the run ends.  Returns the bytes
- * with a high bit that it saw, for a look at their UTF-8. */
+/* Copies characters that stand for themselves, and escapes of one letter, sixteen bytes at a time and then one by one:
+ * up to the quote or whatever needs a closer look.  Returns whether there were bytes with a high bit, for a look at
+ * their UTF-8. */
 static inline bool copy_run(lm_json_reader *r, lm_str *out)
 {
-    bool high = false;
-#ifdef __SSE2__
-    for (unsigned ending = 0; !ending && r->end - r->at >= 16;) {
-        if (out->cap - out->len < 16) lm_str_reserve(out, out->len + out->len / 2 + 64);
-        __m128i x = _mm_loadu_si128((const __m128i *)r->at);
-        _mm_storeu_si128((__m128i *)(out->data + out->len), x);
-        __m128i special = _mm_or_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8('"')), _mm_cmpeq_epi8(x, _mm_set1_epi8('\\')));
-        special = _mm_or_si128(special, _mm_cmpeq_epi8(_mm_max_epu8(x, _mm_set1_epi8(0x1F)), _mm_set1_epi8(0x1F)));
-        ending = (unsigned)_mm_movemask_epi8(special);
-        int n = ending ? __builtin_ctz(ending) : 16;
-        high |= _mm_movemask_epi8(x) & ((1u << n) - 1);
+    unsigned high = 0;
+    while (r->end - r->at > LOOKED_AT) {
+        if (out->cap - out->len <= LOOKED_AT) lm_str_reserve(out, out->len + out->len / 2 + 64);
+        look l = look_at(r->at);
+        int n = plain_of(l);
+        memcpy(out->data + out->len, r->at, LOOKED_AT);
+        high |= l.high & bits_below(n);
         out->len += (size_t)n;
         r->at += n;
+        if (!l.ending) continue;
+        char c = *r->at == '\\' ? meant[(uint8_t)r->at[1]] : 0;
+        if (!c) return high;
+        out->data[out->len++] = c;
+        r->at += 2;
     }
-#endif
     const char *rest = r->at;
-    for (; r->at < r->end && (uint8_t)*r->at >= 0x20 && *r->at != '"' && *r->at != '\\'; r->at++) high |= (uint8_t)*r->at & 0x80;
+    for (; r->at < r->end && !ends_run(*r->at); r->at++) high |= (uint8_t)*r->at & 0x80;
     if (r->at > rest) lm_str_append(out, rest, (size_t)(r->at - rest));
     return high;
 }
@@ -458,11 +498,11 @@ static inline bytes load_bytes(const char *p)
 
 static inline bytes lower(bytes x) { return x | ones * 0x20; }
 
-/* The product gathers the high bits of the bytes that are 0, exactly those, into its highest byte. */
+/* Exactly the bytes that are c. */
 static inline uint64_t equal(bytes x, char c)
 {
     x ^= ones * (uint8_t)c;
-    return (~(((x & ~highs) + ~highs) | x | ~highs) >> 7) * 0x0102040810204080u >> 56;
+    return gather(~(((x & ~highs) + ~highs) | x | ~highs));
 }
 #endif
 

@@ -6,7 +6,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-static const size_t ROUND_BYTES = 8 << 20;
+/* A round of rows and what is made of them should stay in the caches; it ends threads' work together, so that each has
+ * some of its own. */
+static const size_t THREAD_BYTES = 1 << 20, MOST_BYTES = 8 << 20;
 
 typedef struct round_of_rows {
     const lm_row_work *work;
@@ -21,8 +23,9 @@ static void *slot_of(round_of_rows *r, int64_t i) { return r->slots + (size_t)i 
 
 lm_status lm_round_read(lm_source *source, lm_row rows[LM_ROUND_ROWS], int64_t *n, bool *more, lm_err *err)
 {
-    size_t bytes = 0;
-    for (*n = 0; *n < LM_ROUND_ROWS && bytes < ROUND_BYTES; ++*n) {
+    size_t bytes = 0, most = (size_t)lm_threads() * THREAD_BYTES;
+    if (most > MOST_BYTES) most = MOST_BYTES;
+    for (*n = 0; *n < LM_ROUND_ROWS && bytes < most; ++*n) {
         LM_TRY(lm_source_next(source, &rows[*n], more, err));
         if (!*more) break;
         bytes += rows[*n].bytes;

@@ -7,8 +7,8 @@
 
 enum { LM_ROUND_ROWS = 1024 };
 
-/* Reads the rows of a round, which the caller frees: up to LM_ROUND_ROWS of them, or 8 MiB.  *n counts those read also
- * after a failure; *more is false at the end of the source. */
+/* Reads the rows of a round, which the caller frees: up to LM_ROUND_ROWS of them, or a MiB for each thread, at most
+ * 8 MiB.  *n counts those read also after a failure; *more is false at the end of the source. */
 lm_status lm_round_read(lm_source *source, lm_row rows[LM_ROUND_ROWS], int64_t *n, bool *more, lm_err *err);
 
 typedef struct lm_row_work {
