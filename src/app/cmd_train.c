@@ -33,6 +33,9 @@ static void tell_what(const lm_trainer *t)
     if (rounds) lm_log(LM_LOG_INFO, "data: %lld prompts", (long long)t->train.n);
     else lm_log(LM_LOG_INFO, "data: %lld rows, %s tokens to learn, in %lld blocks of at most %lld", (long long)c->data.n,
                 lm_format_count(tokens, (double)c->blocks.n_supervised), (long long)t->train.n, (long long)t->context);
+    for (int i = 0; i < t->train.n_sources; i++)
+        lm_log(LM_LOG_INFO, "source: %s: %.2f%% of the rows, %lld of its %lld blocks in an epoch", c->shares.names[i], 100 * c->shares.rates[i], (long long)t->train.sources[i].count,
+               (long long)t->train.sources[i].n);
     lm_log(LM_LOG_INFO, "run: %lld %s of %lld %s, learning rate %g", (long long)t->schedule.steps, rounds ? "rounds" : "steps",
            (long long)t->per_step, rounds ? "prompts" : "blocks", t->schedule.peak);
 }

@@ -77,6 +77,7 @@ static lm_status pack(const lm_train_config *c, lm_err *err)
     lm_status status = LM_OK;
     if (t.corpus.data.parted) status = lm_fail(err, LM_E_UNSUPPORTED, "%s compares the sequences of a row, which are blocks as they are: packing ahead has nothing to do", c->objective->name);
     else if (t.corpus.packed.mapping.data) status = lm_fail(err, LM_E_USAGE, "%s: is packed already", c->o->data.items[0]);
+    else if (t.corpus.shares.n) status = lm_fail(err, LM_E_USAGE, "weights are for train, or for data mix before packing: a packed file has every row once");
     else if (!c->o->dry_run) status = lm_packed_write(c->o->out, &t.corpus.data, &t.corpus.blocks, &about, &bytes, err);
     if (status == LM_OK && c->o->json) lm_print_json(counts(&t, bytes));
     else if (status == LM_OK) print(&t, bytes);

@@ -1,11 +1,13 @@
 #include "data/batch.h"
 
+#include "base/map.h"
+#include "data/mix.h"
 #include "data/permute.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-enum { STREAM_SPLIT = 0x73706c69, STREAM_EPOCH = 0x65706f63 };        /* of the seed: one use each */
+enum { STREAM_SPLIT = 0x73706c69, STREAM_EPOCH = 0x65706f63, STREAM_SOURCE = 0x736f7572 };        /* of the seed: one use each */
 
 lm_status lm_part_split(lm_part *rest, lm_part *held, const lm_blocks *b, double share, uint64_t seed, lm_err *err)
 {
@@ -30,16 +32,75 @@ lm_status lm_part_split(lm_part *rest, lm_part *held, const lm_blocks *b, double
 void lm_part_free(lm_part *part)
 {
     free(part->blocks);
+    free(part->sources);
     *part = (lm_part){0};
 }
 
+/* ---- sources with weights ---- */
+
+void lm_shares_free(lm_shares *s)
+{
+    for (int i = 0; i < s->n; i++) free(s->names[i]);
+    free(s->names);
+    free(s->ends);
+    free(s->rates);
+    *s = (lm_shares){0};
+}
+
+/* Blocks [*at, ..) that begin with a document before `end`; moves on to the next source. */
+static int64_t blocks_before(const lm_blocks *b, const int64_t *blocks, int64_t n, int64_t *at, int64_t end)
+{
+    int64_t begin = *at;
+    while (*at < n && b->pieces[b->first[blocks ? blocks[*at] : *at]].document < end) ++*at;
+    return *at - begin;
+}
+
+lm_status lm_part_weigh(lm_part *part, const lm_blocks *b, const lm_dataset *d, const lm_shares *shares, lm_err *err)
+{
+    int n = shares->n;
+    double *rates = lm_malloc((size_t)n * sizeof *rates), sum = 0;
+    int64_t *left = lm_malloc(2 * (size_t)n * sizeof *left), *counts = left + n, in_part = part->n, in_all = 0, at = 0;
+    part->n_sources = n;
+    part->sources = lm_calloc((size_t)n, sizeof *part->sources);
+    for (int i = 0; i < n; i++) {
+        int64_t begin = i ? shares->ends[i - 1] : 0, all = blocks_before(b, NULL, b->n, &in_all, shares->ends[i]);
+        part->sources[i].first = at;
+        left[i] = part->sources[i].n = blocks_before(b, part->blocks, in_part, &at, shares->ends[i]);
+        sum += rates[i] = shares->rates[i] * (double)all / (double)lm_dataset_rows(d, begin, shares->ends[i]);       /* of blocks */
+    }
+    for (int i = 0; i < n; i++) rates[i] /= sum;
+    part->n = lm_mix_most(rates, left, n);
+    lm_mix_counts(counts, rates, n, part->n);
+    lm_status status = LM_OK;
+    for (int i = 0; i < n; i++) {
+        part->sources[i].count = counts[i];
+        if (!counts[i] && status == LM_OK)
+            status = lm_fail(err, LM_E_USAGE, "%s: with these weights an epoch of %lld blocks has none of its %lld; give more rows of the others, or other weights", shares->names[i],
+                             (long long)part->n, (long long)left[i]);
+    }
+    free(rates);
+    free(left);
+    return status;
+}
+
 /* ---- the order ---- */
+
+/* Place i of an epoch belongs to a source; each pass through its blocks has an order of its own. */
+static int64_t drawn_block(const lm_batcher *b, int64_t epoch, int64_t i)
+{
+    const lm_part_source *s = b->part->sources;
+    while (i >= s->count) i -= s++->count;
+    int64_t draw = epoch * s->count + i, at = draw % s->n;
+    uint64_t stream[3] = { STREAM_SOURCE, (uint64_t)(s - b->part->sources), (uint64_t)(draw / s->n) };
+    if (b->shuffle) at = lm_permute(at, s->n, b->seed, lm_hash(stream, sizeof stream, 0));
+    return b->part->blocks[s->first + at];
+}
 
 int64_t lm_batcher_block(const lm_batcher *b, int64_t position)
 {
     int64_t epoch = position / b->part->n, i = position % b->part->n;
     if (b->shuffle) i = lm_permute(i, b->part->n, b->seed, (uint64_t)epoch << 32 | STREAM_EPOCH);
-    return b->part->blocks[i];
+    return b->part->n_sources ? drawn_block(b, epoch, i) : b->part->blocks[i];
 }
 
 int64_t lm_batcher_targets(const lm_batcher *b, int64_t position, int64_t n)

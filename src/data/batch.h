@@ -1,22 +1,46 @@
 /* Batches: which blocks a training step sees, and their tokens in the form that a model takes.
  *
  * The order is a function of (seed, position): block `position` counts on through all epochs, so the
- * cursor of a run is one integer. */
+ * cursor of a run is one integer.
+ *
+ * Where sources have weights, an epoch has so many blocks of each that the shares of their rows are as asked for, and as many as
+ * that allows with none twice.  A source goes on in the next epoch where it stopped in the one before, and gives none of its
+ * blocks again before it has given all. */
 #ifndef LM_DATA_BATCH_H
 #define LM_DATA_BATCH_H
 
 #include "data/pack.h"
 #include "nn/model.h"
 
+/* Sources of a data set: documents up to ends[i], and the share of all rows that is to be theirs. */
+typedef struct lm_shares {
+    char **names;
+    int64_t *ends;
+    double *rates;                       /* sum to 1 */
+    int n;                               /* 0: nothing is weighted */
+} lm_shares;
+void lm_shares_free(lm_shares *shares);  /* takes {0} */
+
+/* The blocks of a source in a part: blocks[first .. first + n), of which an epoch draws `count`. */
+typedef struct lm_part_source {
+    int64_t first, n, count;
+} lm_part_source;
+
 /* A part of the blocks of a data set, in file order. */
 typedef struct lm_part {
-    int64_t *blocks, n;
+    int64_t *blocks, n;                  /* n: in an epoch, of all blocks unless sources have weights */
+    lm_part_source *sources;
+    int n_sources;                       /* 0: nothing is weighted */
 } lm_part;
 
 /* All blocks, or (share > 0) about share * n of them, at least one, drawn by seed into `held` and the
  * others into `rest`.  LM_E_USAGE when nothing would be left to train on. */
 lm_status lm_part_split(lm_part *rest, lm_part *held, const lm_blocks *b, double share, uint64_t seed, lm_err *err);
 void lm_part_free(lm_part *part);        /* takes {0} */
+
+/* Makes the epochs of a part, whose blocks do not go over the ends of sources, follow shares.  LM_E_USAGE where an epoch has no
+ * block of a source. */
+lm_status lm_part_weigh(lm_part *part, const lm_blocks *b, const lm_dataset *d, const lm_shares *shares, lm_err *err);
 
 /* A micro-batch: as many blocks as a pass through the model takes at once. */
 typedef struct lm_microbatch {

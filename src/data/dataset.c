@@ -166,6 +166,7 @@ static void pass_over(round_of_rows *r, lm_source *source, int64_t i)
 
 static lm_status read_all(lm_dataset *d, round_of_rows *r, lm_source *source, lm_err *err)
 {
+    int64_t before = d->n;
     bool more = true;
     while (more) {
         lm_status status = lm_round_read(source, r->rows, &r->n, &more, err);
@@ -178,13 +179,12 @@ static lm_status read_all(lm_dataset *d, round_of_rows *r, lm_source *source, lm
         }
         LM_TRY(status);
     }
-    if (!d->n) return lm_fail(err, LM_E_FORMAT, "%s: holds no row to train on", lm_source_name(source));
+    if (d->n == before) return lm_fail(err, LM_E_FORMAT, "%s: holds no row to train on", lm_source_name(source));
     return LM_OK;
 }
 
-lm_status lm_dataset_read(lm_dataset *d, lm_source *source, const lm_tokenizer *tk, const lm_renderer *renderer, lm_err *err)
+lm_status lm_dataset_append(lm_dataset *d, lm_source *source, const lm_tokenizer *tk, const lm_renderer *renderer, lm_err *err)
 {
-    *d = (lm_dataset){0};
     round_of_rows *r = lm_calloc(1, sizeof *r);
     r->renderer = renderer;
     r->skips = lm_source_skips(source);
@@ -201,6 +201,13 @@ lm_status lm_dataset_read(lm_dataset *d, lm_source *source, const lm_tokenizer *
     for (int64_t i = 0; i < LM_ROUND_ROWS; i++) lm_example_free(&r->examples[i]);
     free(r->workers);
     free(r);
+    return status;
+}
+
+lm_status lm_dataset_read(lm_dataset *d, lm_source *source, const lm_tokenizer *tk, const lm_renderer *renderer, lm_err *err)
+{
+    *d = (lm_dataset){0};
+    lm_status status = lm_dataset_append(d, source, tk, renderer, err);
     if (status != LM_OK) lm_dataset_free(d);
     return status;
 }
@@ -213,6 +220,13 @@ void lm_dataset_free(lm_dataset *d)
     free(d->documents);
     lm_str_free(&d->notes);
     *d = (lm_dataset){0};
+}
+
+int64_t lm_dataset_rows(const lm_dataset *d, int64_t begin, int64_t end)
+{
+    int64_t rows = 0;
+    for (int64_t i = begin; i < end; i++) rows += !d->documents[i].joins;
+    return rows;
 }
 
 char *lm_document_place(const lm_dataset *d, int64_t i)

@@ -79,6 +79,9 @@ typedef struct lm_dataset {
 /* Reads every row of the source.  LM_E_FORMAT names the row; no row at all is LM_E_FORMAT as well.  Where the
  * source passes over malformed rows, those that cannot be rendered or teach nothing are passed over too. */
 lm_status lm_dataset_read(lm_dataset *d, lm_source *source, const lm_tokenizer *tk, const lm_renderer *renderer, lm_err *err);
+
+/* The same behind what d holds already, which stays the caller's to free also after a failure. */
+lm_status lm_dataset_append(lm_dataset *d, lm_source *source, const lm_tokenizer *tk, const lm_renderer *renderer, lm_err *err);
 void lm_dataset_free(lm_dataset *d);     /* takes {0} */
 
 /* Appends an example to a data set that is made by hand ({0} is empty), as if it had come from that row. */
@@ -94,6 +97,9 @@ static inline lm_span lm_document_note(const lm_dataset *d, int64_t i)
 {
     return lm_span_of(d->notes.data + d->documents[i].note, d->documents[i + 1].note - d->documents[i].note);
 }
+
+/* Rows that the documents [begin, end) come from: those whose sequences are compared have several. */
+int64_t lm_dataset_rows(const lm_dataset *d, int64_t begin, int64_t end);
 
 /* "stories.jsonl:12" of document i, in a buffer that the caller frees. */
 char *lm_document_place(const lm_dataset *d, int64_t i);

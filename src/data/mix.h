@@ -52,6 +52,9 @@ typedef struct lm_mix {
 
 /* "FILE", "FILE:WEIGHT" or "FILE:SHARE%".  LM_E_USAGE where the number is none, or not above 0. */
 lm_status lm_mix_add(lm_mix *m, const char *text, lm_err *err);
+
+/* Of such texts the files, for what reads all rows alike; appended to out. */
+lm_status lm_mix_files_of(lm_strings *out, const lm_strings *texts, lm_err *err);
 void lm_mix_source_set(lm_mix_source *s, const char *format, const char *separator, const char *topic, const char *difficulty, int64_t bins);   /* NULL: none */
 lm_mix_stage *lm_mix_add_stage(lm_mix *m);               /* called by its number, with defaults */
 

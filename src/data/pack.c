@@ -146,19 +146,54 @@ static void next_fit(lm_blocks *b, int64_t context)
     b->first[b->n] = b->n_pieces;
 }
 
-lm_status lm_blocks_make(lm_blocks *b, const lm_dataset *d, const lm_pack_options *options, lm_err *err)
+/* Blocks of the documents [begin, end). */
+static lm_status make_range(lm_blocks *b, const lm_dataset *d, int64_t begin, int64_t end, const lm_pack_options *options, lm_err *err)
 {
-    *b = (lm_blocks){ .n_truncated = d->n_truncated, .lost = d->lost };
-    LM_ASSERT(options->context > 0 && options->context < INT32_MAX);
-    if (d->n >= INT32_MAX) return lm_fail(err, LM_E_UNSUPPORTED, "more than %d documents", INT32_MAX - 1);
     size_t cap = 0;
-    for (int64_t i = 0; i < d->n; i++)
+    *b = (lm_blocks){0};
+    for (int64_t i = begin; i < end; i++)
         if (cut(b, &cap, d, i, options, err) != LM_OK) {
             lm_blocks_free(b);
             return LM_E_FORMAT;
         }
     if (!options->pack || d->parted) one_each(b, d);
     else (options->in_order ? next_fit : best_fit)(b, options->context);
+    return LM_OK;
+}
+
+/* Puts the blocks of `more`, which is then empty, behind those of b. */
+static void join(lm_blocks *b, lm_blocks *more)
+{
+    lm_blocks before = *b;
+    b->n_lessons += more->n_lessons, b->n_supervised += more->n_supervised, b->n_truncated += more->n_truncated, b->lost += more->lost;
+    if (!before.first) {
+        b->pieces = more->pieces, b->first = more->first, b->n = more->n, b->n_pieces = more->n_pieces;
+        *more = (lm_blocks){0};
+        return;
+    }
+    b->n += more->n, b->n_pieces += more->n_pieces;
+    b->pieces = lm_realloc(b->pieces, (size_t)b->n_pieces * sizeof *b->pieces);
+    b->first = lm_realloc(b->first, (size_t)(b->n + 1) * sizeof *b->first);
+    memcpy(b->pieces + before.n_pieces, more->pieces, (size_t)more->n_pieces * sizeof *b->pieces);
+    for (int64_t i = 0; i <= more->n; i++) b->first[before.n + i] = before.n_pieces + more->first[i];
+    lm_blocks_free(more);
+}
+
+lm_status lm_blocks_make(lm_blocks *b, const lm_dataset *d, const lm_pack_options *options, lm_err *err)
+{
+    *b = (lm_blocks){ .n_truncated = d->n_truncated, .lost = d->lost };
+    LM_ASSERT(options->context > 0 && options->context < INT32_MAX);
+    if (d->n >= INT32_MAX) return lm_fail(err, LM_E_UNSUPPORTED, "more than %d documents", INT32_MAX - 1);
+    for (int64_t i = 0, begin = 0; i < (options->n_ends ? options->n_ends : 1); i++) {
+        lm_blocks part;
+        int64_t end = options->n_ends ? options->ends[i] : d->n;
+        if (make_range(&part, d, begin, end, options, err) != LM_OK) {
+            lm_blocks_free(b);
+            return LM_E_FORMAT;
+        }
+        join(b, &part);
+        begin = end;
+    }
     return LM_OK;
 }
 

@@ -22,6 +22,8 @@ typedef struct lm_pack_options {
     lm_longer longer;
     bool pack;                           /* several pieces to a block */
     bool in_order;                       /* pieces stay in the order of the data */
+    const int64_t *ends;                 /* [n_ends] documents behind which no block goes on: those of different sources ... */
+    int n_ends;                          /* ... of which the last ends the data; 0: there is one */
 } lm_pack_options;
 
 typedef struct lm_piece {

@@ -16,6 +16,7 @@
 
 #include "data/confusion.h"
 #include "data/labelled.h"
+#include "data/mix.h"
 #include "nn/head.h"
 #include "train/options.h"
 
@@ -55,7 +56,11 @@ static lm_status check_given(const lm_strings *labels, lm_err *err)
 static lm_status scan(lm_strings *out, const settings *s, const lm_train_options *o, lm_err *err)
 {
     const lm_source_options how = { .format = o->format, .separator = o->separator };
-    return lm_labels_scan(out, &o->data, &how, &s->fields, err);
+    lm_strings files = {0};
+    lm_status status = lm_mix_files_of(&files, &o->data, err);
+    if (status == LM_OK) status = lm_labels_scan(out, &files, &how, &s->fields, err);
+    lm_strings_free(&files);
+    return status;
 }
 
 static lm_status head(lm_task *task, lm_model *model, const lm_train_options *o, lm_err *err)

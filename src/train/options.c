@@ -12,7 +12,7 @@ static const char *const dtypes[] = { "auto", "f32", "bf16", NULL };
 
 const lm_option lm_train_option_table[] = {
     OPTION(STRING, model, "model", .required = true, .metavar = "FOLDER", .help = "model to start from, a Hugging Face folder"),
-    OPTION(LIST, data, "data", .required = true, .metavar = "FILE,..", .help = "text, JSONL, CSV or TSV, plain, gzip or zstd; or folders of such; or one file of data pack"),
+    OPTION(LIST, data, "data", .required = true, .metavar = "FILE[:WEIGHT],..", .help = "text, JSONL, CSV or TSV, plain, gzip or zstd; or folders of such; or one file of data pack. FILE:3 or FILE:10% says how many of the rows are its own, as in data mix"),
     OPTION(STRING, out, "out", .metavar = "FOLDER", .help = "where the result, its checkpoints and its log go"),
 
     OPTION(STRING, adapter, "adapter", .fallback = "none", .metavar = "METHOD", .help = "train an adapter and leave the model as it is"),

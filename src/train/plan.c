@@ -49,10 +49,10 @@ static int64_t largest(const lm_batcher *b, int64_t size, int64_t *tokens)
     return at;
 }
 
-/* Lessons in the first n blocks of a run. */
+/* Lessons in the first n blocks of a run.  Epochs have the same ones unless sources have weights. */
 static int64_t lessons(const lm_batcher *b, int64_t n)
 {
-    int64_t epoch = 0, rest = 0, whole = n / b->part->n;
+    int64_t epoch = 0, rest = 0, whole = b->part->n_sources ? 0 : n / b->part->n;
     for (int64_t i = 0; whole && i < b->part->n; i++) epoch += lm_block_length(b->blocks, b->part->blocks[i]);
     for (int64_t i = whole * b->part->n; i < n; i++) rest += lm_block_length(b->blocks, lm_batcher_block(b, i));
     return whole * epoch + rest;

@@ -19,6 +19,14 @@ static char *in_out(const lm_run *r, const char *name) { return lm_path_join(r->
 
 /* ---- run.json ---- */
 
+/* How the rows are shared among sources; NULL where nothing is weighted. */
+static lm_json *describe_shares(const lm_shares *s)
+{
+    lm_json *rates = s->n ? json_array() : NULL;
+    for (int i = 0; i < s->n; i++) json_array_append_new(rates, json_pack("{s:f, s:I}", "rate", s->rates[i], "end", (json_int_t)s->ends[i]));
+    return rates;
+}
+
 static lm_json *describe(const lm_trainer *t)
 {
     const lm_train_config *c = t->c;
@@ -26,13 +34,13 @@ static lm_json *describe(const lm_trainer *t)
     snprintf(hash, sizeof hash, "%016" PRIx64, lm_dataset_hash(&t->corpus.data));
     lm_json *options = lm_options_dump(c->sets, false);
     json_object_set_new(options, "learning_rate", json_real(t->schedule.peak));
-    return json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:b, s:I, s:s, s:s, s:i, s:{s:I, s:I, s:I, s:I, s:s}, s:o}",
+    return json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:b, s:I, s:s, s:s, s:i, s:{s:I, s:I, s:I, s:I, s:s, s:o*}, s:o}",
                      "malmoi", LM_VERSION, "objective", c->objective->name, "optimizer", c->optimizer->name,
                      "adapter", c->adapter ? c->adapter->name : NULL, "base", t->adapter ? t->adapter->base : NULL, "finished", 0, "steps", (json_int_t)t->schedule.steps,
                      "dtype", lm_dtype_name(t->tape.compute), "backend", c->k->name, "threads", lm_threads(),
                      "data", "rows", (json_int_t)t->corpus.data.n, "tokens", (json_int_t)t->corpus.data.n_tokens,
                      "supervised_tokens", (json_int_t)t->corpus.blocks.n_supervised,
-                     "truncated_rows", (json_int_t)t->corpus.blocks.n_truncated, "hash", hash, "options", options);
+                     "truncated_rows", (json_int_t)t->corpus.blocks.n_truncated, "hash", hash, "shares", describe_shares(&t->corpus.shares), "options", options);
 }
 
 /* Options that do not change what is computed; data and steps are looked at in their own way. */

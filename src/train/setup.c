@@ -1,7 +1,6 @@
 /* Opening a run: model, adapter, data, optimiser, in the order in which mistakes are cheapest. */
 #include "train/trainer.h"
 
-#include "base/log.h"
 #include "nn/head.h"
 
 #include <math.h>
@@ -91,66 +90,6 @@ static lm_status choose_context(lm_trainer *t, lm_err *err)
     return LM_OK;
 }
 
-/* Blocks that were made ahead must be those that this run would make. */
-static lm_status check_packed(const lm_trainer *t, const lm_packed_about *a, const char *path, lm_err *err)
-{
-    const lm_train_options *o = t->c->o;
-    int64_t most = lm_model_context(t->model, 0);
-    if (strcmp(a->objective, t->c->objective->name)) return lm_fail(err, LM_E_MISMATCH, "%s: was packed for %s, not for %s", path, a->objective, t->c->objective->name);
-    if (a->tokenizer != lm_tokenizer_fingerprint(t->tokenizer)) return lm_fail(err, LM_E_MISMATCH, "%s: was packed with another tokenizer than that of %s", path, o->model);
-    if (a->vocab > t->model->config.vocab_size) return lm_fail(err, LM_E_MISMATCH, "%s: has ids up to %lld, the model only %lld", path, (long long)a->vocab, (long long)t->model->config.vocab_size);
-    if (a->context > most) return lm_fail(err, LM_E_MISMATCH, "%s: has blocks of up to %lld tokens, the model positions for %lld", path, (long long)a->context, (long long)most);
-    if (o->context && o->context != a->context) return lm_fail(err, LM_E_MISMATCH, "%s: was packed with --context %lld, not %lld", path, (long long)a->context, (long long)o->context);
-    return LM_OK;
-}
-
-static lm_status open_packed(lm_trainer *t, lm_corpus *corpus, const char *path, lm_err *err)
-{
-    LM_TRY(lm_packed_open(&corpus->packed, path, err));
-    LM_TRY(check_packed(t, &corpus->packed.about, path, err));
-    corpus->data = corpus->packed.data;
-    corpus->blocks = corpus->packed.blocks;
-    corpus->n_malformed = corpus->packed.about.n_malformed;
-    if (corpus == &t->corpus) t->context = t->task.context = corpus->packed.about.context;
-    return LM_OK;
-}
-
-static void close_corpus(lm_corpus *corpus)
-{
-    bool borrowed = corpus->packed.mapping.data;
-    if (!borrowed) lm_blocks_free(&corpus->blocks);
-    if (!borrowed) lm_dataset_free(&corpus->data);
-    lm_packed_close(&corpus->packed);
-    *corpus = (lm_corpus){0};
-}
-
-static lm_status read_corpus(lm_trainer *t, lm_corpus *corpus, const lm_strings *paths, lm_err *err)
-{
-    const lm_train_options *o = t->c->o;
-    lm_source *source;
-    lm_skipped skipped = {0};
-    for (int i = 0; i < paths->n; i++)
-        if (lm_packed_is(paths->items[i])) return paths->n == 1 ? open_packed(t, corpus, paths->items[0], err) : lm_fail(err, LM_E_USAGE, "%s: a file of data pack is given alone", paths->items[i]);
-    LM_TRY(lm_source_open(&source, paths, &(lm_source_options){ .format = o->format, .separator = o->separator, .skipped = o->on_error ? &skipped : NULL }, err));
-    const lm_renderer renderer = lm_task_renderer(&t->task);
-    lm_status status = lm_dataset_read(&corpus->data, source, t->tokenizer, &renderer, err);
-    lm_source_close(source);
-    lm_skipped_tell(&skipped);
-    corpus->n_malformed = skipped.n;
-    lm_skipped_free(&skipped);
-    LM_TRY(status);
-    lm_pack_options packing = {
-        .context = t->context, .pack = o->pack, .in_order = o->in_order,
-        .longer = o->truncate ? LM_LONGER_TRUNCATE : t->c->objective->splits ? LM_LONGER_SPLIT : LM_LONGER_REFUSE,
-    };
-    LM_TRY(lm_blocks_make(&corpus->blocks, &corpus->data, &packing, err));
-    if (corpus->blocks.n_truncated)
-        lm_log(LM_LOG_WARN, "%s: %lld of %lld rows are longer than %lld tokens and were cut, %lld tokens lost", paths->items[0],
-               (long long)corpus->blocks.n_truncated, (long long)corpus->data.n, (long long)t->context, (long long)corpus->blocks.lost);
-    if (corpus->data.n_skipped) lm_log(LM_LOG_WARN, "%s: %lld rows have no text and are left out", paths->items[0], (long long)corpus->data.n_skipped);
-    return LM_OK;
-}
-
 static lm_status open_data(lm_trainer *t, lm_err *err)
 {
     const lm_train_options *o = t->c->o;
@@ -158,12 +97,13 @@ static lm_status open_data(lm_trainer *t, lm_err *err)
     if (own_file && o->val_split > 0) return lm_fail(err, LM_E_USAGE, "--val-data and --val-split: give one of them");
     if (o->patience && !own_file && o->val_split <= 0)
         return lm_fail(err, LM_E_USAGE, "--patience needs something to measure on: --val-data or --val-split");
-    LM_TRY(read_corpus(t, &t->corpus, &o->data, err));
+    LM_TRY(lm_corpus_open(t, &t->corpus, &o->data, err));
     LM_TRY(lm_part_split(&t->train, &t->val, &t->corpus.blocks, own_file ? 0 : o->val_split, (uint64_t)o->seed, err));
+    if (t->corpus.shares.n) LM_TRY(lm_part_weigh(&t->train, &t->corpus.blocks, &t->corpus.data, &t->corpus.shares, err));
     if (own_file) {
         lm_part none;
         lm_part_free(&t->val);
-        LM_TRY(read_corpus(t, &t->val_corpus, &o->val_data, err));
+        LM_TRY(lm_corpus_open(t, &t->val_corpus, &o->val_data, err));
         LM_TRY(lm_part_split(&t->val, &none, &t->val_corpus.blocks, 0, 0, err));
         lm_part_free(&none);
     }
@@ -248,7 +188,7 @@ lm_status lm_trainer_open_corpus(lm_trainer *t, const lm_train_config *config, l
     if (status == LM_OK) status = open_trained(t, err);
     if (status == LM_OK) status = choose_context(t, err);
     if (status == LM_OK && t->task.objective->prepare) status = t->task.objective->prepare(&t->task, err);
-    if (status == LM_OK) status = read_corpus(t, &t->corpus, &config->o->data, err);
+    if (status == LM_OK) status = lm_corpus_open(t, &t->corpus, &config->o->data, err);
     if (status != LM_OK) lm_trainer_close(t);
     return status;
 }
@@ -262,8 +202,8 @@ void lm_trainer_close(lm_trainer *t)
     lm_batcher_free(&t->val_batches);
     lm_part_free(&t->train);
     lm_part_free(&t->val);
-    close_corpus(&t->corpus);
-    close_corpus(&t->val_corpus);
+    lm_corpus_close(&t->corpus);
+    lm_corpus_close(&t->val_corpus);
     lm_tokenizer_free(t->tokenizer);
     lm_adapter_free(t->adapter);
     lm_model_free(t->model);

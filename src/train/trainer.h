@@ -36,6 +36,7 @@ typedef struct lm_corpus {
     lm_dataset data;
     lm_blocks blocks;
     int64_t n_malformed;                         /* rows that were passed over */
+    lm_shares shares;                            /* of its sources, where they have weights */
     lm_packed packed;                            /* what data and blocks borrow from, where they were packed ahead */
 } lm_corpus;
 
@@ -80,6 +81,11 @@ typedef struct lm_trainer {
 /* Opens model and data and makes everything ready for step 1. */
 lm_status lm_trainer_open(lm_trainer *t, const lm_train_config *config, lm_err *err);
 void lm_trainer_close(lm_trainer *t);            /* takes {0} */
+
+/* Reads, renders and packs the rows of `texts` (corpus.c): files, for the corpus that trains also FILE:WEIGHT and FILE:SHARE%
+ * as in data/mix.h, or one file of `data pack`.  Wants model, tokenizer, task and context. */
+lm_status lm_corpus_open(lm_trainer *t, lm_corpus *corpus, const lm_strings *texts, lm_err *err);
+void lm_corpus_close(lm_corpus *corpus);         /* takes {0} */
 
 /* Opens no more of a run than its corpus needs, for `data pack`. */
 lm_status lm_trainer_open_corpus(lm_trainer *t, const lm_train_config *config, lm_err *err);

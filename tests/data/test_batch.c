@@ -120,11 +120,80 @@ static void the_split_is_a_partition(void **state)
     drop(&f);
 }
 
+/* ---- sources with weights ---- */
+
+/* Ten, forty and seven rows, of which 3/6, 2/6 and 1/6 are asked for: twenty rows an epoch, since then the first source has given
+ * all of its own.  Over many epochs all rows of a source come equally often, up to one. */
+static void an_epoch_has_the_shares_asked_for(void **state)
+{
+    (void)state;
+    enum { N = 57, EPOCHS = 23 };
+    static const int64_t sizes[3] = { 10, 40, 7 }, counts[3] = { 10, 7, 3 };
+    int64_t lengths[N], ends[3] = { 10, 50, 57 };
+    double rates[3] = { 3 / 6.0, 2 / 6.0, 1 / 6.0 };
+    char *names[3] = { "a", "b", "c" };
+    for (int i = 0; i < N; i++) lengths[i] = 3;
+    for (int shuffle = 0; shuffle < 2; shuffle++) {
+        fixture f;
+        make(&f, lengths, N, 0, (lm_pack_options){ .context = 8, .longer = LM_LONGER_REFUSE, .ends = ends, .n_ends = 3 }, 0, 4, shuffle);
+        assert_int_equal(lm_part_weigh(&f.train, &f.b, &f.d, &(lm_shares){ .names = names, .ends = ends, .rates = rates, .n = 3 }, NULL), LM_OK);
+        assert_int_equal(f.train.n, 20);
+        int64_t seen[N] = {0}, first[20], moved = 0;
+        for (int epoch = 0; epoch < EPOCHS; epoch++) {
+            int64_t of[3] = {0};
+            for (int i = 0; i < 20; i++) {
+                int64_t block = lm_batcher_block(&f.batcher, epoch * 20 + i);
+                seen[block]++;
+                of[block < 10 ? 0 : block < 50 ? 1 : 2]++;
+                if (!epoch) first[i] = block;
+                else moved += first[i] != block;
+            }
+            for (int s = 0; s < 3; s++) assert_int_equal(of[s], counts[s]);
+        }
+        assert_true(moved > 200);
+        for (int s = 0, i = 0; s < 3; s++)
+            for (; i < ends[s]; i++) assert_in_range(seen[i], EPOCHS * counts[s] / sizes[s], (EPOCHS * counts[s] + sizes[s] - 1) / sizes[s]);
+        drop(&f);
+    }
+}
+
+/* Packed, blocks keep to their source, and shares are still of rows: a block of the first holds four rows, one of the second one. */
+static void shares_are_of_rows(void **state)
+{
+    (void)state;
+    enum { N = 80 };
+    int64_t lengths[N], ends[2] = { 40, 80 };
+    double rates[2] = { 0.5, 0.5 };
+    char *names[2] = { "short", "long" };
+    for (int i = 0; i < N; i++) lengths[i] = i < 40 ? 3 : 9;
+    fixture f;
+    make(&f, lengths, N, 0, (lm_pack_options){ .context = 8, .longer = LM_LONGER_REFUSE, .pack = true, .ends = ends, .n_ends = 2 }, 0, 4, true);
+    assert_int_equal(f.b.n, 50);
+    assert_int_equal(lm_part_weigh(&f.train, &f.b, &f.d, &(lm_shares){ .names = names, .ends = ends, .rates = rates, .n = 2 }, NULL), LM_OK);
+    assert_int_equal(f.train.n, 50);
+    int64_t rows[2] = {0};
+    for (int i = 0; i < 50; i++) {
+        int64_t block = lm_batcher_block(&f.batcher, i), begin = f.b.first[block], source = f.b.pieces[begin].document >= 40;
+        for (int64_t p = begin; p < f.b.first[block + 1]; p++, rows[source]++) assert_int_equal(f.b.pieces[p].document >= 40, source);
+    }
+    assert_int_equal(rows[0], 40);
+    assert_int_equal(rows[1], 40);
+    drop(&f);
+
+    lm_err err = {0};                                        /* two blocks at most, and the second is asked for one in a hundred */
+    rates[0] = 0.99, rates[1] = 0.01, ends[0] = 2, ends[1] = 4;
+    make(&f, lengths, 4, 0, (lm_pack_options){ .context = 8, .longer = LM_LONGER_REFUSE, .ends = ends, .n_ends = 2 }, 0, 4, true);
+    assert_int_equal(lm_part_weigh(&f.train, &f.b, &f.d, &(lm_shares){ .names = names, .ends = ends, .rates = rates, .n = 2 }, &err), LM_E_USAGE);
+    assert_non_null(strstr(err.message, "long: with these weights an epoch of 2 blocks has none of its 2"));
+    drop(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(targets_are_the_next_tokens), cmocka_unit_test(blocks_of_a_long_text_join),
         cmocka_unit_test(every_epoch_sees_every_block_once), cmocka_unit_test(the_split_is_a_partition),
+        cmocka_unit_test(an_epoch_has_the_shares_asked_for), cmocka_unit_test(shares_are_of_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

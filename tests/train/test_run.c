@@ -260,6 +260,37 @@ static void a_run_may_become_longer(void **state)
     free(constant), free(cosine), free(whole);
 }
 
+/* Sources with weights: resumed to the same bits, and held to the weights that the run began with. */
+static void weights_of_sources(void **state)
+{
+    (void)state;
+    char *before = rows, *small = tiny_file("small.jsonl", "{\"text\": \"one\", \"label\": 0}\n{\"text\": \"two\", \"label\": 1}\n{\"text\": \"three\", \"label\": 2}\n"), *out = test_path("weighted");
+    lm_str data = {0}, other = {0}, twice = {0};
+    lm_str_printf(&data, "%s:3,%s:1", before, small);
+    lm_str_printf(&other, "%s:2,%s:1", before, small);
+    lm_str_printf(&twice, "%s:2,%s:1", small, small);
+    rows = data.data;
+    pieces_equal_the_whole("clm", PLAIN, "model.safetensors");
+    pieces_equal_the_whole("classify", PLAIN "--val-split 0.2 --eval-every 5", "model.safetensors");
+    rows = before;
+    tiny_run r;
+    if (tiny_train(&r, "clm", model, data.data, out, PLAIN) != LM_OK) fail_msg("%s", r.err.message);
+    assert_int_equal(r.t.train.n, 12);                       /* nine of the one, all three of the other */
+    assert_int_equal(r.t.train.sources[0].count, 9);
+    assert_int_equal(r.t.at.step, 12);
+    tiny_close(&r);
+    expect("clm", other.data, out, PLAIN "--resume", LM_E_MISMATCH, "the data is not what the run began with");
+    expect("clm", twice.data, out, PLAIN "--overwrite", LM_E_USAGE, "small.jsonl: is given twice");
+    lm_str_clear(&other);
+    lm_str_printf(&other, "%s:0,%s", before, small);
+    expect("clm", other.data, out, PLAIN "--overwrite", LM_E_USAGE, "expected a weight above 0 behind the colon");
+    lm_str_clear(&other);
+    lm_str_printf(&other, PLAIN "--overwrite --val-data %s:2", small);
+    expect("clm", before, out, other.data, LM_E_USAGE, "--val-data: every row is measured once");
+    lm_str_free(&data), lm_str_free(&other), lm_str_free(&twice);
+    free(small), free(out);
+}
+
 static void a_loss_that_is_no_number_stops_the_run(void **state)
 {
     (void)state;
@@ -324,7 +355,7 @@ int main(void)
         cmocka_unit_test(a_run_in_pieces_ends_in_the_same_bits), cmocka_unit_test(the_log_is_cut_back),
         cmocka_unit_test(every_method_resumes_to_the_same_bits), cmocka_unit_test(blocks_made_ahead_are_the_same),
         cmocka_unit_test(paged_states_are_the_same), cmocka_unit_test(a_quantised_base_is_frozen),
-        cmocka_unit_test(nothing_is_overwritten_unasked), cmocka_unit_test(a_run_may_become_longer),
+        cmocka_unit_test(nothing_is_overwritten_unasked), cmocka_unit_test(a_run_may_become_longer), cmocka_unit_test(weights_of_sources),
         cmocka_unit_test(a_loss_that_is_no_number_stops_the_run), cmocka_unit_test(options_that_contradict_are_refused),
         cmocka_unit_test(a_tokenizer_larger_than_the_model_is_refused), cmocka_unit_test(patience_ends_a_run_and_keeps_the_best),
     };

@@ -101,6 +101,16 @@ lm_status lm_mix_add(lm_mix *m, const char *text, lm_err *err)
     return LM_OK;
 }
 
+lm_status lm_mix_files_of(lm_strings *out, const lm_strings *texts, lm_err *err)
+{
+    lm_mix m = {0};
+    lm_status status = LM_OK;
+    for (int i = 0; i < texts->n && status == LM_OK; i++) status = lm_mix_add(&m, texts->items[i], err);
+    for (int i = 0; i < m.n_sources; i++) lm_strings_push(out, lm_strdup(m.sources[i].files.items[0]));
+    lm_mix_free(&m);
+    return status;
+}
+
 /* ---- a file -------------------------------------------------------------------- */
 
 static lm_status read_source(lm_mix *m, const char *name, const lm_json *node, const char *where, lm_err *err)
