@@ -52,7 +52,7 @@ static lm_status add_row(void *to, const lm_row *row, lm_err *err)
     measure *p = to;
     bool right;
     LM_TRY(lm_row_truth(row, p->o->label, &right, err));
-    if (!lm_row_has(row, p->o->completion)) return lm_fail(err, LM_E_FORMAT, "field \"%s\" is missing", p->o->completion);
+    if (!lm_row_has(row, p->o->completion) && !lm_row_has(row, "messages")) return lm_fail(err, LM_E_FORMAT, "field \"%s\" is missing", p->o->completion);
     p->right = lm_realloc(p->right, (size_t)(p->rows + 1) * sizeof *p->right);
     p->right[p->rows++] = right;
     return lm_scorer_add(p->scorer, row, err);

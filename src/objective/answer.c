@@ -96,7 +96,7 @@ static lm_status check(const lm_exchange *x, lm_err *err)
     bool chat = json_is_array(x->answer);
     if (!chat && !json_is_string(x->answer))
         return lm_fail(err, LM_E_FORMAT, "field \"%s\": expected text or a list of messages, found %s", x->field, lm_answers_kind(x->answer));
-    if (x->prompt && chat != json_is_array(x->prompt))
+    if (x->prompt && chat && !json_is_array(x->prompt))
         return lm_fail(err, LM_E_FORMAT, "field \"%s\" is %s, the prompt %s: expected both alike", x->field, lm_answers_kind(x->answer),
                        lm_answers_kind(x->prompt));
     if (chat ? !json_array_size(x->answer) : !json_string_length(x->answer))
@@ -110,6 +110,7 @@ static lm_status put_chat(lm_answers *a, lm_example *out, const lm_exchange *x, 
     lm_json *message, *messages = x->prompt ? json_copy((json_t *)(uintptr_t)x->prompt) : json_array();
     size_t first = json_array_size(messages);
     json_array_foreach((json_t *)(uintptr_t)x->answer, i, message) json_array_append(messages, message);
+    if (json_is_string(x->answer)) json_array_append_new(messages, json_pack("{s:s, s:O}", "role", "assistant", "content", x->answer));
     lm_json *chat = json_pack("{s:o, s:O*}", "messages", messages, "tools", x->tools);
     lm_status status = lm_answers_chat(a, out, chat, (int64_t)first, false, encoder, ids, err);
     lm_json_free(chat);
@@ -145,7 +146,7 @@ lm_status lm_answers_put(lm_answers *a, const lm_task *task, lm_example *out, co
     size_t from = out->n;
     LM_TRY(check(x, err));
     lm_ids_clear(ids);
-    if (json_is_array(x->answer)) LM_TRY(put_chat(a, out, x, encoder, ids, err));
+    if (json_is_array(x->answer) || json_is_array(x->prompt)) LM_TRY(put_chat(a, out, x, encoder, ids, err));
     else LM_TRY(lm_answers_text(task, out, text_of(x->prompt), text_of(x->answer), false, encoder, ids, err));
     if (x->scored) drop_padding(task, out, from);
     fit(task, out, from, x->scored);

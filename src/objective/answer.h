@@ -30,7 +30,7 @@ lm_status lm_answers_chat(lm_answers *a, lm_example *out, const lm_json *chat, i
 
 /* An answer of a row to a prompt. */
 typedef struct lm_exchange {
-    const lm_json *prompt, *answer;                      /* text or a list of messages, both alike; prompt NULL: none */
+    const lm_json *prompt, *answer;                      /* text or a list of messages; text may answer a chat; prompt NULL: none */
     const lm_json *tools;                                /* that the prompt offers, or NULL */
     const char *field;                                   /* that the answer stands in, for messages */
     bool scored;                                         /* a head reads it: one token more fits, padding at its end goes */
@@ -38,7 +38,7 @@ typedef struct lm_exchange {
 
 /* As the sequence at the end of out, the answer's tokens learnt.  Where it is longer than the context and may be cut,
  * the prompt loses its beginning (but for a mark of beginning) before the answer loses its end.  LM_E_FORMAT for an
- * answer that is empty or of another kind than its prompt. */
+ * answer that is empty, or messages behind a text. */
 lm_status lm_answers_put(lm_answers *a, const lm_task *task, lm_example *out, const lm_exchange *x, lm_encoder *encoder,
                          lm_ids *ids, lm_err *err);
 

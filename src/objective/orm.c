@@ -78,9 +78,11 @@ static lm_status render(const lm_task *task, lm_example *out, const lm_row *row,
     const settings *s = task->options;
     bool right;
     if (!row->object) return lm_fail(err, LM_E_FORMAT, "expected an object with \"%s\" and \"%s\", found plain text", s->completion, s->label);
-    const lm_exchange x = { .prompt = lm_json_get(row->object, s->prompt), .answer = lm_json_get(row->object, s->completion),
-                            .tools = lm_json_get(row->object, "tools"), .field = s->completion, .scored = true };
-    if (!x.answer) return lm_fail(err, LM_E_FORMAT, "field \"%s\" is missing", s->completion);
+    const bool whole = !lm_row_has(row, s->completion) && lm_row_has(row, "messages");       /* a chat that ends in the answer */
+    const char *field = whole ? "messages" : s->completion;
+    const lm_exchange x = { .prompt = whole ? NULL : lm_json_get(row->object, s->prompt), .answer = lm_json_get(row->object, field),
+                            .tools = lm_json_get(row->object, "tools"), .field = field, .scored = true };
+    if (!x.answer) return lm_fail(err, LM_E_FORMAT, "field \"%s\" is missing", field);
     LM_TRY(lm_row_truth(row, s->label, &right, err));
     LM_TRY(lm_answers_put(((const own *)task->own)->answers, task, out, &x, encoder, ids, err));
     size_t answer = 0;

@@ -22,6 +22,7 @@ static const char *const neutrals[] = { "positive", "label", "skip", NULL };
 
 typedef struct settings {
     lm_step_fields fields;
+    const char *template;
     int neutral;
     bool last_only;
 } settings;
@@ -30,11 +31,13 @@ static const lm_option options[] = {
     LM_OPTION_STEPS(settings),
     LM_OPTION(CHOICE, settings, neutral, "neutral", .fallback = "positive", .choices = neutrals, .help = "what a neutral step is learnt as; label: a third label"),
     LM_OPTION(FLAG, settings, last_only, "last-step-only", .help = "learn the label of a solution's last step alone"),
+    LM_OPTION(STRING, settings, template, "chat-template", .metavar = "FILE", .help = "a template to use for chats instead of the model's"),
     { 0 },
 };
 
 typedef struct own {
     lm_str separator;
+    lm_answers *chats;
     lm_step_tally tally;                                 /* of a measurement */
 } own;
 
@@ -65,10 +68,9 @@ static lm_status prepare(lm_task *task, lm_err *err)
 {
     const settings *s = task->options;
     own *w = task->own = lm_calloc(1, sizeof *w);
-    (void)err;
     w->tally.threshold = 0.5;
     lm_step_separator(&w->separator, task->model, s->fields.separator);
-    return LM_OK;
+    return lm_answers_open(&w->chats, task, s->template, err);
 }
 
 static void release(lm_task *task)
@@ -77,9 +79,12 @@ static void release(lm_task *task)
     task->own = NULL;
     if (!w) return;
     lm_step_tally_free(&w->tally);
+    lm_answers_close(w->chats);
     lm_str_free(&w->separator);
     free(w);
 }
+
+static lm_status finish(const lm_task *task, const char *out, lm_err *err) { return lm_answers_finish(((const own *)task->own)->chats, out, err); }
 
 /* ---- rows ---- */
 
@@ -119,7 +124,7 @@ static lm_status render(const lm_task *task, lm_example *out, const lm_row *row,
     lm_status status = lm_solution_read(&steps, &s->fields, separator, row, true, err);
     if (status == LM_OK) {
         ends = lm_malloc((size_t)steps.n * sizeof *ends);
-        status = lm_solution_encode(ids, ends, &steps, separator, encoder, err);
+        status = lm_solution_encode(ids, ends, &steps, separator, w->chats, encoder, err);
     }
     if (status == LM_OK) status = put(task, out, &steps, ends, ids, err);
     free(ends);
@@ -204,5 +209,5 @@ const lm_objective lm_objective_prm = {
     .help = "a process reward model: right or wrong for every step of a solution (\"prompt\", \"completions\", \"labels\")",
     .use = "eval prm", .use_option = "data",
     .options = options, .options_size = sizeof(settings), .head = head, .prepare = prepare, .release = release,
-    .render = render, .loss = loss, .measure = measure, .measured = measured,
+    .render = render, .finish = finish, .loss = loss, .measure = measure, .measured = measured,
 };

@@ -25,6 +25,7 @@ typedef struct judge {
     lm_model *model;
     lm_tokenizer *tokenizer;
     const lm_kernels *k;
+    lm_str separator;
     int way;
     double *out;                         /* of the answers at hand that have steps: which[i] is the i-th */
     int64_t *which;
@@ -35,6 +36,7 @@ static void close_judge(void *own)
     judge *j = own;
     lm_tokenizer_free(j->tokenizer);
     lm_model_free(j->model);
+    lm_str_free(&j->separator);
     free(j);
 }
 
@@ -59,15 +61,9 @@ static lm_status open_judge(void **own, const char *argument, const lm_reward_me
     lm_status status = lm_model_load(&j->model, folder, j->k, err);
     if (status == LM_OK && !j->model->labels_tokens) status = lm_fail(err, LM_E_USAGE, "%s: does not judge steps; train prm makes one that does", folder);
     if (status == LM_OK) status = lm_tokenizer_load(&j->tokenizer, folder, err);
+    if (status == LM_OK) lm_step_separator(&j->separator, j->model, NULL);
     free(folder);
     return status;
-}
-
-static lm_status check(const void *own, const lm_json *row, lm_err *err)
-{
-    (void)own;
-    if (json_is_string(lm_json_get(row, "prompt"))) return LM_OK;
-    return lm_fail(err, LM_E_FORMAT, "field \"prompt\": expected text: chats have no steps");
 }
 
 static void scored(void *to, const lm_scored *s)
@@ -82,11 +78,12 @@ static void scored(void *to, const lm_scored *s)
     j->out[j->which[s->row]] = j->way == LEAST ? least : j->way == PRODUCT ? product : last;
 }
 
-static bool has_step(lm_span text)
+/* Whether there is more to it than separators. */
+static bool has_step(lm_span text, const lm_str *separator)
 {
-    for (size_t i = 0; i < text.len; i++)
-        if (text.data[i] != '\n') return true;
-    return false;
+    size_t n = separator->len, at = 0;
+    while (n && text.len - at >= n && !memcmp(text.data + at, separator->data, n)) at += n;
+    return at < text.len;
 }
 
 static lm_status add_all(judge *j, lm_scorer *scorer, const lm_attempt *attempts, int64_t n, lm_err *err)
@@ -94,12 +91,14 @@ static lm_status add_all(judge *j, lm_scorer *scorer, const lm_attempt *attempts
     int64_t at = 0;
     for (int64_t i = 0; i < n; i++) {
         j->out[i] = 0;
-        if (!has_step(attempts[i].text)) continue;
+        const lm_attempt *a = &attempts[i];
+        if (!has_step(a->text, &j->separator)) continue;
         j->which[at++] = i;
-        lm_row row = { .object = json_pack("{s:O, s:s%}", "prompt", lm_json_get(attempts[i].row, "prompt"), "completion", attempts[i].text.data, attempts[i].text.len) };
+        lm_json *prompt = lm_json_get(a->row, "prompt"), *tools = lm_json_get(a->row, "tools");
+        lm_row row = { .object = json_pack("{s:O, s:s%, s:O*}", "prompt", prompt ? prompt : lm_json_get(a->row, "messages"), "completion", a->text.data, a->text.len, "tools", tools) };
         lm_status status = lm_scorer_add(scorer, &row, err);
         lm_json_free(row.object);
-        if (status != LM_OK) return lm_context(err, "an answer to %s", attempts[i].place);
+        if (status != LM_OK) return lm_context(err, "an answer to %s", a->place);
     }
     return lm_scorer_flush(scorer, err);
 }
@@ -120,5 +119,5 @@ static lm_status score(void *own, double *out, const lm_attempt *attempts, int64
 
 const lm_reward lm_reward_steps = {
     .name = "steps", .help = "what a process reward model thinks of the steps: the least of them, their product or the last",
-    .argument = "FOLDER[:min|product|last]", .needs_argument = true, .open = open_judge, .close = close_judge, .check = check, .score = score,
+    .argument = "FOLDER[:min|product|last]", .needs_argument = true, .open = open_judge, .close = close_judge, .score = score,
 };

@@ -52,7 +52,7 @@ static lm_status queue(lm_scorer *s, const int32_t *ids, int64_t n, const int64_
 static lm_status encode_steps(lm_scorer *s, const lm_solution *steps, int64_t *ends, lm_err *err)
 {
     int64_t n = steps->n;
-    LM_TRY(lm_solution_encode(&s->ids, ends, steps, lm_span_of(s->separator.data, s->separator.len), s->encoder, err));
+    LM_TRY(lm_solution_encode(&s->ids, ends, steps, lm_span_of(s->separator.data, s->separator.len), s->answers, s->encoder, err));
     LM_TRY(lm_task_fit(&s->task, &s->example, &s->ids, err));
     while (n && ends[n - 1] >= (int64_t)s->ids.len) n--;
     s->truncated += n < steps->n;

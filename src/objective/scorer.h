@@ -9,7 +9,6 @@
 #ifndef LM_OBJECTIVE_SCORER_H
 #define LM_OBJECTIVE_SCORER_H
 
-#include "objective/answer.h"
 #include "objective/steps.h"
 
 typedef struct lm_scorer lm_scorer;

@@ -52,10 +52,27 @@ static bool add_divided(lm_solution *s, const lm_json *text, lm_span separator)
     return divided;
 }
 
+/* What the assistant says in the last of some messages; NULL: they do not end so. */
+static const lm_json *said_last(const lm_json *messages)
+{
+    const lm_json *last = json_array_get(messages, json_array_size(messages) - 1);
+    const char *role = json_string_value(json_object_get(last, "role"));
+    return role && !strcmp(role, "assistant") ? json_object_get(last, "content") : NULL;
+}
+
+/* Where a row has its steps: a conversation of its own ends in them. */
+static const char *field_of_steps(const lm_step_fields *fields, const lm_row *row)
+{
+    if (fields->steps) return fields->steps;
+    return lm_row_has(row, "completions") ? "completions" : lm_row_has(row, "completion") || !lm_row_has(row, "messages") ? "completion" : "messages";
+}
+
 static lm_status read_steps(lm_solution *s, const lm_step_fields *fields, lm_span separator, const lm_row *row, bool labelled, lm_err *err)
 {
-    const char *field = fields->steps ? fields->steps : lm_row_has(row, "completions") ? "completions" : "completion";
+    const char *field = field_of_steps(fields, row);
     const lm_json *value = lm_json_get(row->object, field);
+    if (json_is_object(json_array_get(value, 0)) && !(value = said_last(value)))
+        return lm_fail(err, LM_E_FORMAT, "field \"%s\": expected messages that end in one of the assistant's", field);
     if (json_is_array(value)) LM_TRY(add_list(s, value, field, err));
     else if (!json_is_string(value))
         return lm_fail(err, LM_E_FORMAT, "field \"%s\"%s: expected a list of steps, or a text with a separator behind each", field, value ? "" : " is missing");
@@ -97,11 +114,22 @@ static lm_status read_first_error(lm_solution *s, const lm_json *value, const ch
     return LM_OK;
 }
 
+/* Text, or messages; those of a conversation without the solution that it ends in. */
+static lm_status read_prompt(lm_solution *s, const lm_step_fields *fields, const lm_row *row, lm_err *err)
+{
+    const lm_json *prompt = lm_json_get(row->object, fields->prompt), *messages = prompt ? prompt : lm_json_get(row->object, "messages");
+    if (!json_is_array(messages)) return lm_row_text(row, fields->prompt, &s->prompt, err);
+    lm_json *asked = json_copy((json_t *)(uintptr_t)messages);
+    if (!prompt && json_array_size(asked)) json_array_remove(asked, json_array_size(asked) - 1);
+    s->chat = json_pack("{s:o, s:O*}", "messages", asked, "tools", lm_json_get(row->object, "tools"));
+    return json_array_size(asked) ? LM_OK : lm_fail(err, LM_E_FORMAT, "field \"%s\": no message asks for the steps", prompt ? fields->prompt : "messages");
+}
+
 lm_status lm_solution_read(lm_solution *out, const lm_step_fields *fields, lm_span separator, const lm_row *row, bool labelled, lm_err *err)
 {
     *out = (lm_solution){0};
     if (!row->object) return lm_fail(err, LM_E_FORMAT, "expected an object with a prompt and steps, found plain text");
-    LM_TRY(lm_row_text(row, fields->prompt, &out->prompt, err));
+    LM_TRY(read_prompt(out, fields, row, err));
     LM_TRY(read_steps(out, fields, separator, row, labelled, err));
     if (!labelled) return LM_OK;
     const char *field = fields->first_error ? fields->first_error : fields->labels;
@@ -112,12 +140,13 @@ void lm_solution_free(lm_solution *s)
 {
     free(s->text);
     free(s->label);
+    lm_json_free(s->chat);
     *s = (lm_solution){0};
 }
 
-lm_status lm_solution_encode(lm_ids *ids, int64_t *ends, const lm_solution *s, lm_span separator, lm_encoder *encoder, lm_err *err)
+lm_status lm_solution_encode(lm_ids *ids, int64_t *ends, const lm_solution *s, lm_span separator, lm_answers *chats, lm_encoder *encoder, lm_err *err)
 {
-    LM_TRY(lm_encoder_run(encoder, ids, s->prompt.data, s->prompt.len, LM_ENCODE_BOS, err));
+    LM_TRY(s->chat ? lm_answers_prompt(chats, ids, s->chat, encoder, err) : lm_encoder_run(encoder, ids, s->prompt.data, s->prompt.len, LM_ENCODE_BOS, err));
     for (int64_t i = 0; i < s->n; i++) {
         size_t before = ids->len;
         LM_TRY(lm_encoder_run(encoder, ids, s->text[i].data, s->text[i].len, 0, err));

@@ -6,15 +6,18 @@
  *
  *   {"prompt": .., "completions": ["a step", ..], "labels": [true, false, null, ..]}
  *   {"prompt": .., "completion": "a step\na step\n", "labels": [1, -1, 0]}
+ *   {"messages": [.., {"role": "assistant", "content": "a step\na step\n"}], "labels": [1, -1]}
+ *
+ * A prompt is text, or messages, which become text by the model's chat template up to where the assistant begins; steps
+ * follow as they are, and no end of turn.  A completion may be one message of the assistant.
  *
  * A label is true or false; 1, 0 or -1; "positive", "neutral" or "negative"; or null for none.  In place of labels a
- * row may give the number of its first wrong step, from 1: steps before it are right, those behind it have no label.
- * Chats (lists of messages) are not read. */
+ * row may give the number of its first wrong step, from 1: steps before it are right, those behind it have no label. */
 #ifndef LM_OBJECTIVE_STEPS_H
 #define LM_OBJECTIVE_STEPS_H
 
 #include "data/forecast.h"
-#include "train/objective.h"
+#include "objective/answer.h"
 
 /* Where a row has what; a NULL stands for the names above. */
 typedef struct lm_step_fields {
@@ -38,6 +41,7 @@ typedef enum lm_step_label { LM_STEP_UNLABELLED = -1, LM_STEP_NEGATIVE, LM_STEP_
 
 typedef struct lm_solution {
     lm_span prompt, *text;                   /* [n]; in the row */
+    lm_json *chat;                           /* the prompt where it is messages, with its tools; owned; NULL: it is text */
     lm_step_label *label;                    /* [n] */
     int64_t n;
 } lm_solution;
@@ -47,7 +51,7 @@ lm_status lm_solution_read(lm_solution *out, const lm_step_fields *fields, lm_sp
 void lm_solution_free(lm_solution *s);             /* takes {0} */
 
 /* Appends the tokens; ends [n]: where each step's last one stands, from the start of ids. */
-lm_status lm_solution_encode(lm_ids *ids, int64_t *ends, const lm_solution *s, lm_span separator, lm_encoder *encoder, lm_err *err);
+lm_status lm_solution_encode(lm_ids *ids, int64_t *ends, const lm_solution *s, lm_span separator, lm_answers *chats, lm_encoder *encoder, lm_err *err);
 
 /* ---- how well wrong steps are found ---- */
 

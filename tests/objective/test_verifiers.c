@@ -5,6 +5,7 @@
 #include "data/forecast.h"
 #include "nn/head.h"
 #include "objective/scorer.h"
+#include "reward/reward.h"
 
 static char *model, *out, *steps, *answers;
 
@@ -135,6 +136,29 @@ static void lessons_stand_where_they_belong(void **state)
     expect_lessons("orm", "{\"completion\": \"b\", \"label\": false}\n", "", "b$<0>");
 }
 
+/* A prompt of messages is what the template makes of it up to where the assistant begins, whichever way a row gives it;
+ * an answer of text is the assistant's message. */
+static void chats_have_steps(void **state)
+{
+    (void)state;
+#define ASKED "[{\"role\": \"user\", \"content\": \"ab\"}"
+#define SAYS(text) "{\"role\": \"assistant\", \"content\": \"" text "\"}"
+    static const char steps_follow[] = "User: ab\n\nAssistant:cd\n<1>e\n<0>";
+    char *answer = lessons_of("orm", "{\"prompt\": " ASKED "], \"completion\": [" SAYS("cd") "], \"label\": true}\n", "");
+    assert_non_null(strstr(answer, "User: ab\n\nAssistant: cd$"));
+    static const char *const rows[] = {
+        "{\"prompt\": " ASKED "], \"completions\": [\"cd\", \"e\"], \"labels\": [1, -1]}\n",
+        "{\"prompt\": " ASKED "], \"completion\": \"cd\\ne\", \"labels\": [1, -1]}\n",
+        "{\"prompt\": " ASKED "], \"completion\": [" SAYS("cd\\ne\\n") "], \"labels\": [1, -1]}\n",
+        "{\"messages\": " ASKED ", " SAYS("cd\\ne") "], \"labels\": [1, -1]}\n",
+        "{\"messages\": " ASKED ", " SAYS("cd\\ne") "], \"wrong\": 2}\n",
+    };
+    for (int i = 0; i < 5; i++) expect_lessons("prm", rows[i], i == 4 ? "--first-error-field wrong" : "", steps_follow);
+    expect_lessons("orm", "{\"prompt\": " ASKED "], \"completion\": \"cd\", \"label\": true}\n", "", answer);
+    expect_lessons("orm", "{\"messages\": " ASKED ", " SAYS("cd") "], \"label\": true}\n", "", answer);
+    free(answer);
+}
+
 /* ---- learning ---- */
 
 /* Scores of 0 say nothing: log 2, or log 3 of three labels. */
@@ -227,6 +251,56 @@ static void they_learn(void **state)
     }
 }
 
+/* p of every step of the answers that were scored last. */
+static void keep_steps(void *to, const lm_scored *s)
+{
+    answers_of *a = to;
+    a->rows = s->n;
+    for (int64_t i = 0; i < s->n; i++) a->p[i] = lm_step_probability(s->scores + i * s->labels, s->labels);
+}
+
+/* The reward of an answer's steps: their least, product and last, of a text as of a chat; without a step 0. */
+static void steps_are_a_reward(void **state)
+{
+    (void)state;
+    tiny_run r;
+    lm_scorer *s;
+    lm_rewards rewards = {0};
+    answers_of found = {0};
+    char *prm = test_path("prm"), *specs[3];
+    const char *ways[] = { "", ":product", ":last" };
+    assert_int_equal(tiny_train(&r, "prm", model, steps, prm, "--steps 3 --dtype f32 --lr 0.02 --step-separator ;"), LM_OK);
+    for (int i = 0; i < 3; i++) {
+        lm_str spec = {0};
+        lm_str_printf(&spec, "steps:%s%s", prm, ways[i]);
+        specs[i] = lm_str_take(&spec);
+    }
+    if (lm_rewards_open(&rewards, &(lm_strings){ specs, 3 }, &(lm_reward_means){ .k = &r.k }, &r.err) != LM_OK) fail_msg("%s", r.err.message);
+    const lm_scorer_options how = { .batch_tokens = 64, .compute = LM_F32, .scored = keep_steps, .to = &found };
+    static const char *const rows[] = { "{\"prompt\": \"vw\"}", "{\"prompt\": " ASKED "]}", "{\"messages\": " ASKED "]}" };
+    for (int i = 0; i < 3; i++) {
+        lm_json *row = lm_json_parse(rows[i], strlen(rows[i]), "row", NULL), *prompt = json_object_get(row, i < 2 ? "prompt" : "messages");
+        lm_attempt attempts[] = { { .row = row, .place = "here", .text = lm_span_of("good;bad;good", 13) }, { .row = row, .place = "here", .text = lm_span_of(";;", 2) } };
+        double total[2], parts[6];
+        if (lm_rewards_score(&rewards, total, parts, attempts, 2, &r.err) != LM_OK) fail_msg("%s", r.err.message);
+        assert_true(parts[3] == 0 && parts[4] == 0 && parts[5] == 0);
+        lm_row solution = { .object = json_pack("{s:O, s:s}", "prompt", prompt, "completion", "good;bad;good") };
+        assert_int_equal(lm_scorer_new(&s, r.t.model, &r.k, r.t.tokenizer, &how, &r.err), LM_OK);
+        if (lm_scorer_add(s, &solution, &r.err) != LM_OK || lm_scorer_flush(s, &r.err) != LM_OK) fail_msg("%s", r.err.message);
+        assert_int_equal(found.rows, 3);
+        assert_true(fabs(parts[0] - fmin(found.p[0], fmin(found.p[1], found.p[2]))) < 1e-6);
+        assert_true(fabs(parts[1] - found.p[0] * found.p[1] * found.p[2]) < 1e-6);
+        assert_true(fabs(parts[2] - found.p[2]) < 1e-6);
+        lm_scorer_free(s);
+        lm_json_free(solution.object);
+        lm_json_free(row);
+    }
+    lm_rewards_close(&rewards);
+    for (int i = 0; i < 3; i++) free(specs[i]);
+    free(prm);
+    tiny_close(&r);
+}
+
 /* ---- what is refused ---- */
 
 static void refused(const char *objective, const char *row, const char *arguments, const char *words)
@@ -256,6 +330,9 @@ static void bad_rows_are_named(void **state)
     refused("prm", "{\"prompt\": \"abcdefgh\", \"completions\": [\"b\"], \"labels\": [1]}\n", "--context 6 --truncate", "no labelled step is left after truncation");
     refused("prm", "{\"prompt\": \"abcdefgh\", \"completions\": [\"b\"], \"labels\": [1]}\n", "--context 6", "more than the context of 6");
     refused("prm", "only text\n", "", "not JSON");
+    refused("prm", "{\"messages\": " ASKED ", {\"role\": \"user\", \"content\": \"a\"}], \"labels\": [1]}\n", "", "expected messages that end in one of the assistant's");
+    refused("prm", "{\"messages\": [" SAYS("b\\nc") "], \"labels\": [1, 1]}\n", "", "no message asks for the steps");
+    refused("prm", "{\"messages\": " ASKED ", " SAYS("one step") "], \"labels\": [1]}\n", "", "no step separator in it");
     refused("orm", "{\"prompt\": \"a\", \"completion\": \"b\"}\n", "", "field \"label\" is missing");
     refused("orm", "{\"prompt\": \"a\", \"completion\": \"b\", \"label\": \"yes\"}\n", "", "expected true or false");
     refused("orm", "{\"prompt\": \"a\", \"completion\": \"\", \"label\": true}\n", "", "field \"completion\" is empty");
@@ -287,7 +364,8 @@ static void heads_are_told_apart(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(forecasts_by_hand), cmocka_unit_test(first_errors_by_hand), cmocka_unit_test(lessons_stand_where_they_belong),
+        cmocka_unit_test(forecasts_by_hand), cmocka_unit_test(first_errors_by_hand), cmocka_unit_test(lessons_stand_where_they_belong), cmocka_unit_test(chats_have_steps),
+        cmocka_unit_test(steps_are_a_reward),
         cmocka_unit_test(scores_of_zero),    cmocka_unit_test(they_learn),           cmocka_unit_test(bad_rows_are_named),
         cmocka_unit_test(heads_are_told_apart),
     };
