@@ -5,8 +5,8 @@
  * that a run that stops goes on with --resume and asks nothing twice.
  *
  * Sources: Bai et al. 2022, "Constitutional AI", section 4.1; Lee et al. 2023, "RLAIF", section 2.3 (both orders). */
+#include "app/asker.h"
 #include "app/data.h"
-#include "app/judge.h"
 
 #include "base/file.h"
 #include "base/log.h"
@@ -20,27 +20,22 @@
 #include <string.h>
 
 typedef struct judge_values {
-    lm_judge_options judge;
-    const char *key_variable, *out, *log, *prompt, *format;
+    lm_asker_options judge;
+    const char *out, *log, *prompt, *format;
     lm_strings rubrics;
+    int64_t max_tokens;
+    double temperature;
     bool resume, overwrite, json;
 } judge_values;
 
 static const lm_option options[] = {
-    LM_OPTION(STRING, judge_values, judge.model, "model", .required = true, .metavar = "NAME", .help = "the judge: what the endpoint calls it, or a model's folder"),
-    LM_OPTION(STRING, judge_values, judge.endpoint, "endpoint", .metavar = "URL", .help = "ask there instead: any that speaks OpenAI's chat completions, such as http://localhost:8000/v1"),
-    LM_OPTION(STRING, judge_values, key_variable, "key-variable", .metavar = "NAME", .help = "environment variable that holds the endpoint's key"),
     LM_OPTION(LIST, judge_values, rubrics, "rubric", .required = true, .metavar = "FILE,..", .help = "how it is asked; each gives preferences of its own (examples/rubrics)"),
     LM_OPTION(STRING, judge_values, out, "out", .required = true, .metavar = "FILE", .help = "the preferences, as JSONL"),
     LM_OPTION(STRING, judge_values, log, "verdicts", .metavar = "FILE", .help = "everything that the judge said (default: OUT with .verdicts.jsonl behind it)"),
     LM_OPTION(STRING, judge_values, prompt, "prompt-field", .fallback = "prompt", .metavar = "NAME", .help = "field of a row that is asked, text or messages"),
-    LM_OPTION(INT, judge_values, judge.max_tokens, "max-tokens", .fallback = "512", .min = 1, .max = 1 << 20, .help = "of what the judge says"),
-    LM_OPTION(REAL, judge_values, judge.temperature, "temperature", .fallback = "0", .max = 10, .help = "of the judge"),
-    LM_OPTION(INT, judge_values, judge.seed, "seed", .fallback = "0", .max = 9e15, .help = "of what it says at a temperature above 0"),
-    LM_OPTION(REAL, judge_values, judge.seconds, "timeout", .fallback = "120", .min = 0.1, .max = 86400, .help = "seconds that an endpoint may take for an answer"),
-    LM_OPTION(INT, judge_values, judge.retries, "retries", .fallback = "3", .max = 100, .help = "when it cannot be reached, or is busy"),
-    LM_OPTION(STRING, judge_values, judge.load_in, "load-in", .metavar = "FORMAT", .help = "for a folder: hold the linears' weights in nf4, fp4 or int8, or all matrices in bf16"),
-    LM_OPTION(CHOICE, judge_values, judge.dtype, "dtype", .fallback = "auto", .choices = lm_dtype_choices, .help = "type to compute in, for a folder"),
+    LM_OPTION(INT, judge_values, max_tokens, "max-tokens", .fallback = "512", .min = 1, .max = 1 << 20, .help = "of what the judge says"),
+    LM_OPTION(REAL, judge_values, temperature, "temperature", .fallback = "0", .max = 10, .help = "of the judge"),
+    LM_OPTIONS_ASKER(judge_values, judge),
     LM_OPTION(STRING, judge_values, format, "format", .metavar = "NAME", .help = "of the files: jsonl, csv or tsv (default: by their names)"),
     LM_OPTION(FLAG, judge_values, resume, "resume", .help = "go on where a run stopped"),
     LM_OPTION(FLAG, judge_values, overwrite, "overwrite", .help = "throw away what a run before said"),
@@ -50,7 +45,8 @@ static const lm_option options[] = {
 
 typedef struct work {
     const judge_values *v;
-    lm_judge *judge;
+    lm_asker_link *link;
+    lm_asker judge;
     lm_rubric *rubrics;                      /* [v->rubrics.n] */
     lm_source *source;
     char *log_path;
@@ -102,28 +98,33 @@ static lm_verdict verdict_named(const lm_json *name)
     return LM_VERDICT_NONE;
 }
 
-/* Asks in one order; what was said and decided goes to the ends of two lists. */
-static lm_status ask(const work *w, const pair *p, int first, lm_json *verdicts, lm_json *reasons, lm_err *err)
+static void settled(void *context, lm_asking *q) { (void)context, (void)q; }
+
+/* What was said in one order, and what it decided, to the ends of two lists. */
+static void take_verdict(const pair *p, const lm_asking *q, lm_json *verdicts, lm_json *reasons)
 {
-    lm_str question = {0}, answer = {0};
-    const char *a = p->answer[first], *b = p->answer[!first];
-    lm_rubric_question(&question, p->rubric, lm_span_of(p->prompt, strlen(p->prompt)), lm_span_of(a, strlen(a)), lm_span_of(b, strlen(b)));
-    lm_status status = lm_judge_ask(w->judge, &answer, p->rubric->system, question.data, err);
-    if (status == LM_OK) {
-        size_t valid = lm_utf8_valid(answer.data ? answer.data : "", answer.len);
-        json_array_append_new(reasons, json_stringn(answer.data ? answer.data : "", valid));
-        json_array_append_new(verdicts, json_string(lm_verdict_names[lm_rubric_verdict(p->rubric, lm_span_of(answer.data ? answer.data : "", valid))]));
-    }
-    lm_str_free(&question);
-    lm_str_free(&answer);
-    return status;
+    lm_span said = lm_span_of(q->answer.data ? q->answer.data : "", q->answer.len);
+    json_array_append_new(reasons, json_stringn(said.data, said.len));
+    json_array_append_new(verdicts, json_string(lm_verdict_names[lm_rubric_verdict(p->rubric, said)]));
 }
 
 static lm_status ask_both(work *w, const pair *p, const char *key, lm_json **line, lm_err *err)
 {
     lm_json *verdicts = json_array(), *reasons = json_array();
-    lm_status status = ask(w, p, 0, verdicts, reasons, err);
-    if (status == LM_OK) status = ask(w, p, 1, verdicts, reasons, err);
+    lm_str question[2] = { {0} };
+    lm_asking asking[2] = { {0} };
+    lm_status status = LM_OK;
+    for (int first = 0; first < 2; first++) {
+        const char *a = p->answer[first], *b = p->answer[!first];
+        lm_rubric_question(&question[first], p->rubric, lm_span_of(p->prompt, strlen(p->prompt)), lm_span_of(a, strlen(a)), lm_span_of(b, strlen(b)));
+        asking[first] = (lm_asking){ .system = p->rubric->system, .text = question[first].data, .temperature = w->v->temperature, .max_tokens = w->v->max_tokens };
+    }
+    w->judge.ask(w->judge.self, asking, 2, settled, NULL);
+    for (int i = 0; i < 2; i++) {
+        if (asking[i].err.code == LM_OK) take_verdict(p, &asking[i], verdicts, reasons);
+        else status = lm_fail(err, asking[i].err.code, "%s", asking[i].err.message);
+        lm_str_free(&asking[i].answer), lm_str_free(&question[i]);
+    }
     *line = json_pack("{s:s, s:s, s:I, s:[I, I], s:s, s:o, s:o}", "key", key, "rubric", p->rubric->name, "line", (json_int_t)p->line, "answers",
                       (json_int_t)p->place[0] + 1, (json_int_t)p->place[1] + 1, "judge", w->v->judge.model, "verdicts", verdicts, "reasons", reasons);
     if (status != LM_OK) return status;
@@ -193,7 +194,9 @@ static lm_status judge_row(work *w, const lm_row *row, lm_err *err)
                 if (!strcmp(texts[i], texts[j])) continue;
                 const pair p = { .rubric = &w->rubrics[r], .prompt = prompt, .answer = { texts[i], texts[j] }, .line = row->line, .place = { i, j } };
                 status = judge_pair(w, &p, row->object, err);
-                if (status == LM_OK && lm_interrupted()) status = lm_fail(err, LM_E_INTERRUPT, "stopped after %" PRId64 " pairs; the same command with --resume goes on", w->pairs);
+                if (!lm_interrupted() || (status != LM_OK && status != LM_E_INTERRUPT)) continue;
+                lm_err_clear(err);
+                status = lm_fail(err, LM_E_INTERRUPT, "stopped after %" PRId64 " pairs; the same command with --resume goes on", w->pairs);
             }
     for (size_t i = 0; texts[i]; i++) free(texts[i]);
     free(texts);
@@ -253,14 +256,12 @@ static lm_status open_log(work *w, lm_err *err)
 
 static lm_status open_all(work *w, lm_call *call, lm_err *err)
 {
-    judge_values *v = call->values;
-    if (v->key_variable && !(v->judge.key = getenv(v->key_variable)))
-        return lm_fail(err, LM_E_USAGE, "--key-variable %s: the environment has none of that name", v->key_variable);
+    const judge_values *v = call->values;
     w->rubrics = lm_calloc((size_t)v->rubrics.n, sizeof *w->rubrics);
     for (int i = 0; i < v->rubrics.n; i++) LM_TRY(lm_rubric_read(&w->rubrics[i], v->rubrics.items[i], err));
     LM_TRY(lm_source_open(&w->source, &call->args, &(lm_source_options){ .format = v->format }, err));
     LM_TRY(open_log(w, err));
-    return lm_judge_open(&w->judge, call, &v->judge, err);
+    return lm_asker_open(&w->link, &w->judge, call, &v->judge, err);
 }
 
 static void print(const work *w)
@@ -291,7 +292,7 @@ static lm_status run(lm_call *call, lm_err *err)
     work w = { .v = call->values };
     LM_TRY(lm_call_args(call, 1, -1, "IN...", err));
     lm_status status = judge_all(&w, call, err);
-    lm_judge_close(w.judge);
+    lm_asker_close(w.link);
     for (int i = 0; w.rubrics && i < w.v->rubrics.n; i++) lm_rubric_free(&w.rubrics[i]);
     free(w.rubrics);
     lm_source_close(w.source);

@@ -210,6 +210,15 @@ void lm_one_line(char *text)
 
 /* ---- words ------------------------------------------------------------------- */
 
+static bool is_white(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
+lm_span lm_trim(lm_span text)
+{
+    while (text.len && is_white(text.data[0])) text.data++, text.len--;
+    while (text.len && is_white(text.data[text.len - 1])) text.len--;
+    return text;
+}
+
 bool lm_starts_with(const char *text, const char *prefix)
 {
     return strncmp(text, prefix, strlen(prefix)) == 0;

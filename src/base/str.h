@@ -58,6 +58,7 @@ size_t lm_text_fit(const char *p, size_t n, size_t columns);
  * nor steer a terminal. */
 void lm_one_line(char *text);
 
+lm_span lm_trim(lm_span text);                           /* without the white characters of ASCII at both ends */
 bool lm_starts_with(const char *text, const char *prefix);
 bool lm_ends_with(const char *text, const char *suffix);
 

@@ -1,8 +1,8 @@
-#define _GNU_SOURCE
 #include "data/rubric.h"
 
 #include "base/file.h"
 #include "base/yaml.h"
+#include "data/asking.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -65,27 +65,12 @@ void lm_rubric_free(lm_rubric *r)
 
 void lm_rubric_question(lm_str *out, const lm_rubric *r, lm_span prompt, lm_span first, lm_span second)
 {
-    const lm_span fill[PLACES] = { prompt, first, second };
-    for (const char *at = r->ask; *at;) {
-        int place = 0;
-        while (place < PLACES && !lm_starts_with(at, places[place])) place++;
-        if (place == PLACES) {
-            lm_str_putc(out, *at++);
-            continue;
-        }
-        lm_str_append(out, fill[place].data, fill[place].len);
-        at += strlen(places[place]);
-    }
+    const lm_filling fillings[PLACES] = { { places[0], prompt }, { places[1], first }, { places[2], second } };
+    lm_asking_fill(out, r->ask, fillings, PLACES);
 }
 
 lm_verdict lm_rubric_verdict(const lm_rubric *r, lm_span answer)
 {
-    lm_verdict found = LM_VERDICT_NONE;
-    const char *last = NULL, *end = answer.data + answer.len;
-    for (int v = 1; v < 4; v++) {
-        size_t n = strlen(r->word[v]);
-        for (const char *at = answer.data; at && (at = memmem(at, (size_t)(end - at), r->word[v], n)); at++)
-            if (!last || at > last) last = at, found = (lm_verdict)v;
-    }
-    return found;
+    int found = lm_asking_mark(answer, (const char *const *)r->word, 4);
+    return found < 0 ? LM_VERDICT_NONE : (lm_verdict)found;
 }

@@ -3,15 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool is_white(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
-lm_span lm_trim(lm_span text)
-{
-    while (text.len && is_white(text.data[0])) text.data++, text.len--;
-    while (text.len && is_white(text.data[text.len - 1])) text.len--;
-    return text;
-}
 
 /* Where `what` begins for the last time, or NULL. */
 static const char *last_of(lm_span text, const char *what)

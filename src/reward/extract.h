@@ -4,8 +4,6 @@
 
 #include "base/json.h"
 
-lm_span lm_trim(lm_span text);           /* without the white characters of ASCII at both ends */
-
 /* What a text gives as its final answer: what follows the last `marker` in its line, or, where marker is
  * "boxed", what the last \boxed{..} holds; trimmed.  False where the text has no such place. */
 bool lm_final_answer(lm_span *out, lm_span text, const char *marker);

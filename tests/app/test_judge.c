@@ -1,23 +1,14 @@
 /* data judge against an endpoint that follows a script: both orders are asked, what hangs on the order is left out, a
  * run goes on where it stopped, and one that nobody answers says so in a line.  And a judge that is a folder. */
-#define _GNU_SOURCE                                          /* strcasestr */
+#include "common/endpoint.h"
 #include "common/program.h"
 #include "train/tiny.h"
 
 #include "base/json.h"
 
-#include <netinet/in.h>
-#include <signal.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 /* ---- the endpoint: prefers the longer answer, but does as the prompt says ---- */
 
-static struct shared { int requests, busy, keyed; } *shared;
-static int port;
-static pid_t endpoint;
+static endpoint judge;
 
 static const char *verdict_on(const char *question)
 {
@@ -28,54 +19,14 @@ static const char *verdict_on(const char *question)
     return second - first > end - second ? "It says more. [[A]]" : "It says more. [[B]]";
 }
 
-static void answer(int wire)
-{
-    static char request[1 << 16];
-    size_t n = 0;
-    char *body = NULL;
-    for (ssize_t got; n + 1 < sizeof request && (got = read(wire, request + n, sizeof request - 1 - n)) > 0;) {
-        n += (size_t)got;
-        request[n] = '\0';
-        body = strstr(request, "\r\n\r\n");
-        const char *length = strcasestr(request, "content-length:");
-        if (body && length && (long)(n - (size_t)(body + 4 - request)) >= atol(length + 15)) break;
-    }
-    if (!body) return;
-    shared->requests++;
-    shared->keyed += strstr(request, "Authorization: Bearer sesame") != NULL;
-    bool busy = shared->busy > 0 && shared->busy-- > 0;
-    lm_json *asked = lm_json_parse(body + 4, strlen(body + 4), "request", NULL), *messages = json_object_get(asked, "messages");
-    const char *question = json_string_value(json_object_get(json_array_get(messages, json_array_size(messages) - 1), "content"));
-    lm_json *reply = busy ? json_pack("{s:{s:s}}", "error", "message", "too many")
-                          : json_pack("{s:[{s:{s:s, s:s}}]}", "choices", "message", "role", "assistant", "content", question ? verdict_on(question) : "");
-    lm_str text = {0}, out = {0};
-    lm_json_text(&text, reply, 0);
-    lm_str_printf(&out, "HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s", busy ? "503 Busy" : "200 OK", text.len, text.data);
-    if (write(wire, out.data, out.len) < 0) _exit(1);
-    lm_str_free(&text), lm_str_free(&out);
-    lm_json_free(asked), lm_json_free(reply);
-}
-
-static void serve(int door)
-{
-    for (int wire; (wire = accept(door, NULL, NULL)) >= 0; close(wire)) answer(wire);
-    _exit(0);
-}
+static char *script(const char *question) { return lm_strdup(verdict_on(question)); }
 
 static char *data, *rubric, *out, *line;
 
 static int setup(void **state)
 {
     if (test_folder_make(state)) return -1;
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t size = sizeof address;
-    int door = socket(AF_INET, SOCK_STREAM, 0);
-    if (bind(door, (struct sockaddr *)&address, size) || listen(door, 8) || getsockname(door, (struct sockaddr *)&address, &size)) return -1;
-    port = ntohs(address.sin_port);
-    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    endpoint = fork();
-    if (!endpoint) serve(door);
-    close(door);
+    if (endpoint_start(&judge, script)) return -1;
     rubric = tiny_file("rubric.yaml", "name: long\nask: 'P:{prompt} A:{first} B:{second} END'\nfirst: '[[A]]'\nsecond: '[[B]]'\ntie: '[[C]]'\n");
     data = tiny_file("answers.jsonl", "{\"prompt\": \"plain\", \"completions\": [\"short\", \"the longest\", \"middling\"]}\n"
                                       "{\"prompt\": \"tie\", \"completions\": [\"x\", \"yy\"]}\n"
@@ -84,16 +35,14 @@ static int setup(void **state)
                                       "{\"prompt\": [{\"role\": \"user\", \"content\": \"chat\"}], \"chosen\": \"x\", \"rejected\": \"yyy\"}\n");
     out = test_path("pairs.jsonl");
     lm_str text = {0};
-    lm_str_printf(&text, "data judge %s --model scripted --endpoint http://127.0.0.1:%d/v1 --rubric %s --out %s --json", data, port, rubric, out);
+    lm_str_printf(&text, "data judge %s --model scripted --endpoint http://127.0.0.1:%d/v1 --rubric %s --out %s --json", data, judge.port, rubric, out);
     line = lm_str_take(&text);
     return 0;
 }
 
 static int teardown(void **state)
 {
-    kill(endpoint, SIGKILL);
-    waitpid(endpoint, NULL, 0);
-    munmap(shared, sizeof *shared);
+    endpoint_stop(&judge);
     free(data), free(rubric), free(out), free(line);
     return test_folder_remove(state);
 }
@@ -131,7 +80,7 @@ static lm_json *row(const char *path, int number_of_row)
 static void both_orders_are_asked(void **state)
 {
     (void)state;
-    shared->requests = 0;
+    judge.state->requests = 0;
     setenv("TEST_JUDGE_KEY", "sesame", 1);
     program p = run("--overwrite --key-variable TEST_JUDGE_KEY", 0);
     assert_int_equal(number(&p, "pairs"), 3 + 4);
@@ -139,8 +88,8 @@ static void both_orders_are_asked(void **state)
     assert_int_equal(number(&p, "ties"), 1);
     assert_int_equal(number(&p, "order_decided"), 1);
     assert_int_equal(number(&p, "unclear"), 1);
-    assert_int_equal(shared->requests, 2 * 7);
-    assert_int_equal(shared->keyed, 2 * 7);
+    assert_int_equal(judge.state->requests, 2 * 7);
+    assert_int_equal(judge.state->keyed, 2 * 7);
     program_free(&p);
     lm_json *first = row(out, 0), *last = row(out, 3);
     assert_string_equal(json_string_value(json_object_get(first, "chosen")), "the longest");
@@ -165,9 +114,9 @@ static void a_run_goes_on(void **state)
     char *cut = strchr(strchr(text.data, '\n') + 1, '\n') + 1;
     assert_int_equal(lm_file_write(log, text.data, (size_t)(cut - text.data) + 20, NULL), LM_OK);      /* killed within the third line */
     lm_str_free(&text);
-    shared->requests = 0;
+    judge.state->requests = 0;
     p = run("--resume", 0);
-    assert_int_equal(shared->requests, 2 * 5);
+    assert_int_equal(judge.state->requests, 2 * 5);
     assert_int_equal(number(&p, "preferences"), 4);
     program_free(&p);
     free(log);
@@ -176,14 +125,14 @@ static void a_run_goes_on(void **state)
 static void a_busy_endpoint_is_asked_again(void **state)
 {
     (void)state;
-    shared->busy = 1;
+    judge.state->busy = 1;
     program p = run("--overwrite --retries 1", 0);
     assert_int_equal(number(&p, "preferences"), 4);
     program_free(&p);
-    shared->busy = 100;
+    judge.state->busy = 100;
     p = run("--overwrite --retries 0", 1);
     assert_non_null(strstr(p.err.data, "/v1/chat/completions: answered 503: too many"));
-    shared->busy = 0;
+    judge.state->busy = 0;
     program_free(&p);
 }
 
