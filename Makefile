@@ -59,7 +59,7 @@ all: $(if $(filter src/app/main.c,$(APP_SRC)),$(BUILD)/malmoi) $(BUILD)/liblm.a 
 
 $(BUILD)/malmoi: $(APP_OBJ) $(BUILD)/liblm.a
 	$(CC) $(SANITIZE) -o $@ $^ $(LIBS)
-	@ln -sfn $(CURDIR)/templates $(BUILD)/templates
+	@ln -sfn $(CURDIR)/templates $(CURDIR)/prompts $(BUILD)/
 
 $(BUILD)/liblm.a: $(LIB_OBJ)
 	@rm -f $@
@@ -134,8 +134,9 @@ bench: all
 # ---- install -----------------------------------------------------------------
 HEADERS := $(sort $(shell cd src && find . -name '*.h'))
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/share/malmoi/templates
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/share/malmoi/templates $(DESTDIR)$(PREFIX)/share/malmoi/prompts
 	install -m 644 templates/*.yaml $(DESTDIR)$(PREFIX)/share/malmoi/templates/
+	install -m 644 prompts/*.yaml $(DESTDIR)$(PREFIX)/share/malmoi/prompts/
 	install -m 755 $(BUILD)/malmoi $(DESTDIR)$(PREFIX)/bin/malmoi
 	install -m 644 $(BUILD)/liblm.a $(DESTDIR)$(PREFIX)/lib/liblm.a
 	install -m 755 $(BUILD)/liblm.so $(DESTDIR)$(PREFIX)/lib/liblm.so.0
@@ -146,6 +147,6 @@ install: all
 
 clean:
 	rm -rf $(BUILD)/obj $(BUILD)/gen $(BUILD)/tests $(BUILD)/fuzz $(BUILD)/fuzzlib $(BUILD)/asan \
-	       $(BUILD)/malmoi $(BUILD)/templates $(BUILD)/liblm.a $(BUILD)/liblm.so
+	       $(BUILD)/malmoi $(BUILD)/templates $(BUILD)/prompts $(BUILD)/liblm.a $(BUILD)/liblm.so
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
