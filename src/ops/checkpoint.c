@@ -1,12 +1,16 @@
 /* Activation checkpointing (Chen et al. 2016, section 3): keep a block's input, drop what it made,
  * and run it again in backward.  Without gradients the same dropping bounds inference memory to
- * one block. */
+ * one block.
+ *
+ * Where tape->keep allows, the products of the first blocks outlive the dropping (lm_tape_keep): running again then
+ * costs what lies between them, which is little. */
 #include "ops/ops.h"
 
 typedef struct attr {
     lm_block block;
     void *context;
     uint64_t stream;                               /* dropout draws the same masks again */
+    lm_kept *kept;
 } attr;
 
 /* Keeps nothing of a block but its result, which moves down to `mark`: where the block's own memory began, or
@@ -30,7 +34,9 @@ static lm_status infer(lm_tape *t, lm_node *n)
     size_t mark = lm_arena_mark(&t->step);
     a->stream = t->stream;
     t->recording = false;
+    t->keeping = &a->kept;
     lm_tensor *y = a->block(t, a->context, n->in[0]);
+    t->keeping = NULL;
     t->recording = true;
     n->out[0] = compact(t, y, mark);
     return t->err.code;
@@ -51,7 +57,9 @@ static void backward(lm_tape *t, lm_node *n)
     again->needs_grad = true;
     t->stream = a->stream;
     t->recording = true;
+    t->again = a->kept;
     lm_tensor *out = a->block(t, a->context, again);
+    t->again = NULL;
     t->stream = stream;
     if (t->err.code) return;
     lm_grad_move(t, out, y);

@@ -2,6 +2,8 @@
  *
  *   dx += alpha * dz w      dw += alpha * dz^T x      dbias += sum of dz's rows      dz = dy * act'(z)
  *
+ * Under checkpointing the product is what a block keeps if it may (tape.h): y, or z where there is an activation.
+ *
  * The weight may be of another type than the activations (a mapped bf16 or f16 file, or quantised: then
  * it has no gradient), and stored [k, n] (GPT-2's Conv1D).  Only an activation other than NONE keeps z. */
 #include "ops/ops.h"
@@ -10,7 +12,12 @@ typedef struct attr {
     lm_linear_options o;
     bool in_place;
     void *pre;                                     /* z, when act needs it in backward */
+    void *keep;                                    /* room for the product until the block runs again */
+    bool kept;                                     /* it is there already: y itself, or z in pre */
 } attr;
+
+/* A sum over fewer is made sooner than copied. */
+enum { KEEP_LEAST = 32 };
 
 enum { X, W, BIAS, Y };                            /* inputs; Y only in place */
 
@@ -18,6 +25,18 @@ static lm_gemm product(const lm_tape *t, const attr *a)
 {
     return (lm_gemm){ .ct = t->compute, .at = t->compute, .bt = t->compute, .compute = t->compute,
                       .alpha = a->o.alpha, .deterministic = t->deterministic };
+}
+
+/* y of the product x w^T, where it is not to be added to something. */
+static lm_tensor *make_y(lm_tape *t, attr *a, lm_dtype dtype, int ndim, const int64_t *dim, int64_t in)
+{
+    bool act = a->o.act != LM_ACT_NONE, dear = in >= KEEP_LEAST && (!act || dtype == LM_F32);   /* a z rounded to bf16 gives another y */
+    void *kept = dear ? lm_tape_kept(t) : NULL;
+    a->kept = kept != NULL;
+    lm_tensor *y = kept && !act ? lm_tensor_over(t, kept, dtype, ndim, dim) : lm_tensor_new(t, dtype, ndim, dim);
+    if (dear && !kept) a->keep = lm_tape_keep(t, lm_nbytes(y));
+    if (act) a->pre = kept ? kept : a->keep ? a->keep : t->recording ? lm_tape_alloc(t, lm_nbytes(y)) : NULL;
+    return y;
 }
 
 static lm_status infer(lm_tape *t, lm_node *n)
@@ -36,10 +55,9 @@ static lm_status infer(lm_tape *t, lm_node *n)
     for (int i = 0; i < x->ndim - 1; i++) dim[i] = x->dim[i];
     dim[x->ndim - 1] = out;
     n->out[0] = a->in_place ? lm_tensor_over(t, n->in[Y]->data, dtype, x->ndim, dim)
-                            : lm_tensor_new(t, dtype, x->ndim, dim);
+                            : make_y(t, a, dtype, x->ndim, dim, lm_cols(x));
     if (a->in_place && (!lm_same_shape(n->out[0], n->in[Y]) || !lm_is_contiguous(n->in[Y])))
         return lm_tape_fail(t, "y of the in-place form has another shape or is not contiguous");
-    if (a->o.act != LM_ACT_NONE && t->recording) a->pre = lm_tape_alloc(t, lm_nbytes(n->out[0]));
     return t->err.code;
 }
 
@@ -47,6 +65,10 @@ static void forward(lm_tape *t, lm_node *n)
 {
     const attr *a = n->attr;
     const lm_tensor *x = n->in[X], *w = n->in[W], *bias = n->in[BIAS], *y = n->out[0];
+    if (a->kept) {
+        if (a->pre) t->k->act_fwd[y->dtype](&(lm_k_act){ .y = y->data, .x = a->pre, .n = lm_numel(y), .act = a->o.act });
+        return;
+    }
     lm_gemm g = product(t, a);
     g.c = y->data, g.ct = y->dtype, g.ldc = lm_cols(y);
     g.a = x->data, g.lda = lm_row_stride(x);
@@ -56,6 +78,7 @@ static void forward(lm_tape *t, lm_node *n)
     if (bias) g.bias = bias->data, g.bias_t = bias->dtype;
     g.act = a->o.act, g.pre = a->pre;
     t->k->gemm(&g);
+    if (a->keep && a->keep != a->pre) t->k->copy(a->keep, y->data, (int64_t)lm_nbytes(y));
 }
 
 static void backward(lm_tape *t, lm_node *n)

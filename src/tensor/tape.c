@@ -13,6 +13,7 @@ lm_status lm_tape_init(lm_tape *t, const lm_kernels *k, const lm_tape_options *o
     t->dead_node.out[0] = t->dead_node.out[1] = &t->dead;
     if (lm_arena_init(&t->meta, "meta", bytes / 64, LM_ARENA_REAL, err) == LM_OK &&
         lm_arena_init(&t->step, "step", bytes, kind, err) == LM_OK &&
+        lm_arena_init(&t->kept, "kept", bytes, kind, err) == LM_OK &&
         lm_arena_init(&t->grads, "gradient", bytes, kind, err) == LM_OK &&
         lm_arena_init(&t->scratch, "scratch", bytes, kind, err) == LM_OK)
         return LM_OK;
@@ -24,6 +25,7 @@ void lm_tape_free(lm_tape *t)
 {
     lm_arena_free(&t->meta);
     lm_arena_free(&t->step);
+    lm_arena_free(&t->kept);
     lm_arena_free(&t->grads);
     lm_arena_free(&t->scratch);
 }
@@ -32,12 +34,13 @@ void lm_tape_reset(lm_tape *t)
 {
     lm_arena_reset(&t->meta);
     lm_arena_reset(&t->step);
+    lm_arena_reset(&t->kept);
     lm_arena_reset(&t->grads);
     t->free_blocks = NULL;
     t->last = NULL;
 }
 
-size_t lm_tape_peak(const lm_tape *t) { return t->step.peak + t->grads.peak + t->scratch.peak; }
+size_t lm_tape_peak(const lm_tape *t) { return t->step.peak + t->kept.peak + t->grads.peak + t->scratch.peak; }
 
 lm_status lm_tape_fail(lm_tape *t, const char *format, ...)
 {
@@ -62,6 +65,25 @@ static void *alloc(lm_tape *t, lm_arena *arena, size_t bytes)
 void *lm_tape_alloc(lm_tape *t, size_t bytes) { return alloc(t, &t->step, bytes); }
 void *lm_tape_meta(lm_tape *t, size_t bytes) { return alloc(t, &t->meta, bytes); }
 void *lm_scratch(lm_tape *t, size_t bytes) { return alloc(t, &t->scratch, bytes); }
+
+/* A block keeps what it makes first; the second run finds as much, and makes the rest. */
+void *lm_tape_keep(lm_tape *t, size_t bytes)
+{
+    if (!t->keeping) return NULL;
+    lm_kept *kept = t->kept.used + bytes + LM_ALIGN <= t->keep ? lm_tape_meta(t, sizeof *kept) : NULL;
+    if (kept) *kept = (lm_kept){ .data = alloc(t, &t->kept, bytes) };
+    *t->keeping = kept;
+    t->keeping = kept ? &kept->next : NULL;
+    return kept ? kept->data : NULL;
+}
+
+void *lm_tape_kept(lm_tape *t)
+{
+    const lm_kept *kept = t->again;
+    if (!kept) return NULL;
+    t->again = kept->next;
+    return kept->data;
+}
 
 lm_tensor *lm_tensor_over(lm_tape *t, void *data, lm_dtype dtype, int ndim, const int64_t *dim)
 {

@@ -5,7 +5,8 @@
  *
  * Invariants
  *  1. Tensor data of a step lives in `step`, headers and nodes in `meta` (host memory, also on a
- *     device backend), gradients of activations in `grads`.  lm_tape_reset drops all three.
+ *     device backend), gradients of activations in `grads`, what checkpointing keeps in `kept`.  lm_tape_reset drops
+ *     all four.
  *  2. Ops never touch data themselves; only kernels do.  So the null backend, whose arenas may
  *     not be touched, runs the same code and measures its memory.
  *  3. A tensor's gradient buffer exists from its last consumer's backward to the end of its
@@ -22,6 +23,7 @@
 
 typedef struct lm_tape lm_tape;
 typedef struct lm_node lm_node;
+typedef struct lm_kept lm_kept;
 
 enum { LM_MAX_IN = 6, LM_MAX_OUT = 2 };
 
@@ -49,14 +51,22 @@ typedef struct lm_free_block {
     struct lm_free_block *next;
 } lm_free_block;
 
+/* What a block that will run twice keeps of the first time, in the order in which it was made. */
+struct lm_kept {
+    void *data;
+    lm_kept *next;
+};
+
 struct lm_tape {
     const lm_kernels *k;
-    lm_arena meta, step, grads, scratch;
+    lm_arena meta, step, kept, grads, scratch;
     lm_free_block *free_blocks;
     lm_dtype compute;                   /* LM_F32 or LM_BF16: type of activations and products */
     bool recording;                     /* gradients are wanted: keep nodes and what backward needs */
     bool training;                      /* dropout acts */
     bool checkpointing;                 /* lm_checkpoint drops and recomputes */
+    size_t keep;                        /* but of what is dear to make, so many bytes in a step */
+    lm_kept **keeping, *again;          /* a block's first run: where the next is noted; its second: the next there is */
     bool deterministic;
     uint64_t seed, stream;              /* of the next dropout */
     lm_node *last;
@@ -77,7 +87,7 @@ void lm_tape_free(lm_tape *t);
 /* Every tensor of the step dies.  The error, if any, stays until lm_err_clear(&t->err). */
 void lm_tape_reset(lm_tape *t);
 
-/* Bytes of step + gradients + scratch at their highest so far. */
+/* Bytes of step + kept + gradients + scratch at their highest so far. */
 size_t lm_tape_peak(const lm_tape *t);
 
 /* ---- for callers ---- */
@@ -109,6 +119,12 @@ lm_tensor *lm_tensor_over(lm_tape *t, void *data, lm_dtype dtype, int ndim, cons
 
 /* Step memory that backward will read; NULL after a failure. */
 void *lm_tape_alloc(lm_tape *t, size_t bytes);
+
+/* For what is dear to make and written once: in a block's first run under checkpointing, room for it that lasts until
+ * the second, while there is any (NULL otherwise); in the second run what stands there (NULL otherwise).  Both
+ * runs ask for the same things in the same order. */
+void *lm_tape_keep(lm_tape *t, size_t bytes);
+void *lm_tape_kept(lm_tape *t);
 
 /* Host memory that lives as long as the step; NULL after a failure. */
 void *lm_tape_meta(lm_tape *t, size_t bytes);

@@ -34,6 +34,7 @@ const lm_option lm_train_option_table[] = {
 
     OPTION(CHOICE, dtype, "dtype", .fallback = "auto", .choices = dtypes, .help = "type to compute in; auto: bf16 where the machine has units for it"),
     OPTION(FLAG, checkpointing, "checkpointing", .help = "recompute activations in backward: less memory, a third more work"),
+    OPTION(INT, checkpointing_keep, "checkpointing-keep", .fallback = "0", .max = 1e15, .metavar = "BYTES", .help = "of activations that checkpointing keeps all the same: what is dear to recompute, as far as it goes"),
     OPTION(FLAG, deterministic, "deterministic", .help = "the same bits for any number of threads"),
 
     OPTION(STRING, format, "format", .fallback = "auto", .metavar = "NAME", .help = "of the data: jsonl, csv, tsv or text; auto: by its name"),

@@ -7,7 +7,7 @@
 typedef struct lm_train_options {
     const char *model, *load_in, *out, *adapter, *optimizer, *optim_paged, *format, *separator;
     lm_strings data, val_data;
-    int64_t steps, batch_size, accumulate, context, seed, save_every, keep, eval_every, patience;
+    int64_t steps, batch_size, accumulate, context, seed, save_every, keep, eval_every, patience, checkpointing_keep;
     double epochs, lr, warmup, decay, min_lr, clip, val_split;
     int schedule, dtype, on_error;
     bool shuffle, pack, in_order, truncate, resume, force, overwrite, checkpointing, deterministic, dry_run, json;

@@ -93,7 +93,7 @@ void lm_plan_memory(lm_plan *p, const lm_trainer *t)
     part(p, "weights", "weights in memory", in_memory(t, model, beside) - grads);
     part(p, "gradients", "of the weights that train", grads);
     part(p, "optimizer", t->optim.type->help, t->optim.arena.used);
-    part(p, "activations", "what backward needs of the forward pass", t->tape.step.peak);
+    part(p, "activations", "what backward needs of the forward pass", t->tape.step.peak + t->tape.kept.peak);
     part(p, "backward", "gradients on their way", t->tape.grads.peak);
     part(p, "scratch", "room within an operation", t->tape.scratch.peak);
     part(p, "process", "program, libraries, tokenizer and data", lm_memory_now());

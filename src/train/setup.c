@@ -150,6 +150,7 @@ static lm_status open_tape(lm_trainer *t, lm_err *err)
     lm_tape_options options = { .compute = compute_type(t->c), .count_only = !t->c->k->computes };
     LM_TRY(lm_tape_init(&t->tape, t->c->k, &options, err));
     t->tape.checkpointing = t->c->o->checkpointing;
+    t->tape.keep = (size_t)t->c->o->checkpointing_keep;
     t->tape.deterministic = t->c->o->deterministic;
     t->tape.seed = (uint64_t)t->c->o->seed;
     t->forward = (lm_forward){ .t = &t->tape, .m = t->model };

@@ -44,6 +44,52 @@ static void test_every_family_with_checkpointing(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) run(cases[i], "auto", true);
 }
 
+static void (*real_gemm)(const lm_gemm *g);
+static int64_t products;
+static void counted_gemm(const lm_gemm *g)
+{
+    products++;
+    real_gemm(g);
+}
+
+/* What checkpointing keeps changes no bit and is not multiplied again: nothing, some products of the first block, or all. */
+static void test_what_checkpointing_keeps(void **state)
+{
+    (void)state;
+    enum { ALL_ACTIVATIONS, NOTHING, SOME, EVERYTHING, RUNS };
+    const size_t keep[RUNS] = { 0, 0, 20000, 1 << 30 };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        float *first = NULL;
+        size_t kept[RUNS];
+        int64_t made[RUNS];
+        for (int run = 0; run < RUNS; run++) {
+            golden g;
+            char model[256], expect[300];
+            snprintf(model, sizeof model, "tests/golden/model/%s", cases[i]);
+            snprintf(expect, sizeof expect, "%s/expect.safetensors", model);
+            golden_open(&g, model, expect, "auto");
+            real_gemm = g.k.gemm, g.k.gemm = counted_gemm, products = 0;
+            g.t.checkpointing = run != ALL_ACTIVATIONS;
+            g.t.keep = keep[run];
+            for (int64_t j = 0; j < g.m->params.n; j++) g.m->params.items[j]->trains = g.m->params.items[j]->t.data != NULL;
+            assert_int_equal(lm_params_prepare_training(&g.m->params, &g.err), LM_OK);
+            golden_gradients(&g);
+            const lm_tensor *deepest = &g.m->params.items[0]->grad;       /* every other gradient is on the way to it */
+            size_t bytes = lm_nbytes(deepest);
+            if (!first) memcpy(first = malloc(bytes), deepest->data, bytes);
+            assert_memory_equal(first, deepest->data, bytes);
+            kept[run] = g.t.kept.peak;
+            made[run] = products;
+            assert_true(kept[run] <= keep[run]);
+            golden_close(&g);
+        }
+        free(first);
+        assert_true(kept[NOTHING] == 0 && kept[SOME] > 0 && kept[EVERYTHING] > kept[SOME]);
+        assert_true(made[NOTHING] > made[SOME] && made[SOME] > made[EVERYTHING]);
+        assert_int_equal(made[EVERYTHING], made[ALL_ACTIVATIONS]);
+    }
+}
+
 /* The null backend runs the same code on memory that may not be touched, and counts it. */
 static void test_counting_equals_computing(void **state)
 {
@@ -76,6 +122,7 @@ int main(void)
         cmocka_unit_test(test_every_family_on_ref),
         cmocka_unit_test(test_every_family_on_this_machine),
         cmocka_unit_test(test_every_family_with_checkpointing),
+        cmocka_unit_test(test_what_checkpointing_keeps),
         cmocka_unit_test(test_counting_equals_computing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
