@@ -107,7 +107,8 @@ $(BUILD)/tests/fuzz/test_replay_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/obj
 	@mkdir -p $(@D)
 	$(CC) $(SANITIZE) -o $@ $^ $(BUILD)/liblm.so -Wl,-rpath,$(abspath $(BUILD)) -lcmocka $(LIBS)
 
-$(BUILD)/obj/tests/%.o: ALL_CFLAGS += -Itests
+# UBSan is for the library: it would double the time in which the tests are compiled.
+$(BUILD)/obj/tests/%.o: ALL_CFLAGS += -Itests $(if $(SANITIZE),-fno-sanitize=undefined)
 $(BUILD)/obj/tests/%.o: OPTIMISE := -O1 -g1
 
 # Kernels are a loop over loads: without the checks that AddressSanitizer makes as well they compile and

@@ -3,15 +3,16 @@
     peer_qlora.py MODEL {nf4|bf16} {f32|bf16} [--steps 3]
 
 The base is loaded from the folder and quantised while it is read, with double quantisation; LoRA on every
-projection; gradient checkpointing, as in the paper.  The last argument is the type that is computed in.  One JSON
-line: seconds of every step (the first warms up) and tokens of a step.
+projection; gradient checkpointing, as in the paper.  The last argument is the type that quantised weights are
+multiplied in; all else is f32, as prepare_model_for_kbit_training makes it (PEFT's guide to quantisation).  A base in
+bf16 computes under autocast.  One JSON line: seconds of every step (the first warms up) and tokens of a step.
 """
 import argparse
 import json
 import time
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 import shapes
@@ -29,12 +30,15 @@ def main():
 
     torch.manual_seed(0)
     compute = DTYPES[arguments.dtype]
-    quantised = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
-                                   bnb_4bit_compute_dtype=compute)
-    four = {"quantization_config": quantised, "device_map": "cpu"} if arguments.base == "nf4" else {}
-    model = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=compute, **four)             # the parts that are not quantised too
+    if arguments.base == "nf4":
+        quantised = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+                                       bnb_4bit_compute_dtype=compute)
+        model = AutoModelForCausalLM.from_pretrained(arguments.model, quantization_config=quantised, device_map="cpu")
+        model = prepare_model_for_kbit_training(model, gradient_checkpointing_kwargs={"use_reentrant": False})
+    else:
+        model = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=compute)
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     model.config.use_cache = False
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=shapes.LORA_RANK, lora_alpha=2 * shapes.LORA_RANK,
                                              target_modules=shapes.LORA_TARGETS)).train()
     optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4, fused=True)
@@ -44,7 +48,7 @@ def main():
     for step in range(arguments.steps):
         start = time.perf_counter()
         optimiser.zero_grad()
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=arguments.dtype == "bf16"):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=arguments.base == "bf16"):
             loss = model(input_ids=ids[step], labels=ids[step]).loss
         loss.backward()
         optimiser.step()

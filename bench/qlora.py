@@ -19,9 +19,9 @@ import inputs
 import shapes
 from contestants import MALMOI, ROOT, WORK
 
-PEERS = {"bitsandbytes NF4, f32": ("nf4", "f32"), "bitsandbytes NF4, bf16": ("nf4", "bf16"), "PEFT, bf16 base": ("bf16", "bf16")}
+PEERS = {"bitsandbytes NF4, f32": ("nf4", "f32"), "bitsandbytes NF4, bf16 as in PEFT's guide": ("nf4", "bf16"), "PEFT, bf16 base": ("bf16", "bf16")}
 # model: (options of malmoi new, of malmoi train, highest peak in GB, whether the peers run)
-MODELS = {"1.1b": (["--preset", "1.1b", "--dtype", "bf16"], ["--load-in", "nf4"], 1.6, True),
+MODELS = {"1.1b": (["--preset", "1.1b", "--dtype", "bf16"], ["--load-in", "nf4", "--checkpointing-keep", "420M"], 1.6, True),
           "7b": (["--preset", "7b", "--dtype", "bf16", "--load-in", "nf4"], [], 8, False)}
 WANTED = {"nf4": 3, "bf16": 1.5}
 
