@@ -85,16 +85,25 @@ bool lm_hash_set_put(lm_hash_set *s, uint64_t hash)
     return put(s, hash + !hash);
 }
 
-/* Words repeat: room for a fourth of them is a beginning that most texts stay within. */
+/* The place where a hash would stand is mostly free or holds the same one, of which the branch that is hard to foretell is
+ * made a number; a set that stays thin makes it rare that another is in the way. */
 void lm_hashes_distinct(lm_hashes *h, lm_hash_set *set)
 {
-    lm_hash_set_clear(set, h->n / 4);
+    lm_hash_set_clear(set, h->n / 2);
     size_t n = 0;
     for (size_t i = 0; i < h->n; i++) {
-        uint64_t hash = h->items[i];
+        uint64_t hash = h->items[i] + !h->items[i];
         if (2 * set->count > set->mask) grow(set);
-        h->items[n] = hash;
-        n += put(set, hash + !hash);
+        uint64_t *slot = &set->slots[hash & set->mask], there = *slot;
+        bool is_new = !there;
+        uint64_t in_the_way = (there ^ hash) & ((uint64_t)is_new - 1);
+        h->items[n] = h->items[i];
+        if (__builtin_expect(in_the_way != 0, 0)) is_new = put(set, hash);
+        else {
+            *slot = hash;
+            set->count += is_new;
+        }
+        n += is_new;
     }
     h->n = n;
 }
@@ -168,13 +177,6 @@ static void finish(const window *w, lm_hashes *out)
     if (w->filled && w->filled < w->n) lm_hashes_put(out, lm_mix64(w->sum + (uint64_t)w->filled));
 }
 
-static inline uint64_t load(const char *p, size_t n)
-{
-    uint64_t word = 0;
-    memcpy(&word, p, n);
-    return word;
-}
-
 /* Both halves of a product of 128 bits, folded. */
 static inline uint64_t fold(uint64_t a, uint64_t b)
 {
@@ -183,19 +185,30 @@ static inline uint64_t fold(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-/* The first n <= 8 bytes at p as a number: with 8 bytes readable, without a branch for each length. */
-static inline uint64_t first_bytes(const char *p, size_t n) { return n ? load(p, 8) & UINT64_MAX >> (64 - 8 * n) : 0; }
+/* Nearly all words have at most so many bytes.  Read from LONGEST - n on, `whole` masks the first n of them. */
+enum { LONGEST = 32 };
+#define EIGHT 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF
+static const uint8_t whole[2 * LONGEST] = { EIGHT, EIGHT, EIGHT, EIGHT };
+#undef EIGHT
 
-/* A word is short: two numbers hold up to 16 bytes of it.  What stands behind it may be read up to `end`. */
+static inline uint64_t part(const char *p, size_t n, size_t i)
+{
+    uint64_t bytes, mask;
+    memcpy(&bytes, p + i, sizeof bytes);
+    memcpy(&mask, whole + LONGEST - n + i, sizeof mask);
+    return bytes & mask;
+}
+
+/* Four numbers hold a word, whatever its length, without a branch.  What stands behind it may be read up to `end`. */
 static inline uint64_t hash_word(lm_span w, const char *end)
 {
-    char copy[16];
+    char copy[LONGEST];
     const char *p = w.data;
-    if (w.len > sizeof copy) return lm_hash(w.data, w.len, 0);
+    if (w.len > LONGEST) return lm_hash(w.data, w.len, 0);
     if ((size_t)(end - p) < sizeof copy) p = memcpy(memset(copy, 0, sizeof copy), w.data, w.len);
-    size_t n = w.len < 8 ? w.len : 8;
-    uint64_t first = first_bytes(p, n), last = first_bytes(p + 8, w.len - n);
-    return fold(fold(first ^ 0xA0761D6478BD642Fu, last ^ 0xE7037ED1A0B428DBu) ^ 0x8EBC6AF09C88C6E3u, w.len ^ 0x589965CC75374CC3u);
+    uint64_t first = fold(part(p, w.len, 0) ^ 0xA0761D6478BD642Fu, part(p, w.len, 8) ^ 0xE7037ED1A0B428DBu);
+    uint64_t last = fold(part(p, w.len, 16) ^ 0x2D358DCCAA6C78A5u, part(p, w.len, 24) ^ 0x8BB84B93962EACC9u);
+    return fold(first ^ 0x8EBC6AF09C88C6E3u, last ^ w.len ^ 0x589965CC75374CC3u);
 }
 
 static uint64_t hash_composed(lm_span word, lm_str *room)
@@ -205,15 +218,34 @@ static uint64_t hash_composed(lm_span word, lm_str *room)
     return hash_word(lm_span_of(room->data, room->len), room->data + room->len);
 }
 
+/* Of words that were found, and of which none is odd, all at once. */
+static void put_words(lm_hashes *out, lm_words *w)
+{
+    const char *text = w->text.data, *end = text + w->text.len;
+    const size_t *edges = w->edge_places;
+    size_t n = (size_t)w->edges / 2;
+    lm_hashes_reserve(out, out->n + n);
+    for (size_t i = 0; i < n; i++) out->items[out->n + i] = hash_word(lm_span_of(text + edges[2 * i], edges[2 * i + 1] - edges[2 * i]), end);
+    out->n += n;
+    w->edge = (int)(2 * n);
+}
+
 void lm_hash_words(lm_hashes *out, lm_span text, int n, lm_str *room)
 {
     window w = window_of(n);
     lm_words words;
     lm_words_begin(&words, text, room);
-    for (lm_span word; lm_words_next(&words, &word);) {
-        uint64_t hash = words.odd ? hash_composed(word, room) : hash_word(word, text.data + text.len);
-        if (n == 1) add(out, hash);
-        else push(&w, out, hash);
+    while (lm_words_more(&words)) {
+        if (n == 1 && !words.doubts) {
+            put_words(out, &words);
+            continue;
+        }
+        for (lm_span word; lm_words_left(&words);) {
+            lm_words_next(&words, &word);
+            uint64_t hash = words.odd ? hash_composed(word, room) : hash_word(word, text.data + text.len);
+            if (n == 1) add(out, hash);
+            else push(&w, out, hash);
+        }
     }
     if (n > 1) finish(&w, out);
 }

@@ -5,49 +5,45 @@
  *     for (lm_span word; lm_words_next(&w, &word);) ...
  *
  * Sixty-four bytes are looked at at once (thirty-two with AVX2); the few characters that bytes alone do not
- * settle, among them white space beyond ASCII, are decoded.  Nothing in normal form C reaches over white space, so that
- * a text can be composed word by word, and only words that need it. */
+ * settle, among them white space beyond ASCII, are decoded.  Where words begin and end is written down for some
+ * hundreds of them ahead, so that neither the search nor whoever takes them waits for the other.  Nothing in
+ * normal form C reaches over white space, so that a text can be composed word by word, and only words that need it. */
 #ifndef LM_DATA_WORDS_H
 #define LM_DATA_WORDS_H
 
 #include "base/str.h"
+
+enum { LM_WORDS_EDGES = 512, LM_WORDS_DOUBTS = 128 };
 
 typedef struct lm_words {
     lm_span text;
     bool compose;                        /* words are looked at for characters that are not surely composed */
     bool odd;                            /* the word given last has one */
 
-    /* Behind the functions below: the 64 bytes before `at`. */
-    size_t at, begin;                    /* begin: of the word that is open */
-    uint64_t edges, doubts;              /* where a word begins or ends; where an odd character stands */
+    /* Behind the functions below. */
+    size_t at;                           /* what was looked at */
     unsigned carried;                    /* bytes of the next block that belong to white space of this one */
-    bool open, space;                    /* a word is open; the last byte was white space */
+    bool space;                          /* the last byte was white space */
+    int edge, edges;                     /* where words begin and end, by turns: the next one, and how many there are */
+    int doubt, doubts;                   /* odd characters, the same */
+    size_t doubt_places[LM_WORDS_DOUBTS + 1];            /* behind the last stands SIZE_MAX */
+    size_t edge_places[LM_WORDS_EDGES];
 } lm_words;
 
 void lm_words_begin(lm_words *w, lm_span text, bool compose);
-bool lm_words_block(lm_words *w);        /* the next 64 bytes; false at the end */
+bool lm_words_more(lm_words *w);         /* when all words are taken, looks further until there are more; false at the end */
+
+static inline bool lm_words_left(const lm_words *w) { return w->edge + 2 <= w->edges; }
 
 static inline bool lm_words_next(lm_words *w, lm_span *word)
 {
-    for (;;) {
-        while (!w->edges) {
-            if (w->open && w->doubts) w->odd = true, w->doubts = 0;
-            if (!lm_words_block(w)) return false;
-        }
-        uint64_t edge = w->edges & -w->edges, below = edge - 1;
-        size_t place = w->at - 64 + (size_t)__builtin_ctzll(edge);
-        w->edges ^= edge;
-        w->open = !w->open;
-        if (w->open) {
-            w->begin = place;
-            w->odd = false;
-            continue;
-        }
-        w->odd |= (w->doubts & below) != 0;
-        w->doubts &= ~below;
-        *word = lm_span_of(w->text.data + w->begin, place - w->begin);
-        return true;
-    }
+    if (!lm_words_left(w) && !lm_words_more(w)) return false;
+    size_t begin = w->edge_places[w->edge], end = w->edge_places[w->edge + 1];
+    w->edge += 2;
+    w->odd = w->doubt_places[w->doubt] < end;
+    while (w->doubt_places[w->doubt] < end) w->doubt++;
+    *word = lm_span_of(w->text.data + begin, end - begin);
+    return true;
 }
 
 #endif

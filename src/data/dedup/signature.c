@@ -1,4 +1,4 @@
-/* Thirty-two permutations at a time, so that multipliers and minima stay in registers while the set goes by. */
+/* Sixty-four permutations at a time, whose minima stay in registers while the set goes by. */
 #include "data/dedup/signature.h"
 
 #include "base/rng.h"
@@ -29,29 +29,40 @@ static void minima_plain(uint32_t *out, const uint32_t *a, const uint64_t *hashe
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-__attribute__((target("avx2"))) static void minima_avx2(uint32_t *out, const uint32_t *a, const uint64_t *hashes, size_t n)
+enum { LANES = 8 };
+
+/* vectors * LANES permutations. */
+__attribute__((target("avx2"), always_inline)) static inline void minima_of(uint32_t *out, const uint32_t *a, const uint64_t *hashes, size_t n, int vectors)
 {
-    __m256i m[4], least[4];
-    for (int k = 0; k < 4; k++) {
-        m[k] = _mm256_loadu_si256((const __m256i *)(a + 8 * k));
-        least[k] = _mm256_set1_epi32(-1);
-    }
+    __m256i least[2 * LM_SIGNATURE_STEP / LANES];
+#pragma GCC unroll 8
+    for (int k = 0; k < vectors; k++) least[k] = _mm256_set1_epi32(-1);
     for (size_t i = 0; i < n; i++) {
-        __m256i value = _mm256_set1_epi32((int)(hashes[i] >> 32));
-        for (int k = 0; k < 4; k++) least[k] = _mm256_min_epu32(least[k], _mm256_mullo_epi32(m[k], value));
+        int upper;
+        memcpy(&upper, (const char *)(hashes + i) + sizeof upper, sizeof upper);
+        __m256i x = _mm256_set1_epi32(upper);
+#pragma GCC unroll 8
+        for (int k = 0; k < vectors; k++) least[k] = _mm256_min_epu32(least[k], _mm256_mullo_epi32(_mm256_loadu_si256((const __m256i *)(a + LANES * k)), x));
     }
-    for (int k = 0; k < 4; k++) _mm256_storeu_si256((__m256i *)(out + 8 * k), least[k]);
+#pragma GCC unroll 8
+    for (int k = 0; k < vectors; k++) _mm256_storeu_si256((__m256i *)(out + LANES * k), least[k]);
 }
 
-static void minima(uint32_t *out, const uint32_t *a, const uint64_t *hashes, size_t n)
+__attribute__((target("avx2"))) static void signature_avx2(uint32_t *out, const uint32_t *a, int permutations, const uint64_t *hashes, size_t n)
 {
-    (__builtin_cpu_supports("avx2") ? minima_avx2 : minima_plain)(out, a, hashes, n);
+    int k = 0;
+    for (; k + 2 * LM_SIGNATURE_STEP <= permutations; k += 2 * LM_SIGNATURE_STEP) minima_of(out + k, a + k, hashes, n, 2 * LM_SIGNATURE_STEP / LANES);
+    for (; k < permutations; k += LM_SIGNATURE_STEP) minima_of(out + k, a + k, hashes, n, LM_SIGNATURE_STEP / LANES);
 }
-#else
-static void minima(uint32_t *out, const uint32_t *a, const uint64_t *hashes, size_t n) { minima_plain(out, a, hashes, n); }
 #endif
 
 void lm_signature_of(uint32_t *signature, const uint32_t *a, int permutations, const uint64_t *hashes, size_t n)
 {
-    for (int k = 0; k < permutations; k += LM_SIGNATURE_STEP) minima(signature + k, a + k, hashes, n);
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2")) {
+        signature_avx2(signature, a, permutations, hashes, n);
+        return;
+    }
+#endif
+    for (int k = 0; k < permutations; k += LM_SIGNATURE_STEP) minima_plain(signature + k, a + k, hashes, n);
 }
