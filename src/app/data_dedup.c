@@ -73,7 +73,7 @@ static lm_status run(lm_call *call, lm_err *err)
 {
     const dedup_values *v = call->values;
     LM_TRY(lm_call_args(call, 1, -1, "IN...", err));
-    lm_memory_keep((size_t)64 << 20);
+    lm_memory_keep((size_t)16 << 20);
     lm_dedup_result result;
     lm_status status = lm_dedup_files(&result, &call->args, lm_dedup_find(v->method), call->own, &v->o, err);
     lm_skipped_tell(&result.skipped);

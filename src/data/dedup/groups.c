@@ -66,17 +66,29 @@ static void count_keys(const lm_grouping *g, sieve *s, uint64_t part, uint64_t p
     }
 }
 
-/* The entries whose keys belong to this part of all keys, and may have company. */
-static size_t collect(const lm_grouping *g, const sieve *s, lm_key_pair *out, uint64_t part, uint64_t parts)
+typedef struct pairs {
+    lm_key_pair *items;
+    size_t n, cap;
+} pairs;
+
+static void add_pair(pairs *p, uint64_t key, uint64_t value)
 {
-    size_t n = 0;
+    if (p->n == p->cap) {
+        p->cap = 2 * p->cap + 1024;
+        p->items = lm_realloc(p->items, p->cap * sizeof *p->items);
+    }
+    p->items[p->n++] = (lm_key_pair){ .key = key, .value = value };
+}
+
+/* The entries whose keys belong to this part of all keys, and may have company. */
+static pairs collect(const lm_grouping *g, const sieve *s, uint64_t part, uint64_t parts)
+{
+    pairs found = {0};
     for (int64_t i = 0; i < g->n; i++) {
         uint64_t key = g->keys[i * g->stride];
-        if (!lm_bit(s->twice, (int64_t)(key & s->mask)) || !takes_part(g, i, part, parts)) continue;
-        if (out) out[n] = (lm_key_pair){ .key = key, .value = (uint64_t)i };
-        n++;
+        if (lm_bit(s->twice, (int64_t)(key & s->mask)) && takes_part(g, i, part, parts)) add_pair(&found, key, (uint64_t)i);
     }
-    return n;
+    return found;
 }
 
 void lm_groups_visit(const lm_grouping *g)
@@ -86,19 +98,19 @@ void lm_groups_visit(const lm_grouping *g)
     for (uint64_t part = 0; part < parts; part++) {
         sieve few = new_sieve((g->n + (int64_t)parts - 1) / (int64_t)parts);
         count_keys(g, &few, part, parts);
-        size_t n = collect(g, &few, NULL, part, parts);
-        lm_key_pair *pairs = lm_memory_large((2 * n + 1) * sizeof *pairs);
-        groups s = { .g = g, .pairs = pairs };
-        collect(g, &few, pairs, part, parts);
+        pairs p = collect(g, &few, part, parts);
         free_sieve(&few);
-        lm_sort_pairs(pairs, pairs + n, n);
-        for (size_t i = 0, j; i < n; i = j) {
-            for (j = i + 1; j < n && pairs[j].key == pairs[i].key;) j++;
+        lm_key_pair *room = lm_memory_large(p.n * sizeof *room);
+        lm_sort_pairs(p.items, room, p.n);
+        free(room);
+        groups s = { .g = g, .pairs = p.items };
+        for (size_t i = 0, j; i < p.n; i = j) {
+            for (j = i + 1; j < p.n && p.items[j].key == p.items[i].key;) j++;
             if (j > i + 1) add_group(&s, i, j);
         }
         lm_parallel((int64_t)s.n, 1, visit_some, &s);
         free(s.starts);
-        free(pairs);
+        free(p.items);
     }
 }
 

@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "data/dedup/spill.h"
 
+#include "base/memory.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -8,9 +10,24 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static const size_t CHUNK = 1 << 20;
+static const size_t CHUNK = 1 << 20;                     /* what is written at once */
 
 void lm_spill_init(lm_spill *s, const char *folder, size_t limit) { *s = (lm_spill){ .folder = folder, .limit = limit, .fd = -1 }; }
+
+/* Where the system does not give away as many addresses, fewer. */
+static lm_status make_room(lm_spill *s, lm_err *err)
+{
+    void *room = MAP_FAILED;
+    for (s->cap = s->limit > CHUNK ? s->limit : CHUNK; s->cap >= CHUNK; s->cap /= 2) {
+        room = mmap(NULL, s->cap, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (room != MAP_FAILED) break;
+    }
+    if (room == MAP_FAILED) return lm_fail(err, LM_E_NOMEM, "no memory for what is kept of the documents: %s", strerror(errno));
+    s->room = room;
+    if (s->limit > s->cap) s->limit = s->cap;
+    if (s->cap > CHUNK) lm_memory_huge(s->room + CHUNK, s->cap - CHUNK);     /* a short list takes small pages */
+    return LM_OK;
+}
 
 static lm_status failed(const lm_spill *s, lm_err *err)
 {
@@ -27,34 +44,50 @@ static lm_status open_file(lm_spill *s, lm_err *err)
     return s->fd >= 0 ? LM_OK : failed(s, err);
 }
 
+static lm_status write_bytes(lm_spill *s, const uint8_t *bytes, size_t n, lm_err *err)
+{
+    while (n) {
+        ssize_t done = write(s->fd, bytes, n);
+        if (done < 0 && errno == EINTR) continue;
+        if (done < 0) return failed(s, err);
+        bytes += done;
+        n -= (size_t)done;
+    }
+    return LM_OK;
+}
+
 static lm_status write_room(lm_spill *s, lm_err *err)
 {
-    for (size_t at = 0; at < s->room.len;) {
-        ssize_t n = write(s->fd, s->room.data + at, s->room.len - at);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return failed(s, err);
-        at += (size_t)n;
-    }
-    s->written += s->room.len;
-    lm_str_clear(&s->room);
+    LM_TRY(write_bytes(s, s->room, s->len, err));
+    s->len = 0;
+    return LM_OK;
+}
+
+/* From then on, the first part of the room is a buffer. */
+static lm_status begin_file(lm_spill *s, lm_err *err)
+{
+    LM_TRY(open_file(s, err));
+    LM_TRY(write_room(s, err));
+    if (s->cap > CHUNK) munmap(s->room + CHUNK, s->cap - CHUNK);
+    s->cap = CHUNK;
     return LM_OK;
 }
 
 lm_status lm_spill_put(lm_spill *s, const void *bytes, size_t n, lm_err *err)
 {
-    lm_str_append(&s->room, bytes, n);
+    if (!s->room) LM_TRY(make_room(s, err));
     s->size += n;
-    if (s->fd < 0 && s->size > s->limit) {
-        LM_TRY(open_file(s, err));
-        LM_TRY(write_room(s, err));
-        lm_str_free(&s->room);
-    }
-    return s->fd >= 0 && s->room.len >= CHUNK ? write_room(s, err) : LM_OK;
+    if (s->fd < 0 && s->size > s->limit) LM_TRY(begin_file(s, err));
+    if (n > s->cap - s->len) LM_TRY(write_room(s, err));
+    if (n > s->cap) return write_bytes(s, bytes, n, err);
+    if (n) memcpy(s->room + s->len, bytes, n);
+    s->len += n;
+    return LM_OK;
 }
 
 lm_status lm_spill_seal(lm_spill *s, const void **data, lm_err *err)
 {
-    *data = s->size ? s->room.data : NULL;
+    *data = s->size ? s->room : NULL;
     if (s->fd < 0) return LM_OK;
     LM_TRY(write_room(s, err));
     s->map = mmap(NULL, s->size, PROT_READ, MAP_SHARED, s->fd, 0);
@@ -70,7 +103,8 @@ void lm_spill_free(lm_spill *s)
 {
     if (s->map) munmap(s->map, s->size);
     if (s->fd >= 0) close(s->fd);
-    lm_str_free(&s->room);
+    if (s->room) munmap(s->room, s->cap);
     s->map = NULL;
+    s->room = NULL;
     s->fd = -1;
 }
