@@ -1,4 +1,5 @@
 #include "data/dedup.h"
+#include "data/dedup/copy.h"
 #include "data/dedup/journal.h"
 #include "data/dedup/record.h"
 
@@ -151,7 +152,8 @@ static lm_status look(const driver *d, sight *mine, lm_row *row, lm_dedup_record
     lm_span text;
     uint64_t rank;
     LM_TRY(see(d, mine, row, &text, &rank, &s->err));
-    s->document = (lm_dedup_document){ .rank = rank, .line = row->line, .bytes = (int64_t)text.len, .tie = d->keep == KEEP_FIRST ? 0 : lm_hash(text.data, text.len, 0) };
+    s->document = (lm_dedup_document){ .rank = rank, .line = row->line, .bytes = (int64_t)text.len, .place = row->place, .length = (uint32_t)row->text.len,
+                                       .tie = d->keep == KEEP_FIRST ? 0 : lm_hash(text.data, text.len, 0) };
     d->run.method->digest(&d->run, &s->digest, &mine->room, text);
     if (d->against) lm_against_find(d->against, &s->overlaps, &mine->room, text);
     return LM_OK;
@@ -523,6 +525,32 @@ static lm_status read_second(driver *d, lm_err *err)
     return status;
 }
 
+/* For documents that stay as they are, where they lie open. */
+static lm_status copy_kept(driver *d, lm_err *err)
+{
+    lm_source *source;
+    lm_str stamp = {0};
+    for (int64_t i = 0; i < d->run.n; i++) {
+        bool kept = !lm_bit(d->dropped, i);
+        d->result->bytes += d->documents[i].bytes;
+        d->result->kept_bytes += kept ? d->documents[i].bytes : 0;
+        d->result->kept += kept;
+    }
+    LM_TRY(lm_dedup_copy(d->out.stream, d->run.common->out, &d->names, d->documents, d->run.n, d->dropped, err));
+    LM_TRY(lm_source_open(&source, d->paths, &(lm_source_options){ .format = d->run.common->format }, err));
+    lm_source_stamp(source, &stamp);
+    bool same = !strcmp(stamp.data, d->stamp.data);
+    lm_source_close(source);
+    lm_str_free(&stamp);
+    return same ? LM_OK : lm_fail(err, LM_E_MISMATCH, "%s: was changed while duplicates were looked for", d->paths->items[0]);
+}
+
+static lm_status write_kept(driver *d, lm_err *err)
+{
+    bool copies = !d->run.method->edit && lm_dedup_lie_plain(d->documents, d->run.n);
+    return copies ? copy_kept(d, err) : read_second(d, err);
+}
+
 static lm_status work_through(driver *d, lm_json *report, lm_err *err)
 {
     LM_TRY(d->run.method->open(&d->run, err));
@@ -533,7 +561,7 @@ static lm_status work_through(driver *d, lm_json *report, lm_err *err)
     uint32_t *best = choose(d);
     lm_status status = report_clusters(d, report, best, err);
     free(best);
-    return status == LM_OK ? read_second(d, err) : status;
+    return status == LM_OK ? write_kept(d, err) : status;
 }
 
 static lm_status write_results(driver *d, lm_json *report, double started, lm_err *err)

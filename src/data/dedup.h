@@ -2,7 +2,8 @@
  *
  * A method is one file, data/dedup/<name>.c.  The corpus is read twice.  The first time a method keeps of
  * each document what it needs (on disk where it is much), then finds what belongs together; the second
- * time documents are written, or left out, or written without the pieces that stand elsewhere as well.
+ * time documents are written, or left out, or written without the pieces that stand elsewhere as well.  Lines of plain
+ * files that stay whole are copied instead (data/dedup/copy.h).
  * Of a cluster of whole documents one is kept, by a rule.  About 50 bytes a document stay in memory. */
 #ifndef LM_DATA_DEDUP_H
 #define LM_DATA_DEDUP_H
@@ -74,7 +75,8 @@ typedef struct lm_dedup_options {
 typedef struct lm_dedup_document {
     uint64_t rank, tie;                  /* by the rule: the highest rank is kept, then the lowest tie, then the first */
     int64_t line, bytes;                 /* bytes: of text */
-    uint32_t path;
+    int64_t place;                       /* where its line begins in its file, which is `length` bytes long; -1: it is no line of a plain file */
+    uint32_t length, path;
 } lm_dedup_document;
 
 struct lm_dedup_run {

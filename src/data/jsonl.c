@@ -20,6 +20,7 @@ static lm_status next(lm_row_reader *r, lm_row *row, bool *more, lm_err *err)
     *more = !end;
     row->line = lm_stream_number(r->stream);
     row->bytes = row->text.len + 1;
+    row->place = lm_stream_line_place(r->stream);
     row->raw = *more;
     if (*more && r->options->raw) return LM_OK;
     LM_TRY(lm_row_parse(row, err));

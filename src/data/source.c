@@ -209,7 +209,7 @@ static lm_status next_of_file(lm_source *s, lm_row *row, bool *more, lm_err *err
     for (;;) {
         lm_err local;
         lm_err_clear(&local);
-        *row = (lm_row){ .path = s->paths.items[s->at] };
+        *row = (lm_row){ .path = s->paths.items[s->at], .place = -1 };
         lm_status status = s->formats[s->at]->next(r, row, more, &local);
         if (status == LM_OK) return LM_OK;
         lm_row_free(row);

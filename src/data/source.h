@@ -13,6 +13,7 @@ typedef struct lm_row {
     const char *path;                    /* of its file; the source's */
     int64_t line;                        /* its first line, from 1 */
     size_t bytes;                        /* that it took in the file */
+    int64_t place;                       /* of a line of JSONL in a plain file: where it begins; else -1 */
     lm_json *object;                     /* NULL for plain text */
     lm_str text;                         /* plain text, or the line of a raw row */
     bool raw;                            /* a line of JSONL that nobody has looked at yet */

@@ -30,7 +30,7 @@ struct lm_stream {
     size_t max_line;
     bool broken;
     bool overlong;                           /* the text that comes next belongs to a line that was refused */
-    int64_t number, place;
+    int64_t number, place, line_place;
     int64_t size, read;                      /* of the file, as it lies; size 0: not known */
 };
 
@@ -182,11 +182,12 @@ void lm_stream_close(lm_stream *s)
 
 /* ---- reading ----------------------------------------------------------------- */
 
-static void drop_mark(lm_str *line)
+static void drop_mark(lm_stream *s, lm_str *line)
 {
     if (line->len < 3 || memcmp(line->data, "\xEF\xBB\xBF", 3)) return;
     memmove(line->data, line->data + 3, line->len - 2);     /* with the NUL */
     line->len -= 3;
+    s->line_place += 3;
 }
 
 /* What is left of a line that was too long. */
@@ -211,6 +212,7 @@ lm_status lm_stream_line(lm_stream *s, lm_str *line, bool *eof, lm_err *err)
 
     bool first = s->place == 0, ended = false;
     s->number++;
+    s->line_place = s->place;
     while (!ended && s->text_len) {
         const uint8_t *newline = memchr(s->text, '\n', s->text_len);
         size_t n = newline ? (size_t)(newline - s->text) : s->text_len;
@@ -226,7 +228,7 @@ lm_status lm_stream_line(lm_stream *s, lm_str *line, bool *eof, lm_err *err)
         if (!ended) LM_TRY(refill(s, err));
     }
     if (ended && line->len && line->data[line->len - 1] == '\r') line->data[--line->len] = '\0';
-    if (first) drop_mark(line);
+    if (first) drop_mark(s, line);
     return LM_OK;
 }
 
@@ -248,6 +250,7 @@ lm_status lm_stream_read(lm_stream *s, void *buffer, size_t n, size_t *got, lm_e
 
 const char *lm_stream_name(const lm_stream *s) { return s->name; }
 int64_t lm_stream_number(const lm_stream *s) { return s->number; }
+int64_t lm_stream_line_place(const lm_stream *s) { return s->packing == PLAIN && s->size ? s->line_place : -1; }
 double lm_stream_fraction(const lm_stream *s)
 {
     double unread = (double)(s->in_len - s->in_at);

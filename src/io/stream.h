@@ -33,6 +33,7 @@ lm_status lm_stream_read(lm_stream *s, void *buffer, size_t n, size_t *got, lm_e
 
 const char *lm_stream_name(const lm_stream *s);                    /* the path, or "standard input" */
 int64_t lm_stream_number(const lm_stream *s);                      /* of the line read last, from 1 */
+int64_t lm_stream_line_place(const lm_stream *s);                  /* where it begins in the file; -1 where that is packed, or none */
 double lm_stream_fraction(const lm_stream *s);                     /* of the file that is read, 0..1; 0 for a pipe */
 int64_t lm_stream_place(const lm_stream *s);                       /* bytes of unpacked text read so far */
 
