@@ -1,8 +1,6 @@
 #define _GNU_SOURCE
 #include "data/dedup/spill.h"
 
-#include "base/memory.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -25,7 +23,6 @@ static lm_status make_room(lm_spill *s, lm_err *err)
     if (room == MAP_FAILED) return lm_fail(err, LM_E_NOMEM, "no memory for what is kept of the documents: %s", strerror(errno));
     s->room = room;
     if (s->limit > s->cap) s->limit = s->cap;
-    if (s->cap > CHUNK) lm_memory_huge(s->room + CHUNK, s->cap - CHUNK);     /* a short list takes small pages */
     return LM_OK;
 }
 
