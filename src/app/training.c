@@ -16,6 +16,7 @@ lm_status lm_training_prepare(lm_call *call, lm_err *err)
     if (!c->objective && !call->help) return err->code;
     if (c->objective) {
         ((lm_train_options *)call->values)->pack = c->objective->packs;
+        if (c->objective->rounds) ((lm_train_options *)call->values)->save_every = LM_SAVE_ROUNDS;
         if (c->objective->options)
             c->objective_options = lm_call_add(call, c->objective->name, c->objective->options, c->objective->options_size);
     }

@@ -102,11 +102,25 @@ static lm_status begin(reading *r, const lm_task *task, lm_example *out, const l
     return LM_OK;
 }
 
+/* Of two answers that differ, the last two in `out`, what is left may be the same: cut off, or normalised by the tokenizer. */
+static lm_status need_difference(const reading *r, lm_err *err)
+{
+    const lm_example *e = r->out;
+    size_t first = e->n_parts > 2 ? e->parts[e->n_parts - 3].end : 0, second = e->parts[e->n_parts - 2].end, room = r->task->truncate ? (size_t)r->task->context + 1 : SIZE_MAX;
+    size_t a = second - first, b = e->n - second, same = 0;
+    if (a > room) a = room;
+    if (b > room) b = room;
+    while (same < a && same < b && lm_token_value(e->tokens[first + same]) == lm_token_value(e->tokens[second + same])) same++;
+    if (same < a || same < b) return LM_OK;
+    return lm_fail(err, LM_E_FORMAT, "the two answers are the same %s: nothing to prefer", e->lost || a == room ? "after truncation" : "to the tokenizer");
+}
+
 static lm_status put_pair(reading *r, lm_json *chosen, lm_json *rejected, double worth, double less, lm_err *err)
 {
     if (json_equal(chosen, rejected)) return lm_fail(err, LM_E_FORMAT, "\"chosen\" and \"rejected\" are the same: nothing to prefer");
     LM_TRY(put_answer(r, chosen, "chosen", worth, true, err));
-    return put_answer(r, rejected, "rejected", less, false, err);
+    LM_TRY(put_answer(r, rejected, "rejected", less, false, err));
+    return need_difference(r, err);
 }
 
 static lm_status render_pair(reading *r, double worth, double less, lm_err *err)
@@ -202,7 +216,8 @@ static lm_status render_extremes(reading *r, ranked *list, size_t n, lm_err *err
 {
     LM_TRY(rank_by_scores(r, list, n, err));
     LM_TRY(put_answer(r, list[0].answer, "completions", 0, true, err));
-    return put_answer(r, list[n - 1].answer, "completions", 0, false, err);
+    LM_TRY(put_answer(r, list[n - 1].answer, "completions", 0, false, err));
+    return need_difference(r, err);
 }
 
 /* Once for each criterion that rates the answers differently. */

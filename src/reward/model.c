@@ -1,6 +1,7 @@
 /* What a reward model or a classifier says of prompt and answer together.
  *
  *   model:FOLDER           the score of a model with one (train reward)
+ *   model:FOLDER:CRITERION one of its scores (train reward --criteria)
  *   model:FOLDER:LABEL     the probability of a label (train classify)
  *
  * The model has a tokenizer and a chat template of its own: the text is encoded anew, so its vocabulary may be another
@@ -27,7 +28,8 @@ typedef struct judge {
     lm_chat_template *template;          /* NULL until there is a chat */
     lm_classifier *classifier;           /* NULL until there is an answer */
     const lm_kernels *k;
-    int64_t label;                       /* -1: the one score */
+    int64_t label;                       /* or criterion */
+    bool classifies;                     /* its probability counts, and not its score */
     int32_t eos;
     double *out;                         /* of the answers at hand */
 } judge;
@@ -49,11 +51,12 @@ static lm_status choose_label(judge *j, const char *label, lm_err *err)
 {
     const lm_strings *labels = &j->model->labels;
     lm_str names = {0};
-    j->label = label ? lm_label_find(labels, label) : -1;
-    if (label ? j->label >= 0 : labels->n == 1) return LM_OK;
+    j->classifies = lm_model_need_reward(j->model, NULL) != LM_OK;
+    j->label = label ? lm_label_find(labels, label) : labels->n == 1 ? 0 : -1;
+    if (j->label >= 0) return LM_OK;
     for (int i = 0; i < labels->n; i++) lm_str_printf(&names, "%s%s", i ? ", " : "", labels->items[i]);
     if (label) lm_fail(err, LM_E_USAGE, "%s: there is no label '%s'; there are %s", j->model->path, label, names.data);
-    else lm_fail(err, LM_E_USAGE, "%s: gives %d labels, not one score: choose one with :LABEL, of %s", j->model->path, labels->n, names.data);
+    else lm_fail(err, LM_E_USAGE, "%s: gives %d %s, not one score: choose one with :NAME, of %s", j->model->path, labels->n, j->classifies ? "labels" : "scores", names.data);
     lm_str_free(&names);
     return LM_E_USAGE;
 }
@@ -90,8 +93,8 @@ static void scored(void *to, int64_t text, const float *scores, int64_t n_rows)
     judge *j = to;
     (void)n_rows;
     double sum = 0;
-    if (j->label < 0) {
-        j->out[text] = (double)scores[0];
+    if (!j->classifies) {
+        j->out[text] = (double)scores[j->label];
         return;
     }
     for (int i = 0; i < j->model->labels.n; i++) sum += exp((double)scores[i] - (double)scores[j->label]);
@@ -116,9 +119,9 @@ static lm_status encode_text(judge *j, lm_ids *ids, const lm_attempt *a, const l
     lm_str text = {0};
     lm_str_append(&text, json_string_value(prompt), json_string_length(prompt));
     lm_str_append(&text, a->text.data, a->text.len);
-    lm_status status = lm_encoder_run(j->encoder, ids, text.data, text.len, j->label < 0 ? LM_ENCODE_BOS : LM_ENCODE_SPECIAL, err);
+    lm_status status = lm_encoder_run(j->encoder, ids, text.data, text.len, j->classifies ? LM_ENCODE_SPECIAL : LM_ENCODE_BOS, err);
     lm_str_free(&text);
-    bool end = j->label < 0 && a->ended && j->eos >= 0 && (!ids->len || ids->data[ids->len - 1] != j->eos);
+    bool end = !j->classifies && a->ended && j->eos >= 0 && (!ids->len || ids->data[ids->len - 1] != j->eos);
     if (status == LM_OK && end) lm_ids_push(ids, j->eos);
     return status;
 }
@@ -156,6 +159,6 @@ static lm_status score(void *own, double *out, const lm_attempt *attempts, int64
 }
 
 const lm_reward lm_reward_model = {
-    .name = "model", .help = "the score of a reward model, or the probability that a classifier gives a label",
-    .argument = "FOLDER[:LABEL]", .needs_argument = true, .open = open_judge, .close = close_judge, .score = score,
+    .name = "model", .help = "the score of a reward model, one of several, or the probability that a classifier gives a label",
+    .argument = "FOLDER[:NAME]", .needs_argument = true, .open = open_judge, .close = close_judge, .score = score,
 };

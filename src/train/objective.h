@@ -59,7 +59,8 @@ typedef struct lm_rounds {
     /* The prompts are answered and judged.  f's tape records nothing.  On a backend that does not compute, answers
      * are as long as they may become. */
     lm_status (*rollout)(const lm_task *task, const lm_forward *f, lm_round *round, lm_err *err);
-    /* After `collect` has seen all answers; adds to the numbers and finishes the table. */
+    /* After `collect` has seen all answers; adds to the numbers and finishes the table.  LM_E_NUMERIC: the model has gone
+     * too far, and the run falls back to what it was before. */
     lm_status (*credit)(const lm_task *task, lm_round *round, lm_err *err);
     bool (*goes_on)(const lm_task *task);                /* after each update: whether another may follow in this round */
     void (*close)(const lm_task *task, lm_round *round); /* in the end: adds to the numbers what the updates gave */

@@ -4,6 +4,8 @@
 
 #include "base/option.h"
 
+enum { LM_SAVE_ROUNDS = 10 };                      /* --save-every of an objective with rounds, which take minutes */
+
 typedef struct lm_train_options {
     const char *model, *load_in, *out, *adapter, *optimizer, *optim_paged, *format, *separator;
     lm_strings data, val_data;

@@ -75,7 +75,10 @@ static lm_status judge(lm_trainer *t, lm_experience *x, lm_err *err)
         status = lm_trainer_collect(t, &in_order.at, err);
     }
     lm_batcher_free(&in_order);
-    return status == LM_OK ? t->task.objective->rounds->credit(&t->task, &x->round, err) : status;
+    LM_TRY(status);
+    status = t->task.objective->rounds->credit(&t->task, &x->round, err);
+    t->astray = status == LM_E_NUMERIC;
+    return status;
 }
 
 /* Leaves those to learn from.  Every answer is a block by itself. */

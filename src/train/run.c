@@ -444,17 +444,49 @@ static lm_dtype saved_type(const lm_model *m)
     return dtype == LM_BF16 || dtype == LM_F16 ? (lm_dtype)dtype : LM_F32;
 }
 
-lm_status lm_run_finish(lm_run *r, lm_err *err)
+static lm_status write_result(const lm_trainer *t, lm_err *err)
 {
-    const lm_trainer *t = r->t;
     const char *out = t->c->o->out;
-    lm_progress_end(&r->progress);
     if (t->adapter) LM_TRY(lm_adapter_save(t->adapter, out, err));
     else {
         LM_TRY(lm_model_save(t->model, out, saved_type(t->model), 0, err));
         LM_TRY(lm_folder_copy_sides(t->c->o->model, out, err));
     }
-    if (t->task.objective->finish) LM_TRY(t->task.objective->finish(&t->task, out, err));
+    return t->task.objective->finish ? t->task.objective->finish(&t->task, out, err) : LM_OK;
+}
+
+/* The weights of the last checkpoint before the step at hand; its step, or -1: there is none. */
+static int64_t go_back(lm_run *r, lm_err *err)
+{
+    int64_t *steps = NULL, found = -1;
+    size_t n = 0;
+    if (lm_checkpoint_list(&steps, &n, r->checkpoints, err) != LM_OK) return -1;
+    while (found < 0 && n-- > 0) {
+        lm_checkpoint_reader c = {0};
+        char *folder = lm_checkpoint_path(r->checkpoints, steps[n]), *path = lm_path_join(folder, STATE_FILE);
+        if (steps[n] < r->t->at.step && lm_checkpoint_open_step(&c, folder, err) == LM_OK && read_tensors(r->t, path, err) == LM_OK) found = steps[n];
+        lm_checkpoint_close(&c);
+        free(path), free(folder);
+    }
+    free(steps);
+    return found;
+}
+
+void lm_run_fall_back(lm_run *r)
+{
+    lm_err err = {0};
+    const char *out = r->t->c->o->out;
+    lm_progress_end(&r->progress);
+    int64_t step = lm_file_exists(r->checkpoints) ? go_back(r, &err) : -1;
+    if (step >= 0 && write_result(r->t, &err) == LM_OK) lm_log(LM_LOG_WARN, "%s holds the model as it was after step %lld, the last good checkpoint", out, (long long)step);
+    else lm_log(LM_LOG_WARN, "%s: no checkpoint stands before step %lld; --save-every makes them more often", out, (long long)r->t->at.step);
+}
+
+lm_status lm_run_finish(lm_run *r, lm_err *err)
+{
+    const lm_trainer *t = r->t;
+    lm_progress_end(&r->progress);
+    LM_TRY(write_result(t, err));
     json_object_set_new(r->description, "finished", json_true());
     json_object_set_new(r->description, "state", state_json(&t->at));
     char *description = in_out(r, "run.json");

@@ -39,6 +39,10 @@ lm_status lm_run_restore_best(lm_run *r, lm_err *err);
 /* Writes the result and marks the run as finished. */
 lm_status lm_run_finish(lm_run *r, lm_err *err);
 
+/* After the objective found the model to have gone too far: writes what it was at the last checkpoint before this step
+ * to OUT, as a result, without finishing the run; says so in the log, also when there is none. */
+void lm_run_fall_back(lm_run *r);
+
 /* Whether OUT held the finished run already: nothing is left to do. */
 bool lm_run_finished(const lm_run *r);
 

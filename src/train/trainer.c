@@ -99,6 +99,7 @@ lm_status lm_trainer_update(lm_trainer *t, lm_batcher *b, int64_t begin, int64_t
     LM_TRY(accumulate(t, b, begin, end, r, err));
     double norm = lm_optim_grad_norm(&t->optim);
     if (!isfinite(norm)) return not_finite(t, "gradient's norm", norm, NULL, err);
+    t->moved = true;
     lm_optim_update(&t->optim, r->lr, clip > 0 && norm > clip ? clip / norm : 1);
     for (int i = 0; i < LM_LEARNERS; i++) {
         lm_adapter *a = t->learners[i].adapter;
@@ -121,12 +122,14 @@ lm_status lm_trainer_step(lm_trainer *t, lm_step_report *r, lm_err *err)
 {
     double start = lm_now();
     *r = (lm_step_report){ .lr = lm_schedule_at(&t->schedule, t->at.step + 1) };
+    t->moved = false;
     lm_status status = learn(t, r, err);
     if (status != LM_OK) {
         lm_step_report_free(r);
         return status;
     }
     r->seconds = lm_now() - start;
+    t->moved = false;
     t->at.step++;
     t->at.tokens += r->tokens;
     t->at.supervised += r->supervised;
@@ -194,6 +197,19 @@ static lm_status stopped(const lm_trainer *t, lm_run *run, lm_err *err)
                    (long long)t->at.step, (long long)t->schedule.steps);
 }
 
+/* What a failure leaves: the weights of the last step, kept unless they are what is wrong. */
+static void leave(lm_trainer *t, lm_run *run, lm_status status)
+{
+    if (status == LM_E_INTERRUPT) return;
+    if (t->astray) {
+        lm_run_fall_back(run);
+        return;
+    }
+    if (status != LM_E_NUMERIC && !t->moved && t->at.step) lm_run_save(run, NULL);
+    if (run->saved >= 0) lm_log(LM_LOG_WARN, "the checkpoint of step %lld in %s stands", (long long)run->saved, run->checkpoints);
+    else lm_log(LM_LOG_WARN, "there was no checkpoint yet");
+}
+
 static lm_status loop(lm_trainer *t, lm_run *run, lm_err *err)
 {
     const lm_train_options *o = t->c->o;
@@ -216,10 +232,9 @@ lm_status lm_trainer_run(lm_trainer *t, lm_err *err)
 {
     lm_run run;
     lm_status status = lm_run_open(&run, t, err);
-    if (status == LM_OK) status = loop(t, &run, err);
-    if (status == LM_E_NUMERIC) {
-        if (run.saved >= 0) lm_log(LM_LOG_WARN, "the checkpoint of step %lld in %s stands", (long long)run.saved, run.checkpoints);
-        else lm_log(LM_LOG_WARN, "there was no checkpoint yet");
+    if (status == LM_OK) {
+        status = loop(t, &run, err);
+        if (status != LM_OK) leave(t, &run, status);
     }
     lm_run_close(&run);
     return status;

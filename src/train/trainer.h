@@ -76,6 +76,8 @@ typedef struct lm_trainer {
     int64_t context, per_step, n_blocks;         /* blocks of a step, and of the whole run */
     int64_t eval_every;
     lm_train_state at;
+    bool moved;                                  /* weights are no longer those of at.step: a step is under way, or failed there */
+    bool astray;                                 /* the objective found that at.step has gone too far: what stands before it is good */
 } lm_trainer;
 
 /* Opens model and data and makes everything ready for step 1. */

@@ -310,11 +310,13 @@ static void preferences_are_learnt(void **state)
 
 /* ---- rows ---- */
 
-static void refused(const char *objective, const char *text, const char *words)
+static void refused_with(const char *objective, const char *text, const char *more, const char *words)
 {
+    char arguments[100];
+    snprintf(arguments, sizeof arguments, "--steps 1 --dtype f32 %s", more);
     char *path = tiny_file("bad.jsonl", text);
     tiny_run r;
-    tiny_parse(&r, objective, model, path, out, "--steps 1 --dtype f32");
+    tiny_parse(&r, objective, model, path, out, arguments);
     assert_int_not_equal(lm_trainer_open(&r.t, &r.config, &r.err), LM_OK);
     if (!strstr(r.err.message, words)) fail_msg("%s: \"%s\", expected \"%s\"", text, r.err.message, words);
     assert_non_null(strstr(r.err.message, "bad.jsonl:1: "));
@@ -322,10 +324,19 @@ static void refused(const char *objective, const char *text, const char *words)
     free(path);
 }
 
+static void refused(const char *objective, const char *text, const char *words) { refused_with(objective, text, "", words); }
+
 static void bad_rows_are_named(void **state)
 {
     (void)state;
     refused("dpo", "{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"b\"}\n", "are the same");
+    char rows[400], many[TINY_CONTEXT + 9] = "";
+    memset(many, 'b', sizeof many - 1);
+    snprintf(rows, sizeof rows, "{\"prompt\": \"a\", \"chosen\": \"%s\", \"rejected\": \"%sc\"}\n", many, many);
+    refused_with("dpo", rows, "--truncate", "the two answers are the same after truncation");
+    refused_with("reward", rows, "--truncate", "the two answers are the same after truncation");
+    snprintf(rows, sizeof rows, "{\"prompt\": \"a\", \"completions\": [\"%s\", \"x\", \"%sc\"], \"scores\": [3, 2, 1]}\n", many, many);
+    refused_with("dpo", rows, "--truncate", "the two answers are the same after truncation");
     refused("dpo", "{\"prompt\": \"a\", \"chosen\": \"b\"}\n", "field \"rejected\" is missing");
     refused("dpo", "{\"prompt\": \"a\", \"chosen\": \"\", \"rejected\": \"b\"}\n", "field \"chosen\" is empty");
     refused("dpo", "{\"prompt\": \"a\", \"chosen\": 3, \"rejected\": \"b\"}\n", "expected text or a list of messages");

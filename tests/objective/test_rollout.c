@@ -574,6 +574,51 @@ static void what_cannot_be_learnt_is_named(void **state)
     }
 }
 
+/* A policy that has gone too far is not what is left: OUT holds what it was at the last checkpoint before. */
+static void a_run_that_goes_astray_falls_back(void **state)
+{
+    (void)state;
+    tiny_run r;
+    char *out = test_path("astray"), *good = test_path("good"), arguments[300];
+    static const char how[] = "--dtype f32 --max-new-tokens 8 --prompts 3 --group 4 --reward length:3 --lr 0.01 --batch-size 12 --schedule constant --warmup 0 --steps %d --save-every 1 --max-kl %g";
+    snprintf(arguments, sizeof arguments, how, 30, 0.1);
+    assert_int_equal(tiny_train(&r, "grpo", model, prompts, out, arguments), LM_E_NUMERIC);
+    tiny_expect(&r, LM_E_NUMERIC, "--max-kl allows 0.1");
+    int made = (int)r.t.at.step;
+    assert_in_range(made, 2, 29);
+    tiny_close(&r);
+    snprintf(arguments, sizeof arguments, how, made - 1, 0.0);
+    whole_run("grpo", good, arguments);
+    assert_true(tiny_same(out, good, "model.safetensors"));
+    assert_true(tiny_count(out, "run.json", "\"finished\": false") == 1);
+    free(out), free(good);
+}
+
+/* A program that fails for good ends the run, but not what was learnt before: it goes on once the program does. */
+static void a_failing_program_costs_no_step(void **state)
+{
+    (void)state;
+    char *out = test_path("broken"), *whole = test_path("unbroken"), *count = test_path("count"), *mended = test_path("mended"), program[1200];
+    snprintf(program, sizeof program, "program:while read l; do echo x >> %s; [ $(wc -l < %s) -gt 15 ] && [ ! -e %s ] && exit 3; echo \"{\\\"reward\\\": ${#l}}\"; done",
+             count, count, mended);
+    const struct { const char *out, *resume; lm_status status; } parts[] = { { out, "false", LM_E_IO }, { out, "true", LM_OK }, { whole, "false", LM_OK } };
+    for (int i = 0; i < 3; i++) {
+        tiny_run r;
+        tiny_parse(&r, "grpo", model, prompts, parts[i].out, "--dtype f32 --max-new-tokens 8 --prompts 3 --group 2 --lr 0.01 --steps 4 --save-every 0");
+        tiny_set(&r, "reward", program);
+        tiny_set(&r, "resume", parts[i].resume);
+        lm_status status = lm_trainer_open(&r.t, &r.config, &r.err);
+        if (status == LM_OK) status = lm_trainer_run(&r.t, &r.err);
+        tiny_expect(&r, parts[i].status, i ? "" : "asked twice: the program ended with status 3");
+        assert_int_equal(r.t.at.step, i ? 4 : 2);
+        tiny_close(&r);
+        assert_int_equal(lm_file_write(mended, "", 0, NULL), LM_OK);
+    }
+    assert_true(tiny_same(out, whole, "model.safetensors"));
+    assert_true(tiny_same(out, whole, "rollouts.jsonl"));
+    free(out), free(whole), free(count), free(mended);
+}
+
 /* The model with a head of one score or of several labels, and the tokenizer with so many ids more. */
 static char *scored_model(const char *name, int labels, int extra)
 {
@@ -653,6 +698,8 @@ int main(void)
         cmocka_unit_test(gradients_are_those_of_the_loss),
         cmocka_unit_test(a_value_model_apart_and_the_policy_do_not_touch),
         cmocka_unit_test(values_begin_as_rewards),
+        cmocka_unit_test(a_run_that_goes_astray_falls_back),
+        cmocka_unit_test(a_failing_program_costs_no_step),
         cmocka_unit_test(a_value_model_that_does_not_fit_is_named),
         cmocka_unit_test(the_best_of_n_is_learnt),
         cmocka_unit_test(a_search_finds_what_its_guide_likes),

@@ -210,7 +210,7 @@ static void remember(void *to, int64_t text, const float *scores, int64_t n_rows
 }
 
 /* A folder with a head for these labels, and what it gives a text by itself. */
-static char *judge_folder(const char *name, char **labels, int n, const char *text, float *scores)
+static char *judge_folder(const char *name, char **labels, int n, bool classifies, const char *text, float *scores)
 {
     char *plain = tiny_model("plain"), *folder = test_path(name);
     lm_model *m;
@@ -219,7 +219,7 @@ static char *judge_folder(const char *name, char **labels, int n, const char *te
     const lm_strings names = { .items = labels, .n = n };
     lm_err err = {0};
     assert_int_equal(lm_model_load(&m, plain, &kernels, &err), LM_OK);
-    assert_int_equal(lm_model_classify(m, &names, 3, &err), LM_OK);
+    assert_int_equal((classifies ? lm_model_classify : lm_model_score_texts)(m, &names, 3, &err), LM_OK);
     assert_int_equal(lm_model_save(m, folder, LM_F32, 0, &err), LM_OK);
     tiny_tokenizer(folder, 0);
     assert_int_equal(lm_tokenizer_load(&tk, folder, &err), LM_OK);
@@ -239,7 +239,7 @@ static void a_model_judges_prompt_and_answer(void **state)
 {
     (void)state;
     float scores[3];
-    char *three = judge_folder("three", (char *[]){ (char[]){ "bad" }, (char[]){ "so" }, (char[]){ "good" } }, 3, "Say: hello", scores);
+    char *three = judge_folder("three", (char *[]){ (char[]){ "bad" }, (char[]){ "so" }, (char[]){ "good" } }, 3, true, "Say: hello", scores);
     lm_str spec = {0};
     lm_err err = {0};
     lm_str_printf(&spec, "model:%s:good", three);
@@ -249,16 +249,28 @@ static void a_model_judges_prompt_and_answer(void **state)
     lm_str_printf(&spec, "model:%s", three);
     lm_rewards r;
     assert_int_equal(open_one(&r, spec.data, &err), LM_E_USAGE);
-    assert_non_null(strstr(err.message, "gives 3 labels, not one score: choose one with :LABEL, of bad, so, good"));
+    assert_non_null(strstr(err.message, "gives 3 labels, not one score: choose one with :NAME, of bad, so, good"));
     lm_rewards_close(&r);
     free(three);
 
-    char *one = judge_folder("one", (char *[]){ (char[]){ "LABEL_0" } }, 1, "Say: hello", scores);
+    char *one = judge_folder("one", (char *[]){ (char[]){ "LABEL_0" } }, 1, false, "Say: hello", scores);
     lm_str_clear(&spec);
     lm_str_printf(&spec, "model:%s", one);
     assert_true(fabs(score(spec.data, "{\"prompt\": \"Say: \"}", "hello", 5) - (double)scores[0]) < 1e-5);
-    lm_str_free(&spec);
     free(one);
+
+    char *two = judge_folder("two", (char *[]){ (char[]){ "kind" }, (char[]){ "true" } }, 2, false, "Say: hello", scores);      /* criteria: scores, and no shares of 1 */
+    lm_str_clear(&spec);
+    lm_str_printf(&spec, "model:%s:true", two);
+    assert_true(fabs(score(spec.data, "{\"prompt\": \"Say: \"}", "hello", 5) - (double)scores[1]) < 1e-5);
+    lm_str_clear(&spec);
+    lm_str_printf(&spec, "model:%s", two);
+    lm_err_clear(&err);
+    assert_int_equal(open_one(&r, spec.data, &err), LM_E_USAGE);
+    assert_non_null(strstr(err.message, "gives 2 scores, not one score: choose one with :NAME, of kind, true"));
+    lm_rewards_close(&r);
+    lm_str_free(&spec);
+    free(two);
 }
 
 static int setup(void **state) { return test_folder_make(state) || lm_backend(&kernels, "auto", NULL) != LM_OK ? -1 : 0; }
