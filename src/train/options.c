@@ -49,7 +49,7 @@ const lm_option lm_train_option_table[] = {
     OPTION(INT, eval_every, "eval-every", .fallback = "0", .max = 1e12, .help = "steps between measurements; 0: ten in all, and at the end"),
     OPTION(INT, patience, "patience", .fallback = "0", .max = 1e6, .help = "stop after so many measurements without a better one, and keep the best; 0: never"),
 
-    OPTION(INT, save_every, "save-every", .fallback = "500", .max = 1e12, .help = "steps between checkpoints; 0: only when stopped (of rounds: 10)"),
+    OPTION(INT, save_every, "save-every", .fallback = "500", .max = 1e12, .help = "steps between checkpoints, where a step is a round 10 unless given; 0: only when stopped"),
     OPTION(INT, keep, "keep", .fallback = "2", .max = 1e6, .help = "checkpoints to keep; 0: all"),
     OPTION(FLAG, resume, "resume", .help = "go on from the last checkpoint in --out, to the same bits"),
     OPTION(FLAG, force, "force", .help = "with --resume, also where the adapter's base is another than the run began with"),

@@ -132,6 +132,34 @@ static void killed_in_lora_training(void **state)
     killed_runs_end_in_the_same_bits("--adapter lora --lora-r 2 --lora-dropout 0.2 --accumulate 2", "adapter_model.safetensors");
 }
 
+/* A reward that takes its time, so that kills fall into rounds: answers half judged are made again. */
+static void killed_in_a_round(void **state)
+{
+    (void)state;
+    char *judge = tiny_file("judge.sh", "while read l; do sleep 0.01; echo \"{\\\"reward\\\": ${#l}}\"; done\n"), *prompts = tiny_file("prompts.jsonl", "{\"prompt\": \"a\"}\n{\"prompt\": \"bc\"}\n{\"prompt\": \"d\"}\n");
+    char *outs[2] = { test_path("whole"), test_path("pieces") }, *lines[2];
+    for (int i = 0; i < 2; i++) {
+        lm_str line = {0};
+        lm_str_printf(&line, "train ppo --model %s --data %s --out %s --reward program:sh${IFS}%s --steps 10 --prompts 2 --group 2 --max-new-tokens 6 --batch-size 4 --save-every 2 "
+                      "--dtype f32 --lr 0.01 --adapter lora --lora-r 2 --value-apart %s", model, prompts, outs[i], judge, i ? "--resume" : "");
+        lines[i] = lm_str_take(&line);
+    }
+    program p = run(lines[0], 0);
+    program_free(&p);
+    lm_rng rng = { .seed = 4 };
+    int killed = 0;
+    for (int i = 0; i < 5; i++) killed += kill_after(lines[1], outs[1], 1 + (int)lm_rng_below(&rng, 3), (useconds_t)lm_rng_below(&rng, 40000), SIGKILL);
+    assert_true(killed >= 3);
+    p = run(lines[1], 0);
+    program_free(&p);
+    same_file(outs[0], outs[1], "adapter_model.safetensors");
+    same_file(outs[0], outs[1], "value/adapter_model.safetensors");
+    same_file(outs[0], outs[1], "rollouts.jsonl");
+    assert_int_equal(logged(outs[1]), 10);
+    for (int i = 0; i < 2; i++) free(outs[i]), free(lines[i]);
+    free(judge), free(prompts);
+}
+
 /* Ctrl-C once: a checkpoint, one line, an end by the signal. */
 static void asked_to_stop(void **state)
 {
@@ -199,6 +227,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(killed_in_full_training, setup, teardown),
         cmocka_unit_test_setup_teardown(killed_in_lora_training, setup, teardown),
+        cmocka_unit_test_setup_teardown(killed_in_a_round, setup, teardown),
         cmocka_unit_test_setup_teardown(asked_to_stop, setup, teardown),
         cmocka_unit_test_setup_teardown(a_dry_run_tells_and_writes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_refused, setup, teardown),

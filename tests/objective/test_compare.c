@@ -308,6 +308,46 @@ static void preferences_are_learnt(void **state)
     tiny_close(&r);
 }
 
+/* The mean margin and the accuracy of a file after some steps on the pairs. */
+static void margin_of(const char *objective, const char *options, char *held_out, double *margin, double *accuracy)
+{
+    tiny_run r;
+    double loss;
+    lm_json *counted;
+    lm_step_report report;
+    char arguments[200];
+    snprintf(arguments, sizeof arguments, "--steps 9 --batch-size 3 --dtype f32 --no-shuffle --lr 0.02 --adapter lora --lora-r 4 %s", options);
+    tiny_parse(&r, objective, model, pairs, out, arguments);
+    tiny_set(&r, "val-data", held_out);
+    if (lm_trainer_open(&r.t, &r.config, &r.err) != LM_OK) fail_msg("%s", r.err.message);
+    for (int i = 0; i < 3; i++) assert_int_equal(lm_trainer_step(&r.t, &report, &r.err), LM_OK);
+    assert_int_equal(lm_trainer_measure(&r.t, &loss, &counted, &r.err), LM_OK);
+    *margin = json_number_value(json_object_get(counted, "margin"));
+    *accuracy = json_number_value(json_object_get(counted, "accuracy"));
+    lm_json_free(counted);
+    tiny_close(&r);
+}
+
+/* The better answer called the worse: the margin is the same the other way round.  (In kto's own form a KL that hangs on who
+ * stands together in a pass is part of it.) */
+static void swapped_pairs_turn_the_sign(void **state)
+{
+    (void)state;
+    char *swapped = tiny_file("swapped.jsonl", "{\"prompt\": \"Say: \", \"rejected\": \"good day\", \"chosen\": \"go away now\"}\n"
+                                               "{\"prompt\": \"Q\", \"rejected\": \"yes\", \"chosen\": \"n\", \"margin\": 0.5}\n"
+                                               "{\"rejected\": \"one two three\", \"chosen\": \"one two four five\"}\n");
+    static const struct { const char *name, *options; } objectives[] = {
+        { "dpo", "" }, { "dpo", "--loss-type ipo" }, { "simpo", "" }, { "orpo", "" }, { "slic", "" }, { "rrhf", "" }, { "kto", "--loss-type apo_zero_unpaired" }, { "reward", "" } };
+    for (size_t o = 0; o < sizeof objectives / sizeof *objectives; o++) {
+        double margin[2], accuracy[2];
+        margin_of(objectives[o].name, objectives[o].options, pairs, &margin[0], &accuracy[0]);
+        margin_of(objectives[o].name, objectives[o].options, swapped, &margin[1], &accuracy[1]);
+        if (!(margin[0] > 1e-4 && fabs(margin[0] + margin[1]) < 1e-5 * margin[0] + 1e-6)) fail_msg("%s: %g, swapped %g", objectives[o].name, margin[0], margin[1]);
+        assert_true(fabs(accuracy[0] + accuracy[1] - 1) < 1e-9);
+    }
+    free(swapped);
+}
+
 /* ---- rows ---- */
 
 static void refused_with(const char *objective, const char *text, const char *more, const char *words)
@@ -493,7 +533,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(losses_are_their_equations), cmocka_unit_test(gradients_are_those_of_the_loss),
-        cmocka_unit_test(preferences_are_learnt),     cmocka_unit_test(bad_rows_are_named),
+        cmocka_unit_test(swapped_pairs_turn_the_sign), cmocka_unit_test(preferences_are_learnt),     cmocka_unit_test(bad_rows_are_named),
         cmocka_unit_test(prompts_are_shared),         cmocka_unit_test(extremes_are_a_pair),
         cmocka_unit_test(pairs_are_parted),           cmocka_unit_test(prompts_are_cut_at_their_beginning),
         cmocka_unit_test(criteria_have_scores_of_their_own),

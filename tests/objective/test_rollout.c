@@ -3,10 +3,12 @@
  * rewards that can be had are had. */
 #include "train/tiny.h"
 
+#include "base/log.h"
 #include "base/signal.h"
 #include "io/staging.h"
 #include "nn/head.h"
 #include "objective/rollout.h"
+#include "objective/watch.h"
 
 #include <signal.h>
 
@@ -574,6 +576,42 @@ static void what_cannot_be_learnt_is_named(void **state)
     }
 }
 
+static void keep_warning(lm_level level, const char *text, void *context)
+{
+    if (level == LM_LOG_WARN) lm_str_printf(context, "%s\n", text);
+}
+
+/* Rounds of which only the number named changes: each says once what looks wrong, and nothing while the reward stands. */
+static void a_gamed_reward_is_warned_of(void **state)
+{
+    (void)state;
+    static const lm_summary first = { .reward = 1, .spread = 0.5, .length = 20, .entropy = 2, .kl_per_token = 0.01 };
+    static const struct { lm_summary later; bool held_out; const char *says; } cases[] = {
+        { { .reward = 3, .spread = 0.5, .length = 20, .entropy = 0.1, .kl_per_token = 0.01 }, false, "entropy collapses (2, now " },
+        { { .reward = 3, .spread = 0.5, .length = 90, .entropy = 2, .kl_per_token = 0.01 }, false, "answers grow long (20, now " },
+        { { .reward = 3, .spread = 0.5, .length = 20, .entropy = 2, .kl_per_token = 0.5 }, true, "held-out prompts lead it further from the reference" },
+        { { .reward = 1, .spread = 0.5, .length = 90, .entropy = 0.1, .kl_per_token = 0.01 }, false, NULL },
+        { { .reward = 3, .spread = 0.5, .length = 20, .entropy = 2, .kl_per_token = 0.01 }, true, NULL },
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        lm_kernels k = {0};
+        lm_params remembered;
+        lm_str warned = {0};
+        assert_int_equal(lm_backend(&k, "ref", NULL), LM_OK);
+        assert_int_equal(lm_params_init(&remembered, &k, NULL), LM_OK);
+        lm_param *watch = lm_watch_declare(&remembered);
+        assert_int_equal(lm_params_initialise(&remembered, 0, NULL), LM_OK);
+        lm_log_set(keep_warning, &warned);
+        lm_watch_look(watch, &first, true);
+        for (int i = 0; i < 60; i++) lm_watch_look(watch, &cases[c].later, !cases[c].held_out);
+        lm_log_set(NULL, NULL);
+        const char *found = cases[c].says && warned.data ? strstr(warned.data, cases[c].says) : NULL;
+        if (cases[c].says ? !found || strchr(found, '\n')[1] : warned.len > 0) fail_msg("case %zu: %s", c, warned.data ? warned.data : "nothing");
+        lm_str_free(&warned);
+        lm_params_free(&remembered);
+    }
+}
+
 /* A policy that has gone too far is not what is left: OUT holds what it was at the last checkpoint before. */
 static void a_run_that_goes_astray_falls_back(void **state)
 {
@@ -698,6 +736,7 @@ int main(void)
         cmocka_unit_test(gradients_are_those_of_the_loss),
         cmocka_unit_test(a_value_model_apart_and_the_policy_do_not_touch),
         cmocka_unit_test(values_begin_as_rewards),
+        cmocka_unit_test(a_gamed_reward_is_warned_of),
         cmocka_unit_test(a_run_that_goes_astray_falls_back),
         cmocka_unit_test(a_failing_program_costs_no_step),
         cmocka_unit_test(a_value_model_that_does_not_fit_is_named),
