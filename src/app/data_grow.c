@@ -79,10 +79,13 @@ static lm_status find_method(grow_values *v, lm_err *err)
         if (!strcmp(names[i], v->method)) v->o.method = lm_growth_registry[i];
     }
     if (!v->o.method) return lm_fail(err, LM_E_USAGE, "--method %s: there is none of that name; the nearest is %s", v->method, lm_nearest(v->method, names));
+    const char *const *known = v->o.method->operations;
     for (int i = 0; i < v->o.operations.n; i++) {
-        const char *const *o = v->o.method->operations;
-        while (*o && strcmp(*o, v->o.operations.items[i])) o++;
-        if (!*o) return lm_fail(err, LM_E_USAGE, "--operations %s: %s has none of that name; the nearest is %s", v->o.operations.items[i], v->method, lm_nearest(v->o.operations.items[i], v->o.method->operations));
+        const char *wanted = v->o.operations.items[i];
+        int k = 0;
+        if (!known) return lm_fail(err, LM_E_USAGE, "--operations: %s has none to choose from", v->method);
+        while (known[k] && strcmp(known[k], wanted)) k++;
+        if (!known[k]) return lm_fail(err, LM_E_USAGE, "--operations %s: there is none of that name; the nearest is %s", wanted, lm_nearest(wanted, known));
     }
     return LM_OK;
 }

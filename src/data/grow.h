@@ -169,7 +169,7 @@ lm_grow_reason lm_grow_judge_answer(const lm_grow_options *o, lm_span input, lm_
 struct lm_growth {
     const char *name, *summary;
     unsigned needs;                      /* LM_GROW_FOR_.. */
-    const char *const *operations;       /* NULL-terminated */
+    const char *const *operations;       /* to choose from, NULL-terminated; NULL: none */
     void (*round)(lm_grow *g);
 };
 extern const lm_growth *const lm_growth_registry[];

@@ -223,6 +223,13 @@ static void tasks_grow_out_of_seeds(void **state)
         }
     }
     assert_true(grown_shown > 0);
+    program mixed;                                               /* the fields are those that mixing asks for */
+    lm_str line = {0};
+    lm_str_printf(&line, "data mix %s --difficulty difficulty --topic operation --rows 10 --out %s.mixed.jsonl", out, out);
+    program_line(&mixed, NULL, line.data);
+    if (mixed.code) fail_msg("%s", mixed.err.data);
+    program_free(&mixed);
+    lm_str_free(&line);
     find_row(rows, "operation", "output_first");
     lm_map_free(ids);
     lm_json_free(rows), lm_json_free(report);
@@ -270,10 +277,29 @@ static void a_killed_run_goes_on(void **state)
     assert_int_equal(server.state->requests, whole + 1);
     assert_true(same_bytes(out, other));
 
+    server.state->requests = 0;                                  /* stopped by Ctrl-C, it keeps what it has */
+    server.state->patience = whole - 10;
+    program_start(&r, line.data);
+    while (server.state->patience >= 0) usleep(1000);
+    kill(r.pid, SIGINT);
+    usleep(20000);
+    server.state->patience = 0;
+    program_finish(&r, &p);
+    assert_int_equal(p.signal, SIGINT);
+    assert_non_null(strstr(p.err.data, "the same command with --resume goes on"));
+    program_free(&p);
+    lm_json *some = rows_of(out);
+    assert_true(json_array_size(some) > 0 && json_array_size(some) < 20);
+    lm_json_free(some);
+    p = grow(seeds, out, "--method self_instruct --rows 20 --parallel 1 --resume", 0);
+    program_free(&p);
+    assert_int_equal(server.state->requests, whole);
+    assert_true(same_bytes(out, other));
+
     p = grow(seeds, out, "--method self_instruct --rows 30 --resume --json", 0);         /* and grows on */
     lm_json *report = lm_json_parse(p.out.data, p.out.len, "report", NULL);
     assert_int_equal(number(report, "answered_before"), whole);
-    assert_int_equal(number(report, "questions"), server.state->requests - 1);
+    assert_int_equal(number(report, "questions"), server.state->requests);
     assert_int_equal(number(report, "rows"), 30);
     lm_json_free(report);
     program_free(&p);
@@ -327,6 +353,12 @@ static void nobody_answers(void **state)
     p = grow(seeds, out, "--method self_instruc --rows 4", 2);
     assert_non_null(strstr(p.err.data, "the nearest is self_instruct"));
     program_free(&p);
+    p = grow(seeds, out, "--method evol_instruct --rows 4 --operations deepn", 2);
+    assert_non_null(strstr(p.err.data, "--operations deepn: there is none of that name; the nearest is deepen"));
+    program_free(&p);
+    p = grow(seeds, out, "--method self_instruct --rows 4 --operations deepen", 2);
+    assert_non_null(strstr(p.err.data, "self_instruct has none to choose from"));
+    program_free(&p);
 }
 
 static void korean_seeds_are_asked_in_korean(void **state)
@@ -371,26 +403,77 @@ static void what_cannot_be_used(void **state)
     free(odd);
 }
 
-/* Noise has no form: asked to the end and back, it leaves nothing, and the report says of what kind. */
+/* Tokens of the tiny model that are no printable bytes become pairs of letters: what it draws is text then. */
+static void make_printable(const char *folder)
+{
+    char *path = lm_path_join(folder, "tokenizer.json");
+    lm_json *doc = lm_json_read(path, NULL), *model = json_object_get(doc, "model"), *vocab = json_object();
+    const char *token;
+    lm_json *id;
+    json_object_foreach(json_object_get(model, "vocab"), token, id) {
+        int64_t byte = json_integer_value(id);
+        char pair[3] = { (char)('a' + byte / 16), (char)('a' + byte % 16), 0 };
+        json_object_set(vocab, (byte >= ' ' && byte < 127) || byte == '\n' ? token : pair, id);
+    }
+    json_object_set_new(model, "vocab", vocab);
+    assert_int_equal(lm_json_write(doc, path, NULL), LM_OK);
+    lm_json_free(doc);
+    free(path);
+}
+
+static lm_json *ask_folder(const char *model, const char *arguments, int code)
+{
+    program p;
+    lm_str text = {0};
+    lm_str_printf(&text, "data grow %s --out %s.own.jsonl --model %s --rejected %s --threads 1 --json %s", seeds, out, model, rejected, arguments);
+    program_line(&p, NULL, text.data);
+    if (p.code != code) fail_msg("%s: exit %d: %s", text.data, p.code, p.err.data ? p.err.data : "");
+    lm_json *report = lm_json_parse(p.out.data, p.out.len, "report", NULL);
+    program_free(&p);
+    lm_str_free(&text);
+    return report;
+}
+
+/* A model that knows nothing, asked to the end and back.  Shipped prompts find no form in its noise; prompts of one's own
+ * that judge no gain take it as it is, and a run that goes on draws nothing anew. */
 static void a_folder_is_asked(void **state)
 {
     (void)state;
     char *model = tiny_model("model"), *config = lm_path_join(model, "config.json");
+    char *prompts = tiny_file("own.yaml", "constraints: 'Harder: {prompt}'\ndeepen: '{prompt}'\nconcretise: '{prompt}'\nreasoning: '{prompt}'\ncomplicate: '{prompt}'\n"
+                                          "breadth: '{prompt}'\nevolved: 'New:'\nsame: '[[same]]'\ndifferent: '[[different]]'\ndifficulty: '{prompt}'\n");
     lm_json *settings = lm_json_read(config, NULL);
     json_object_set_new(settings, "max_position_embeddings", json_integer(4096));
     assert_int_equal(lm_json_write(settings, config, NULL), LM_OK);
-    program p;
-    lm_str text = {0};
-    lm_str_printf(&text, "data grow %s --out %s.own --model %s --method evol_instruct --rows 4 --batch 2 --patience 1 --tries 1 --max-tokens 8 --json", seeds, out, model);
-    program_line(&p, NULL, text.data);
-    assert_int_equal(p.code, 1);
-    lm_json *report = lm_json_parse(p.out.data, p.out.len, "report", NULL);
-    assert_int_equal(number(report, "questions"), 2);
-    assert_int_equal(number(json_object_get(report, "rejected"), "cut_off") + number(json_object_get(report, "rejected"), "unreadable"), 2);
+    make_printable(model);
+    lm_json *report = ask_folder(model, "--method self_instruct --rows 4 --patience 1 --tries 1 --max-tokens 8", 1);
+    assert_int_equal(number(report, "questions"), 1);
+    assert_int_equal(number(json_object_get(report, "rejected"), "unreadable"), 1);
+    lm_json_free(report);
+
+    lm_str how = {0}, path = {0};
+    lm_str_printf(&how, "--method evol_instruct --rows 2 --batch 2 --max-tokens 600 --prompts %s --no-difficulty --overwrite", prompts);
+    lm_str_printf(&path, "%s.own.jsonl", out);
+    report = ask_folder(model, how.data, 0);
+    int64_t questions = number(report, "questions");
+    lm_json *rows = rows_of(path.data);
+    assert_int_equal(json_array_size(rows), 2);
+    assert_true(strlen(said(json_array_get(rows, 0), 1)) > 0);
+    lm_json_free(report), lm_json_free(rows);
+    program tuned;                                               /* and the rows are those that training reads */
+    lm_str_clear(&how);
+    lm_str_printf(&how, "train sft --model %s --data %s.own.jsonl --steps 1 --context 2048 --threads 1 --quiet --out %s.tuned", model, out, out);
+    program_line(&tuned, NULL, how.data);
+    if (tuned.code) fail_msg("%s", tuned.err.data);
+    program_free(&tuned);
+    lm_str_clear(&how);
+    lm_str_printf(&how, "--method evol_instruct --rows 2 --batch 2 --max-tokens 600 --prompts %s --no-difficulty --resume", prompts);
+    report = ask_folder(model, how.data, 0);
+    assert_int_equal(number(report, "answered_before"), questions);
+    assert_int_equal(number(report, "questions"), questions);
     lm_json_free(report), lm_json_free(settings);
-    program_free(&p);
-    lm_str_free(&text);
-    free(model), free(config);
+    lm_str_free(&how), lm_str_free(&path);
+    free(model), free(config), free(prompts);
 }
 
 int main(void)

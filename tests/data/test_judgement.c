@@ -1,7 +1,10 @@
-/* Agreement beyond chance, by hand and on a published table; rubrics: questions, verdicts, and what is refused. */
+/* Agreement beyond chance, by hand and on a published table; rubrics: questions, verdicts, and what is refused; the parts
+ * and scores of answers. */
 #include "common/test.h"
 
 #include "base/file.h"
+#include "data/asking.h"
+#include "data/grow_prompts.h"
 #include "data/kappa.h"
 #include "data/rubric.h"
 
@@ -107,9 +110,82 @@ static void shipped_rubrics(void **state)
         }
 }
 
+static lm_span span(const char *text) { return lm_span_of(text, strlen(text)); }
+
+/* The parts of an answer as "mark:text|". */
+static void assert_parts(const char *answer, int most, const char *expected)
+{
+    static const char *const marks[] = { "Task {number}:", "Input:", "Output:" };
+    lm_asking_part parts[8];
+    lm_str all = {0};
+    int n = lm_asking_parts(parts, most, span(answer), marks, 3);
+    for (int i = 0; i < n; i++) lm_str_printf(&all, "%d:%.*s|", parts[i].mark, (int)parts[i].text.len, parts[i].text.data);
+    assert_string_equal(all.data ? all.data : "", expected);
+    lm_str_free(&all);
+}
+
+static void parts_of_answers(void **state)
+{
+    (void)state;
+    assert_parts("Sure!\nTask 9: one\nmore of one\n\n**Task 10:** two\n- Task 11: three", 8, "0:one\nmore of one|0:two|0:three|");
+    assert_parts("Task 9: a Task 10: b\nTask x: c\nTask: d", 8, "0:a Task 10: b\nTask x: c\nTask: d|");
+    assert_parts("Input: list\n1\n2\n  Output:\n  3  ", 8, "1:list\n1\n2|2:3|");
+    assert_parts("Input:\nOutput: x\nInput: y", 8, "1:|2:x|1:y|");
+    assert_parts("Task 1: a\nTask 2: b\nTask 3: c", 2, "0:a|0:b|");
+    assert_parts("Task 1", 8, "");
+    assert_parts("nothing of the kind", 8, "");
+    assert_parts("", 8, "");
+}
+
+static void scores_of_answers(void **state)
+{
+    (void)state;
+    static const struct { const char *answer; int score; } cases[] = {
+        { "7", 7 }, { " 10\n", 10 }, { "Hard: [[8]]", 8 }, { "[[3]] or rather [[4]]", 4 }, { "[[4]], on a scale up to [[99]]", 4 }, { "[[0]]", 0 }, { "11", 0 }, { "7 of 10", 0 },
+        { "[[7", 0 }, { "[[007]]", 7 }, { "[[1000]]", 0 }, { "seven", 0 }, { "", 0 }, { "-3", 0 }, { "3.5", 0 },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (lm_asking_score(span(cases[i].answer)) != cases[i].score) fail_msg("%s: %d", cases[i].answer, lm_asking_score(span(cases[i].answer)));
+}
+
+/* The prompts that come with the program serve both methods, and no mark stands in another. */
+static void shipped_prompts(void **state)
+{
+    (void)state;
+    static const char *const files[] = { "prompts/grow.en.yaml", "prompts/grow.ko.yaml" };
+    static const lm_grow_text marks[][2] = { { LM_GROW_YES, LM_GROW_NO }, { LM_GROW_SAME, LM_GROW_DIFFERENT }, { LM_GROW_INPUT, LM_GROW_OUTPUT }, { LM_GROW_INPUT, LM_GROW_LABEL } };
+    for (int f = 0; f < 2; f++) {
+        lm_grow_prompts p;
+        lm_err err = {0};
+        if (lm_grow_prompts_read(&p, files[f], LM_GROW_FOR_SELF_INSTRUCT | LM_GROW_FOR_EVOL_INSTRUCT, &err) != LM_OK) fail_msg("%s", err.message);
+        for (size_t m = 0; m < sizeof marks / sizeof *marks; m++)
+            assert_true(!strstr(p.text[marks[m][0]], p.text[marks[m][1]]) && !strstr(p.text[marks[m][1]], p.text[marks[m][0]]));
+        for (int list = 0; list < LM_GROW_LISTS; list++) assert_true(p.list[list].n > 0);
+        lm_grow_prompts_free(&p);
+    }
+}
+
+/* A word is found whatever its case, with a Korean particle behind it, and not within a longer Latin one. */
+static void words_of_lists(void **state)
+{
+    (void)state;
+    char *items[] = { "Graph", "이미지", "go to" };
+    const lm_strings list = { items, 3 };
+    static const struct { const char *text, *found; } cases[] = {
+        { "Plot a GRAPH of it", "Graph" }, { "one paragraph", NULL }, { "graphs", NULL }, { "graph", "Graph" }, { "graph를 그려", "Graph" }, { "이 이미지를 보고", "이미지" },
+        { "Then go to www", "go to" }, { "ago to", NULL }, { "", NULL },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *found = lm_grow_says(&list, span(cases[i].text), true);
+        if ((found == NULL) != (cases[i].found == NULL) || (found && strcmp(found, cases[i].found))) fail_msg("%s: %s", cases[i].text, found ? found : "none");
+    }
+    assert_string_equal(lm_grow_says(&list, span("paragraphs"), false), "Graph");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parts_of_answers), cmocka_unit_test(scores_of_answers), cmocka_unit_test(shipped_prompts), cmocka_unit_test(words_of_lists),
         cmocka_unit_test(cohen_by_hand), cmocka_unit_test(fleiss_by_hand), cmocka_unit_test(questions_and_verdicts),
         cmocka_unit_test(bad_rubrics),   cmocka_unit_test(shipped_rubrics),
     };

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const operations[] = { "generate", "input_first", "output_first", NULL };
+static const char *const operations[] = { "generate", "input_first", "output_first" };
 enum { GENERATE, INPUT_FIRST, OUTPUT_FIRST, MOST_PARTS = 512 };
 
 /* ---- which tasks are shown ---- */
@@ -209,6 +209,5 @@ const lm_growth lm_growth_self_instruct = {
     .name = "self_instruct",
     .summary = "new tasks after examples from the pool, with inputs and answers (Wang et al. 2023)",
     .needs = LM_GROW_FOR_SELF_INSTRUCT,
-    .operations = operations,
     .round = round_of_tasks,
 };
