@@ -55,7 +55,7 @@ class Tokens:
         return self.expression.findall(text.lower())
 
 
-def sentences(seed, words, n=60):
+def sentences(seed, words, n=40):
     draw = random.Random(seed)
     signs = ["", "", "", ",", ".", "!", "-", "_", " "]
     return ["".join(draw.choice(words) + draw.choice(signs) + " " for _ in range(draw.randint(0, 25))) for _ in range(n)]
