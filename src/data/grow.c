@@ -361,7 +361,7 @@ lm_json *lm_grow_report(const lm_grow_result *r, const lm_grow_options *o, const
     lm_json *rejected = json_object(), *difficulties = json_object(), *likeness = json_array();
     for (int i = 0; i < LM_GROW_REASONS; i++) json_object_set_new(rejected, lm_grow_reasons[i], json_integer((json_int_t)r->rejected[i]));
     for (int i = 1; i <= 10; i++) {
-        char name[8];
+        char name[12];
         snprintf(name, sizeof name, "%d", i);
         json_object_set_new(difficulties, name, json_integer((json_int_t)r->difficulties[i]));
         json_array_append_new(likeness, json_integer((json_int_t)r->likeness[i - 1]));
