@@ -247,6 +247,15 @@ static lm_status make_key(const driver *d, lm_str *key, lm_err *err)
     return LM_OK;
 }
 
+/* Whether a record of the journal is one of this row, in this run. */
+static bool fits(const driver *d, const lm_row *row, const lm_dedup_record *r)
+{
+    if (!r->document.line) return true;
+    for (size_t i = 0; i < r->overlaps.n; i++)
+        if (!d->against || r->overlaps.items[i].row < 0 || r->overlaps.items[i].row >= lm_against_rows(d->against)) return false;
+    return r->document.line == row->line && d->run.method->fits(&d->run, &r->digest);
+}
+
 /* Takes the rows that the journal has from there, while the source passes over them. */
 static lm_status replay(driver *d, lm_err *err)
 {
@@ -259,8 +268,8 @@ static lm_status replay(driver *d, lm_err *err)
         status = lm_journal_next(&d->journal, &bytes, &more, err);
         if (status != LM_OK || !more) break;
         status = lm_source_next(d->source, &row, &there, err);
-        bool fits = status == LM_OK && there && lm_dedup_record_get(&r, bytes) && (!r.document.line || r.document.line == row.line);
-        if (fits) status = take_record(d, &row, &r, err);
+        bool good = status == LM_OK && there && lm_dedup_record_get(&r, bytes) && fits(d, &row, &r);
+        if (good) status = take_record(d, &row, &r, err);
         else if (status == LM_OK) status = lm_fail(err, LM_E_MISMATCH, "%s: row %" PRId64 " does not fit %s: remove the file to begin anew", d->journal.path, d->rows[0] + 1, row.path ? row.path : d->paths->items[0]);
         lm_row_free(&row);
     }

@@ -43,6 +43,7 @@ struct lm_dedup {
 
     lm_status (*open)(lm_dedup_run *run, lm_err *err);                   /* makes run->state */
     void (*digest)(const lm_dedup_run *run, lm_digest *out, lm_digest_room *room, lm_span text);      /* on any thread */
+    bool (*fits)(const lm_dedup_run *run, const lm_digest *digest);      /* one that comes from a file has the form of this run's */
     lm_status (*add)(lm_dedup_run *run, const lm_digest *digest, lm_err *err);       /* of document run->n, in order */
     lm_status (*solve)(lm_dedup_run *run, lm_err *err);                  /* joins run->clusters, or finds the pieces */
 
@@ -123,6 +124,7 @@ typedef struct lm_overlaps {
 void lm_against_find(const lm_against *a, lm_overlaps *out, lm_digest_room *room, lm_span text);      /* any thread; out is cleared */
 lm_overlap *lm_overlaps_add(lm_overlaps *o);             /* one more, whose text may still be that of an earlier use */
 void lm_overlaps_free(lm_overlaps *o);
+int64_t lm_against_rows(const lm_against *a);            /* rows are numbers below this */
 char *lm_against_place(const lm_against *a, int64_t row);        /* "test.jsonl:12"; the caller frees */
 
 #endif

@@ -29,7 +29,7 @@ typedef struct learner {
     uint64_t drawn;                      /* pieces that were asked whether they are held out */
     lm_strings labels;
     lm_buckets places;
-    lm_example *examples, *held;         /* held: those held out */
+    lm_linear_example *examples, *held;         /* held: those held out */
     int64_t n, n_held, cap, cap_held;
     lm_ngram_trainer *trainer;
     lm_topics_trainer *topics;
@@ -59,9 +59,9 @@ static bool is_held_out(learner *l)
 static void put_example(learner *l, lm_span text, int label, bool held)
 {
     lm_buckets_of(&l->places, &rules[l->o->kind], text);
-    lm_example e = { .places = lm_malloc(l->places.n * sizeof *e.places + 1), .n = l->places.n, .label = label };
+    lm_linear_example e = { .places = lm_malloc(l->places.n * sizeof *e.places + 1), .n = l->places.n, .label = label };
     if (e.n) memcpy(e.places, l->places.items, e.n * sizeof *e.places);
-    lm_example **list = held ? &l->held : &l->examples;
+    lm_linear_example **list = held ? &l->held : &l->examples;
     int64_t *n = held ? &l->n_held : &l->n, *cap = held ? &l->cap_held : &l->cap;
     if (*n == *cap) {
         *cap = 2 * *cap + 1024;
@@ -265,7 +265,7 @@ static lm_status learn_kind(lm_json *report, learner *l, lm_err *err)
     }
 }
 
-static void free_examples(lm_example *examples, int64_t n)
+static void free_examples(lm_linear_example *examples, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) free(examples[i].places);
     free(examples);

@@ -183,7 +183,7 @@ void lm_linear_predict_text(const lm_linear *m, lm_span text, double *p)
 
 /* ---- training ---------------------------------------------------------------- */
 
-lm_linear *lm_linear_bayes(const lm_linear_rule *rule, const lm_strings *labels, const lm_example *examples, int64_t n)
+lm_linear *lm_linear_bayes(const lm_linear_rule *rule, const lm_strings *labels, const lm_linear_example *examples, int64_t n)
 {
     static const double alpha = 0.01;
     lm_linear *m = new_model(rule, labels, false);
@@ -200,7 +200,7 @@ lm_linear *lm_linear_bayes(const lm_linear_rule *rule, const lm_strings *labels,
 }
 
 /* One step for one example: the gradient of -log p(label) is (p - [label]) * scale at each of its places. */
-static void descend(lm_linear *m, float *squares, double *bias_squares, const lm_example *e, double rate, double *p)
+static void descend(lm_linear *m, float *squares, double *bias_squares, const lm_linear_example *e, double rate, double *p)
 {
     size_t k = (size_t)m->labels.n;
     double scale = e->n ? 1 / sqrt((double)e->n) : 1;
@@ -219,7 +219,7 @@ static void descend(lm_linear *m, float *squares, double *bias_squares, const lm
         }
 }
 
-lm_linear *lm_linear_logistic(const lm_linear_rule *rule, const lm_strings *labels, const lm_example *examples, int64_t n, int epochs, double rate, uint64_t seed)
+lm_linear *lm_linear_logistic(const lm_linear_rule *rule, const lm_strings *labels, const lm_linear_example *examples, int64_t n, int epochs, double rate, uint64_t seed)
 {
     lm_linear *m = new_model(rule, labels, true);
     size_t k = (size_t)labels->n;

@@ -43,15 +43,15 @@ void lm_buckets_free(lm_buckets *p);
 typedef struct lm_linear lm_linear;
 
 /* An example: its places, and the number of its label. */
-typedef struct lm_example {
+typedef struct lm_linear_example {
     uint32_t *places;
     size_t n;
     int label;
-} lm_example;
+} lm_linear_example;
 
 /* Labels are copied.  Both give the same model whatever the threads. */
-lm_linear *lm_linear_bayes(const lm_linear_rule *rule, const lm_strings *labels, const lm_example *examples, int64_t n);
-lm_linear *lm_linear_logistic(const lm_linear_rule *rule, const lm_strings *labels, const lm_example *examples, int64_t n, int epochs, double rate, uint64_t seed);
+lm_linear *lm_linear_bayes(const lm_linear_rule *rule, const lm_strings *labels, const lm_linear_example *examples, int64_t n);
+lm_linear *lm_linear_logistic(const lm_linear_rule *rule, const lm_strings *labels, const lm_linear_example *examples, int64_t n, int epochs, double rate, uint64_t seed);
 
 /* Of weights [places][labels], which it takes over; scale is 1 / sqrt(n). */
 lm_linear *lm_linear_of(const lm_linear_rule *rule, const lm_strings *labels, float *weights);

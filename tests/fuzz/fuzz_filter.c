@@ -14,7 +14,7 @@ static bool names_a_file(const lm_pipeline *p)
     for (int i = 0; i < p->n; i++) {
         const char *name = p->items[i].filter->name;
         if (!strcmp(name, "keywords") || !strcmp(name, "boilerplate") || !strcmp(name, "source") || !strcmp(name, "language") ||
-            !strcmp(name, "classifier") || !strcmp(name, "perplexity")) return true;
+            !strcmp(name, "classifier") || !strcmp(name, "perplexity") || !strcmp(name, "topics")) return true;
     }
     return false;
 }

@@ -135,6 +135,8 @@ void lm_against_free(lm_against *a)
     free(a);
 }
 
+int64_t lm_against_rows(const lm_against *a) { return (int64_t)a->n_rows; }
+
 char *lm_against_place(const lm_against *a, int64_t row)
 {
     lm_str place = {0};

@@ -32,6 +32,8 @@ static void digest(const lm_dedup_run *run, lm_digest *out, lm_digest_room *room
     lm_hashes_put(&out->keys, hash.low64);
 }
 
+static bool fits(const lm_dedup_run *run, const lm_digest *d) { return (void)run, d->keys.n == 2; }
+
 static lm_status add(lm_dedup_run *run, const lm_digest *d, lm_err *err)
 {
     state *s = run->state;
@@ -71,5 +73,5 @@ const lm_dedup lm_dedup_exact = {
     .name = "exact",
     .source = "hash of the normalised document, XXH3-128",
     .help = "documents that are the same but for white space, normal form or (--lower) case",
-    .open = open_run, .digest = digest, .add = add, .solve = solve, .close = close_run,
+    .open = open_run, .digest = digest, .fits = fits, .add = add, .solve = solve, .close = close_run,
 };

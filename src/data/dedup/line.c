@@ -23,6 +23,6 @@ const lm_dedup lm_dedup_line = {
     .source = "Wenzek et al. 2020 (CCNet), section 3.1",
     .help = "lines that stand anywhere before are cut out of documents",
     .options = options, .options_size = sizeof(lm_pieces_options),
-    .open = lm_pieces_open, .digest = digest, .add = lm_pieces_add, .solve = lm_pieces_solve,
+    .open = lm_pieces_open, .digest = digest, .fits = lm_pieces_fit, .add = lm_pieces_add, .solve = lm_pieces_solve,
     .edit = edit, .describe = lm_pieces_describe, .close = lm_pieces_close,
 };

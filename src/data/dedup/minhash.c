@@ -107,6 +107,12 @@ static void digest(const lm_dedup_run *run, lm_digest *d, lm_digest_room *room, 
     for (int b = 0; b < s->banding.bands; b++) lm_hashes_put(&d->keys, hash_of_band(signature + b * s->banding.rows, s->banding.rows, b));
 }
 
+static bool fits(const lm_dedup_run *run, const lm_digest *d)
+{
+    const state *s = run->state;
+    return d->keys.n == (size_t)s->banding.bands + 1;
+}
+
 static lm_status add(lm_dedup_run *run, const lm_digest *d, lm_err *err)
 {
     state *s = run->state;
@@ -311,5 +317,5 @@ const lm_dedup lm_dedup_minhash = {
     .source = "Broder 1997; banding: Indyk and Motwani 1998; every pair verified",
     .help = "near-duplicates: documents that share most of their n-grams",
     .options = options, .options_size = sizeof(settings),
-    .open = open_run, .digest = digest, .add = add, .solve = solve, .describe = describe, .close = close_run,
+    .open = open_run, .digest = digest, .fits = fits, .add = add, .solve = solve, .describe = describe, .close = close_run,
 };

@@ -14,6 +14,7 @@ typedef lm_span (*lm_piece_split)(lm_span text, size_t at);
 
 lm_status lm_pieces_open(lm_dedup_run *run, lm_err *err);
 void lm_pieces_digest(const lm_dedup_run *run, lm_digest *out, lm_digest_room *room, lm_span text, lm_piece_split split);
+bool lm_pieces_fit(const lm_dedup_run *run, const lm_digest *digest);
 lm_status lm_pieces_add(lm_dedup_run *run, const lm_digest *digest, lm_err *err);
 lm_status lm_pieces_solve(lm_dedup_run *run, lm_err *err);
 void lm_pieces_edit(lm_dedup_run *run, lm_str *out, lm_span text, lm_piece_split split);

@@ -84,6 +84,7 @@ bool lm_dedup_record_get(lm_dedup_record *r, lm_span in)
     r->err = (lm_err){0};
     r->overlaps.n = 0;
     if (!get_exactly(&in, &r->document, sizeof r->document) || !get_bytes(&in, &why)) return false;
+    if (lm_utf8_valid(why.data, why.len) < why.len || r->document.bytes < 0 || r->document.bytes > INT32_MAX) return false;
     if (!r->document.line) {
         lm_fail(&r->err, LM_E_FORMAT, "%.*s", (int)(why.len < sizeof r->err.message ? why.len : sizeof r->err.message - 1), why.data);
         return !in.len;
@@ -92,7 +93,7 @@ bool lm_dedup_record_get(lm_dedup_record *r, lm_span in)
     while (in.len) {
         int64_t numbers[2];
         lm_overlap *o = lm_overlaps_add(&r->overlaps);
-        if (!get_exactly(&in, numbers, sizeof numbers) || !get_text(&in, &o->text)) return false;
+        if (!get_exactly(&in, numbers, sizeof numbers) || !get_text(&in, &o->text) || lm_utf8_valid(o->text.data, o->text.len) < o->text.len) return false;
         o->row = numbers[0];
         o->ngrams = numbers[1];
     }

@@ -76,6 +76,12 @@ static void digest(const lm_dedup_run *run, lm_digest *d, lm_digest_room *room, 
     for (int b = 0; b < blocks; b++) lm_hashes_put(&d->keys, lm_mix64(block_of(number, b, blocks) + 1));
 }
 
+static bool fits(const lm_dedup_run *run, const lm_digest *d)
+{
+    const state *s = run->state;
+    return d->keys.n == (size_t)s->o->distance + 2;
+}
+
 static lm_status add(lm_dedup_run *run, const lm_digest *d, lm_err *err)
 {
     state *s = run->state;
@@ -126,5 +132,5 @@ const lm_dedup lm_dedup_simhash = {
     .source = "Charikar 2002; Manku et al. 2007",
     .help = "near-duplicates by a fingerprint of 64 bits: little memory, nothing verified",
     .options = options, .options_size = sizeof(settings),
-    .open = open_run, .digest = digest, .add = add, .solve = solve, .describe = describe, .close = close_run,
+    .open = open_run, .digest = digest, .fits = fits, .add = add, .solve = solve, .describe = describe, .close = close_run,
 };

@@ -50,6 +50,8 @@ static void digest(const lm_dedup_run *run, lm_digest *out, lm_digest_room *room
     lm_str_putc(&out->text, (char)0xFF);
 }
 
+static bool fits(const lm_dedup_run *run, const lm_digest *d) { return (void)run, d->text.len && d->text.data[d->text.len - 1] == (char)0xFF; }
+
 static lm_status add(lm_dedup_run *run, const lm_digest *digest, lm_err *err)
 {
     state *s = run->state;
@@ -115,7 +117,7 @@ static void edit(lm_dedup_run *run, lm_str *out, lm_span text)
     for (size_t i = 0, n; i < text.len; i += n) {
         for (n = 1; i + n < text.len && ((unsigned char)text.data[i + n] & 0xC0) == 0x80;) n++;
         for (size_t b = i; b < i + n; b++) {
-            if (!lm_bit(s->cut, (int64_t)(s->at + b))) continue;
+            if (s->at + b >= s->text.len || !lm_bit(s->cut, (int64_t)(s->at + b))) continue;     /* below unless a state file lied */
             if (b > until || !until) from = b;
             until = b + (size_t)o->length;
         }
@@ -145,5 +147,5 @@ const lm_dedup lm_dedup_substring = {
     .source = "Lee et al. 2022, section 4.1",
     .help = "stretches of text that stand anywhere before are cut out of documents",
     .options = options, .options_size = sizeof(settings),
-    .open = open_run, .digest = digest, .add = add, .solve = solve, .edit = edit, .describe = describe, .close = close_run,
+    .open = open_run, .digest = digest, .fits = fits, .add = add, .solve = solve, .edit = edit, .describe = describe, .close = close_run,
 };
