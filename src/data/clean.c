@@ -72,6 +72,9 @@ static lm_clean_filter *new_filters(const lm_pipeline *p)
         while (f->measures && f->measures[filters[i].n_measures].name) filters[i].n_measures++;
         while (f->tallies && f->tallies[filters[i].n_tallies]) filters[i].n_tallies++;
         filters[i].histograms = lm_calloc((size_t)filters[i].n_measures + 1, sizeof *filters[i].histograms);
+        const lm_strings *kinds = f->kinds ? f->kinds(&p->items[i]) : &(lm_strings){0};
+        filters[i].kinds = lm_calloc((size_t)kinds->n + 1, sizeof *filters[i].kinds);
+        for (; filters[i].n_kinds < kinds->n; filters[i].n_kinds++) filters[i].kinds[filters[i].n_kinds].name = kinds->items[filters[i].n_kinds];
     }
     return filters;
 }
@@ -80,6 +83,7 @@ static void free_filters(lm_clean_filter *filters, int n)
 {
     for (int i = 0; i < n && filters; i++) {
         free(filters[i].histograms);
+        free(filters[i].kinds);
         for (int e = 0; e < filters[i].n_examples; e++) free(filters[i].examples[e].place), free(filters[i].examples[e].reason), free(filters[i].examples[e].text);
     }
     free(filters);
@@ -100,6 +104,7 @@ static void add_filter(lm_clean_filter *sum, const lm_clean_filter *f)
     sum->seen += f->seen, sum->rejected += f->rejected, sum->changed += f->changed, sum->cut += f->cut, sum->rejected_bytes += f->rejected_bytes;
     for (int t = 0; t < f->n_tallies; t++) sum->tallies[t] += f->tallies[t];
     for (int m = 0; m < f->n_measures; m++) add_histogram(&sum->histograms[m], &f->histograms[m]);
+    for (int k = 0; k < f->n_kinds; k++) sum->kinds[k].kept += f->kinds[k].kept, sum->kinds[k].rejected += f->kinds[k].rejected;
 }
 
 /* ---- a row ------------------------------------------------------------------- */
@@ -140,6 +145,7 @@ static void observe(void *context, int index, const lm_doc *doc, bool kept, bool
     o->cut = doc->cut;
     for (int t = 0; t < f->n_tallies; t++) f->tallies[t] += doc->tallies[t];
     for (int m = 0; m < f->n_measures; m++) lm_histogram_add(&f->histograms[m], measures[m].counts, doc->values[m], kept);
+    if (f->n_kinds && doc->kind >= 0) *(kept ? &f->kinds[doc->kind].kept : &f->kinds[doc->kind].rejected) += 1;
 }
 
 /* fields: NULL where the row is read. */

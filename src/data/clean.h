@@ -24,12 +24,20 @@ typedef struct lm_histogram {
     double sum, least, most;
 } lm_histogram;
 
+/* Documents of a kind, such as a language. */
+typedef struct lm_clean_kind {
+    const char *name;                            /* the filter's */
+    int64_t kept, rejected;
+} lm_clean_kind;
+
 typedef struct lm_clean_filter {
     int64_t seen, rejected, changed, cut;        /* cut: bytes */
     int64_t rejected_bytes;
     int64_t tallies[LM_DOC_VALUES];
     lm_histogram *histograms;                    /* one a measure */
     int n_measures, n_tallies;
+    lm_clean_kind *kinds;
+    int n_kinds;
     struct { char *place, *reason, *text; } examples[LM_CLEAN_EXAMPLES];
     int n_examples;
 } lm_clean_filter;

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PLOT_WIDTH = 420, PLOT_HEIGHT = 110 };
+enum { PLOT_WIDTH = 420, PLOT_HEIGHT = 110, KINDS_SHOWN = 50 };
 
 static const char head[] =
     "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n<title>data clean</title>\n<style>\n"
@@ -17,7 +17,7 @@ static const char head[] =
     "table { border-collapse: collapse } td, th { padding: .15rem .8rem .15rem 0; text-align: right } td:first-child, th:first-child { text-align: left }\n"
     ".source, figcaption { color: #666; font-size: .87rem } figure { display: inline-block; margin: .5rem 1.2rem .5rem 0 }\n"
     "blockquote { margin: .6rem 0; padding: .3rem .8rem; border-left: 3px solid #c8574a; background: #faf6f5; white-space: pre-wrap; overflow-wrap: anywhere }\n"
-    "blockquote b { font-weight: normal; color: #933; display: block; font-size: .87rem } .bar { background: #c8574a; height: .8rem; display: inline-block }\n"
+    "blockquote b { font-weight: normal; color: #933; display: block; font-size: .87rem } .bar { background: #c8574a; height: .8rem; display: inline-block } .kept { background: #3b6fb6 }\n"
     "</style>\n";
 
 static void put_text(lm_str *out, const char *text)
@@ -60,6 +60,33 @@ static void put_histogram(lm_str *out, const lm_measure *m, const lm_histogram *
     lm_str_printf(out, "</svg><figcaption>%s: %s to %s, mean %.4g%s</figcaption></figure>\n", m->name, from, to, h->sum / (double)h->n, m->counts ? ", logarithmic" : "");
 }
 
+static int64_t documents_of(const lm_clean_kind *kind) { return kind->kept + kind->rejected; }
+
+static int by_documents(const void *a, const void *b)
+{
+    const lm_clean_kind *x = *(const lm_clean_kind *const *)a, *y = *(const lm_clean_kind *const *)b;
+    int64_t more = documents_of(y) - documents_of(x);
+    return more ? (more > 0) - (more < 0) : (x > y) - (x < y);
+}
+
+/* The kinds that most documents are of, such as languages. */
+static void put_kinds(lm_str *out, const lm_clean_filter *f)
+{
+    const lm_clean_kind **most = lm_malloc((size_t)f->n_kinds * sizeof *most);
+    for (int k = 0; k < f->n_kinds; k++) most[k] = &f->kinds[k];
+    qsort(most, (size_t)f->n_kinds, sizeof *most, by_documents);
+    lm_str_puts(out, "<table><tr><th>kind<th>kept<th>rejected<th>of all<th></tr>\n");
+    for (int i = 0; i < f->n_kinds && i < KINDS_SHOWN && documents_of(most[i]); i++) {
+        double kept = (double)most[i]->kept / (double)f->seen, gone = (double)most[i]->rejected / (double)f->seen;
+        lm_str_puts(out, "<tr><td>");
+        put_text(out, most[i]->name);
+        lm_str_printf(out, "<td>%" PRId64 "<td>%" PRId64 "<td>%.2f%%<td style=\"text-align:left\"><span class=\"bar kept\" style=\"width:%.1frem\"></span><span class=\"bar\" style=\"width:%.1frem\"></span></tr>\n",
+                      most[i]->kept, most[i]->rejected, 100 * (kept + gone), 16 * kept, 16 * gone);
+    }
+    lm_str_puts(out, "</table>\n");
+    free(most);
+}
+
 static void put_settings(lm_str *out, const lm_filter_use *use)
 {
     const lm_option_set sets[2] = { { .options = use->filter->options, .values = use->options } };
@@ -89,6 +116,7 @@ static void put_filter(lm_str *out, const lm_clean_filter *f, const lm_filter_us
     for (int t = 0; t < f->n_tallies; t++) lm_str_printf(out, "%s %s: %" PRId64, t ? "," : " Found", use->filter->tallies[t], f->tallies[t]);
     lm_str_puts(out, "</p>\n");
     for (int m = 0; m < f->n_measures; m++) put_histogram(out, &use->filter->measures[m], &f->histograms[m]);
+    if (f->n_kinds && f->seen) put_kinds(out, f);
     for (int e = 0; e < f->n_examples; e++) {
         lm_str_puts(out, "<blockquote><b>");
         put_text(out, f->examples[e].place);

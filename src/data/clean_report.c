@@ -15,14 +15,16 @@ static lm_json *histogram_json(const lm_measure *m, const lm_histogram *h)
 static lm_json *filter_json(const lm_clean_filter *f, const lm_filter_use *use)
 {
     const lm_option_set sets[2] = { { .options = use->filter->options, .values = use->options } };
-    lm_json *measures = json_array(), *tallies = json_object(), *examples = json_array();
+    lm_json *measures = json_array(), *tallies = json_object(), *examples = json_array(), *kinds = json_object();
     for (int m = 0; m < f->n_measures; m++) json_array_append_new(measures, histogram_json(&use->filter->measures[m], &f->histograms[m]));
     for (int t = 0; t < f->n_tallies; t++) json_object_set_new(tallies, use->filter->tallies[t], json_integer(f->tallies[t]));
+    for (int k = 0; k < f->n_kinds; k++)
+        json_object_set_new(kinds, f->kinds[k].name, json_pack("{s:I, s:I}", "kept", (json_int_t)f->kinds[k].kept, "rejected", (json_int_t)f->kinds[k].rejected));
     for (int e = 0; e < f->n_examples; e++)
         json_array_append_new(examples, json_pack("{s:s, s:s, s:s}", "row", f->examples[e].place, "reason", f->examples[e].reason, "text", f->examples[e].text));
-    return json_pack("{s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "filter", use->filter->name, "source", use->filter->source, "settings",
+    return json_pack("{s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "filter", use->filter->name, "source", use->filter->source, "settings",
                      use->filter->options ? lm_options_dump(sets, false) : json_object(), "seen", (json_int_t)f->seen, "rejected", (json_int_t)f->rejected, "rejected_bytes",
-                     (json_int_t)f->rejected_bytes, "changed", (json_int_t)f->changed, "bytes_cut", (json_int_t)f->cut, "tallies", tallies, "measures", measures, "examples", examples);
+                     (json_int_t)f->rejected_bytes, "changed", (json_int_t)f->changed, "bytes_cut", (json_int_t)f->cut, "tallies", tallies, "measures", measures, "kinds", kinds, "examples", examples);
 }
 
 lm_json *lm_clean_json(const lm_clean_result *r, const lm_pipeline *p)

@@ -51,6 +51,7 @@ typedef struct lm_doc {
     bool edited;                         /* text is no longer that of the row */
     double values[LM_DOC_VALUES];        /* what the filter measured: its `measures` */
     int64_t tallies[LM_DOC_VALUES];      /* what it counted: its `tallies`, zero before it begins */
+    int kind;                            /* which of the kinds that the filter knows it is of, or -1 */
     char reason[LM_DOC_REASON];          /* why it was rejected */
     bool quiet;                          /* nobody asks why */
     int64_t cut;                         /* bytes that edits took away */

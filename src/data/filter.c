@@ -144,6 +144,7 @@ bool lm_pipeline_apply(const lm_pipeline *p, lm_doc *doc, int *by, const bool *q
         const char *before = doc->text.data;
         bool edited = doc->edited;
         doc->quiet = quiet && quiet[*by];
+        doc->kind = -1;
         if (use->filter->tallies) memset(doc->tallies, 0, sizeof doc->tallies);
         bool kept = use->filter->apply(use, doc);
         if (each) each(context, *by, doc, kept, doc->text.data != before || doc->edited != edited);

@@ -30,6 +30,8 @@ struct lm_filter {
     size_t options_size;
     const lm_measure *measures;          /* of doc->values, up to name == NULL; NULL: none */
     const char *const *tallies;          /* of doc->tallies, NULL-terminated; NULL: none */
+    const lm_strings *(*kinds)(const lm_filter_use *use);            /* names of the kinds that it tells documents apart by, of doc->kind;
+                                                                        NULL: it does not.  Once it is open */
     bool reads_row;                      /* it looks at doc->row->object */
     lm_status (*open)(lm_filter_use *use, lm_err *err);              /* NULL: nothing to prepare */
     void (*close)(void *state);

@@ -2,7 +2,7 @@
 #include "common/test.h"
 
 #include "base/file.h"
-#include "data/filter.h"
+#include "data/clean.h"
 #include "data/learn.h"
 #include "data/linear.h"
 #include "data/ngram_model.h"
@@ -135,6 +135,32 @@ static bool keeps(const char *spec, const char *text, double *value)
     return kept;
 }
 
+/* The reports of a cleaning say how many documents of each kind were kept: all 40 of `ko`, none of the others. */
+static void expect_kinds(const char *spec, char *in)
+{
+    lm_pipeline p = {0};
+    lm_clean_result result;
+    lm_err err = {0};
+    char *copy = lm_strdup(spec), *out = test_path("kept.jsonl"), *page = test_path("page.html"), *doc = test_path("report.json");
+    lm_str html = {0};
+    if (lm_pipeline_add(&p, &(lm_strings){ &copy, 1 }, &err) != LM_OK || lm_pipeline_open(&p, &err) != LM_OK) fail_msg("%s: %s", spec, err.message);
+    for (int i = 0; i < 2; i++) {
+        if (lm_clean_files(&result, &(lm_strings){ &in, 1 }, &p, &(lm_clean_options){ .out = out, .report = i ? page : doc }, &err) != LM_OK) fail_msg("%s", err.message);
+        assert_int_equal(result.filters[0].n_kinds, 2);
+        lm_clean_result_free(&result);
+    }
+    assert_int_equal(lm_file_read(&html, page, 1 << 20, NULL), LM_OK);
+    assert_non_null(strstr(html.data, "<td>ko<td>40<td>0<td>50.00%"));
+    assert_non_null(strstr(html.data, "<td>en<td>0<td>40<td>50.00%"));
+    lm_json *report = lm_json_read(doc, NULL), *kinds = json_object_get(json_array_get(json_object_get(report, "filters"), 0), "kinds");
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(kinds, "ko"), "kept")), 40);
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(kinds, "en"), "rejected")), 40);
+    lm_json_free(report);
+    lm_str_free(&html);
+    lm_pipeline_free(&p);
+    free(copy), free(out), free(page), free(doc);
+}
+
 static void labels_that_are_easy(void **state)
 {
     (void)state;
@@ -163,6 +189,7 @@ static void labels_that_are_easy(void **state)
             for (int l = 0; l < 2; l++) assert_int_equal(stats.of_language[l], 40);
             lm_data_stats_free(&stats);
         }
+        expect_kinds(spec.data, in);
         assert_true(keeps(spec.data, "바람이 분다", &p) && p > 0.5);
         assert_false(keeps(spec.data, "the sea and wind", &p) || p > 0.5);
         keeps(spec.data, "", &p);

@@ -47,12 +47,17 @@ static void close_model(void *state_)
     free(s);
 }
 
+static const lm_strings *kinds(const lm_filter_use *use) { return lm_linear_labels(((const state *)use->state)->model); }
+
 static bool apply(const lm_filter_use *use, lm_doc *doc)
 {
     const settings *o = use->options;
     const state *s = use->state;
-    double *p = lm_doc_scratch(doc, (size_t)lm_linear_labels(s->model)->n * sizeof *p);
+    int n = lm_linear_labels(s->model)->n;
+    double *p = lm_doc_scratch(doc, (size_t)n * sizeof *p);
     lm_linear_predict_text(s->model, doc->text, p);
+    doc->kind = 0;
+    for (int l = 1; l < n; l++) doc->kind = p[l] > p[doc->kind] ? l : doc->kind;
     double share = doc->values[0] = p[s->label];
     return share >= o->min ? true : lm_reject(doc, "%.60s with a probability of %.3f, expected at least %g", o->label, share, o->min);
 }
@@ -60,5 +65,5 @@ static bool apply(const lm_filter_use *use, lm_doc *doc)
 const lm_filter lm_filter_classifier = {
     .name = "classifier", .source = "after Joulin et al. 2017; learned from one's own texts",
     .help = "good or bad, by a model that was learned from examples of both",
-    .options = options, .options_size = sizeof(settings), .measures = measures, .open = open_model, .close = close_model, .apply = apply,
+    .options = options, .options_size = sizeof(settings), .measures = measures, .kinds = kinds, .open = open_model, .close = close_model, .apply = apply,
 };

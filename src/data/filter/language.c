@@ -54,6 +54,8 @@ static void close_model(void *state_)
     free(s);
 }
 
+static const lm_strings *kinds(const lm_filter_use *use) { return lm_linear_labels(((const state *)use->state)->model); }
+
 static bool apply(const lm_filter_use *use, lm_doc *doc)
 {
     const settings *o = use->options;
@@ -67,11 +69,12 @@ static bool apply(const lm_filter_use *use, lm_doc *doc)
         sum += s->wanted[l] ? p[l] : 0;
     }
     doc->values[0] = sum;
+    doc->kind = best;
     return sum >= o->min ? true : lm_reject(doc, "%.60s, with a probability of %.3f", labels->items[best], p[best]);
 }
 
 const lm_filter lm_filter_language = {
     .name = "language", .source = "Dunning 1994; learned from one's own texts",
     .help = "the language, by a model that was learned from texts",
-    .options = options, .options_size = sizeof(settings), .measures = measures, .open = open_model, .close = close_model, .apply = apply,
+    .options = options, .options_size = sizeof(settings), .measures = measures, .kinds = kinds, .open = open_model, .close = close_model, .apply = apply,
 };

@@ -56,12 +56,14 @@ static void close_model(void *state_)
     free(s);
 }
 
+static const lm_strings *kinds(const lm_filter_use *use) { return lm_linear_labels(((const state *)use->state)->model); }
+
 static bool apply(const lm_filter_use *use, lm_doc *doc)
 {
     const state *s = use->state;
     const lm_strings *names = lm_linear_labels(s->model);
     lm_buckets room = {0};
-    int topic = lm_topic_of(s->model, &room, doc->text, NULL);
+    int topic = doc->kind = lm_topic_of(s->model, &room, doc->text, NULL);
     lm_buckets_free(&room);
     return s->wanted[topic < 0 ? names->n : topic] ? true : lm_reject(doc, "%.150s", topic < 0 ? "no topic" : names->items[topic]);
 }
@@ -69,5 +71,5 @@ static bool apply(const lm_filter_use *use, lm_doc *doc)
 const lm_filter lm_filter_topics = {
     .name = "topics", .source = "Dhillon and Modha 2001; learned from one's own texts",
     .help = "what it is about, by a model of a corpus' topics",
-    .options = options, .options_size = sizeof(settings), .open = open_model, .close = close_model, .apply = apply,
+    .options = options, .options_size = sizeof(settings), .kinds = kinds, .open = open_model, .close = close_model, .apply = apply,
 };
