@@ -391,7 +391,7 @@ static void specifications(void **state)
 /* Every filter bears every odd text, says what it measures, and an edit is done when it is done. */
 static bool wants_file(const lm_filter *f)
 {
-    static const char *const names[] = { "source", "language", "classifier", "perplexity", NULL };
+    static const char *const names[] = { "source", "language", "classifier", "perplexity", "topics", NULL };
     for (const char *const *n = names; *n; n++)
         if (!strcmp(f->name, *n)) return true;
     return false;
