@@ -1,6 +1,7 @@
 /* malmoi data mix: several sources in stated proportions, shuffled. */
 #include "app/data.h"
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/table.h"
 #include "data/mix.h"
@@ -101,6 +102,7 @@ static lm_status run(lm_call *call, lm_err *err)
     lm_mix mix = {0};
     lm_mix_result result = {0};
     lm_status status = (v->recipe ? from_recipe : from_options)(&mix, call, err);
+    if (status == LM_OK) status = lm_file_can_write(v->report, err);
     if (status == LM_OK) status = lm_mix_files(&result, &mix, &v->o, err);
     lm_skipped_tell(&result.skipped);
     if (status == LM_OK && v->report) status = lm_json_write(result.report, v->report, err);

@@ -116,16 +116,29 @@ static char *folder_of(const char *path)
     return lm_strndup(path, n);
 }
 
-/* Creates `.NAME.tmp-PID[-i]` beside the target.  What a killed process left is stepped over. */
-static int open_temporary(char **temporary, const char *path, mode_t mode)
+/* A file without a name in the target's folder, which goes with a process that is killed.  -1 where the file system has none, or
+ * no way to give it a name later. */
+static int open_nameless(const char *path, mode_t mode)
 {
+    char *folder = folder_of(path);
+    int fd = access("/proc/self/fd", X_OK) == 0 ? open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, mode) : -1;
+    free(folder);
+    return fd;
+}
+
+/* Gives the nameless file `from`, or a new one where from < 0, the name `.NAME.tmp-PID[-i]` beside the target.  What a killed process
+ * left is stepped over.  The descriptor, or -1. */
+static int name_temporary(char **temporary, const char *path, int from, mode_t mode)
+{
+    char source[32];
+    snprintf(source, sizeof source, "/proc/self/fd/%d", from);
     size_t folder = (size_t)(lm_path_name(path) - path);
     for (int i = 0; i < TEMPORARIES; i++) {
         lm_str name = {0};
         lm_str_append(&name, path, folder);
         lm_str_printf(&name, ".%.*s.tmp-%ld", NAME_PART, path + folder, (long)getpid());
         if (i) lm_str_printf(&name, "-%d", i);
-        int fd = open(name.data, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+        int fd = from < 0 ? open(name.data, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode) : linkat(AT_FDCWD, source, AT_FDCWD, name.data, AT_SYMLINK_FOLLOW) ? -1 : from;
         *temporary = lm_str_take(&name);
         if (fd >= 0) return fd;
         int reason = errno;
@@ -148,8 +161,9 @@ lm_status lm_writer_open(lm_writer *w, const char *path, lm_err *err)
     /* A link keeps pointing where it pointed: the file behind it is what is replaced. */
     char *real = exists ? realpath(path, NULL) : NULL;
     w->path = real ? real : lm_strdup(path);
-    bool device = exists && !S_ISREG(st.st_mode);     /* a terminal, /dev/null, a pipe: nothing to rename over */
-    int fd = device ? open(w->path, O_WRONLY | O_CLOEXEC) : open_temporary(&w->temporary, w->path, 0666);
+    bool device = w->device = exists && !S_ISREG(st.st_mode);        /* a terminal, /dev/null, a pipe: nothing to rename over */
+    int fd = device ? open(w->path, O_WRONLY | O_CLOEXEC) : open_nameless(w->path, 0666);
+    if (fd < 0 && !device) fd = name_temporary(&w->temporary, w->path, -1, 0666);
     if (fd < 0) {
         lm_status status = refused(err, path, "write", errno);
         lm_writer_abort(w);
@@ -179,12 +193,13 @@ static int sync_folder(const char *path)
 lm_status lm_writer_commit(lm_writer *w, lm_err *err)
 {
     LM_ASSERT(w->stream);
-    bool device = w->temporary == NULL;
+    bool device = w->device;
     errno = 0;
     bool failed = ferror(w->stream) != 0;
     int reason = fflush(w->stream) == 0 ? 0 : errno;
     if (failed && !reason) reason = ENOSPC;           /* stdio forgot the reason; nearly always this one */
     if (!reason && !device && fsync(fileno(w->stream)) != 0) reason = errno;
+    if (!reason && !device && !w->temporary && name_temporary(&w->temporary, w->path, fileno(w->stream), 0) < 0) reason = errno;
     if (fclose(w->stream) != 0 && !reason) reason = errno;
     w->stream = NULL;
     if (!reason && !device && rename(w->temporary, w->path) != 0) reason = errno;
@@ -206,6 +221,15 @@ void lm_writer_abort(lm_writer *w)
     free(w->temporary);
     free(w->path);
     *w = (lm_writer){0};
+}
+
+lm_status lm_file_can_write(const char *path, lm_err *err)
+{
+    lm_writer w;
+    if (!path) return LM_OK;
+    LM_TRY(lm_writer_open(&w, path, err));
+    lm_writer_abort(&w);
+    return LM_OK;
 }
 
 lm_status lm_file_write(const char *path, const void *bytes, size_t n, lm_err *err)

@@ -28,15 +28,20 @@ void lm_mapping_unload(const void *data, size_t n);
  * (flush, fsync, rename, fsync of the folder) and vanishes on abort.  Write through `stream`;
  * errors of the stream, a full disk among them, surface in commit, which ends the writer either way.
  * The new file has the rights of the old one.  A symbolic link keeps its place: the file behind it is
- * replaced.  What is not a regular file (/dev/null, a pipe) is written to directly.  A process that is
- * killed leaves `.NAME.tmp-PID` behind, which nothing reads and later writers step over. */
+ * replaced.  What is not a regular file (/dev/null, a pipe) is written to directly.  Until commit the file has
+ * no name, so that a process that is killed leaves nothing; where the file system has no such files it leaves
+ * `.NAME.tmp-PID`, which nothing reads and later writers step over. */
 typedef struct lm_writer {
     FILE *stream;
-    char *path, *temporary;      /* temporary is NULL for a device */
+    char *path, *temporary;      /* temporary: its name until it has that of path; NULL while it has none */
+    bool device;
 } lm_writer;
 lm_status lm_writer_open(lm_writer *w, const char *path, lm_err *err);
 lm_status lm_writer_commit(lm_writer *w, lm_err *err);
 void lm_writer_abort(lm_writer *w);                               /* no-op after commit, and on {0} */
+
+/* Whether a writer can be opened there, for files that are written at the end of long work; NULL can. */
+lm_status lm_file_can_write(const char *path, lm_err *err);
 
 /* Writes `n` bytes to path atomically. */
 lm_status lm_file_write(const char *path, const void *bytes, size_t n, lm_err *err);

@@ -138,7 +138,7 @@ void lm_json_free(lm_json *doc)
 
 /* ---- typed members ----------------------------------------------------------- */
 
-static const char *kind_of(const lm_json *value)
+const char *lm_json_kind(const lm_json *value)
 {
     switch (json_typeof(value)) {
     case JSON_OBJECT:  return "an object";
@@ -158,7 +158,7 @@ static const char *kind_of(const lm_json *value)
 
 static lm_status expected(lm_err *err, const char *name, const char *key, const char *what, const lm_json *found)
 {
-    return lm_fail(err, LM_E_FORMAT, "%s%s%s: expected %s, found %s", HEAD(name), key, what, kind_of(found));
+    return lm_fail(err, LM_E_FORMAT, "%s%s%s: expected %s, found %s", HEAD(name), key, what, lm_json_kind(found));
 }
 
 lm_json *lm_json_get(const lm_json *o, const char *key)
@@ -173,7 +173,7 @@ static lm_status member(lm_json **value, const lm_json *o, const char *key, cons
 {
     if (!json_is_object(o))
         return lm_fail(err, LM_E_FORMAT, "%s%sexpected an object with %s, found %s", HEAD(name), key,
-                       o ? kind_of(o) : "nothing");
+                       o ? lm_json_kind(o) : "nothing");
     *value = lm_json_get(o, key);
     if (need && !*value)
         return lm_fail(err, LM_E_FORMAT, "%s%s%s: missing, expected %s", HEAD(name), key, what);

@@ -39,5 +39,6 @@ bool lm_json_lists(const lm_json *list, lm_span text);
 
 /* The member, or NULL when absent or null. */
 lm_json *lm_json_get(const lm_json *o, const char *key);
+const char *lm_json_kind(const lm_json *value);          /* "an object", "a list", ..., for messages */
 
 #endif

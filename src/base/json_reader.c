@@ -57,7 +57,9 @@ bool lm_json_wrong(lm_json_reader *r, const char *format, ...)
     va_end(args);
     what[lm_utf8_valid(what, strlen(what))] = '\0';
     lm_one_line(what);
-    r->status = lm_fail(r->err, LM_E_FORMAT, "%s: line %d, column %d: not JSON: %s", r->name, lines, column, what);
+    char number[32] = "";
+    if (r->end > r->begin && memchr(r->begin, '\n', (size_t)(r->end - r->begin))) snprintf(number, sizeof number, "line %d, ", lines);
+    r->status = lm_fail(r->err, LM_E_FORMAT, "%s: %scolumn %d: not JSON: %s", r->name, number, column, what);
     return false;
 }
 

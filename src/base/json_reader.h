@@ -76,7 +76,8 @@ size_t lm_json_plain(const char *text, size_t n);
 /* Nothing may follow; gives how it all went. */
 lm_status lm_json_reader_end(lm_json_reader *r);
 
-/* Records "name: line 3, column 7: not JSON: ..." for the place where the reader stands; returns false. */
+/* Records "name: line 3, column 7: not JSON: ..." for the place where the reader stands, without the line where the text has
+ * but one; returns false. */
 bool lm_json_wrong(lm_json_reader *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

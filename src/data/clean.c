@@ -278,6 +278,7 @@ static lm_status clean_all(cleaner *c, const lm_strings *paths, lm_err *err)
     LM_TRY(lm_source_open(&c->source, paths, &how, err));
     lm_status status = lm_writer_open(&c->out, c->o->out, err);
     if (status == LM_OK && c->o->rejected) status = lm_writer_open(&c->rejected, c->o->rejected, err);
+    if (status == LM_OK) status = lm_file_can_write(c->o->report, err);
     if (status == LM_OK) status = lm_rows_work(c->source, &work, c, err);
     lm_source_close(c->source);
     if (status == LM_OK && c->o->rejected) status = lm_writer_commit(&c->rejected, err);

@@ -616,6 +616,8 @@ lm_status lm_dedup_files(lm_dedup_result *result, const lm_strings *paths, const
     d.sights = lm_calloc((size_t)workers, sizeof *d.sights);
     for (int i = 0; i < workers; i++) set_sight(&d.sights[i], &d);
     if (status == LM_OK) status = lm_writer_open(&d.out, o->out, err);       /* before hours of work */
+    if (status == LM_OK) status = lm_file_can_write(o->report, err);
+    if (status == LM_OK) status = lm_file_can_write(o->clusters, err);
     if (status == LM_OK && o->against.n) status = lm_against_open(&d.against, &o->against, NULL, (int)o->against_ngram, err);
     if (status == LM_OK) status = work_through(&d, report, err);
     if (status == LM_OK) status = write_results(&d, report, started, err);

@@ -1,5 +1,6 @@
 #include "data/learn.h"
 
+#include "base/file.h"
 #include "base/rng.h"
 #include "base/signal.h"
 #include "data/labelled.h"
@@ -277,7 +278,8 @@ lm_status lm_learn_files(lm_json **out, lm_skipped *skipped, const lm_strings *p
     *out = NULL;
     if (o->kind == LM_LEARN_PERPLEXITY) l.trainer = lm_ngram_trainer_new(&(lm_ngram_options){ .order = o->order, .least = o->least, .words = o->words });
     if (o->kind == LM_LEARN_TOPICS) l.topics = lm_topics_trainer_new(&(lm_topics_options){ .topics = o->topics, .sample = o->sample, .seed = o->seed });
-    lm_status status = read_all(&l, paths, err);
+    lm_status status = lm_file_can_write(o->out, err);   /* before the work */
+    if (status == LM_OK) status = read_all(&l, paths, err);
     if (status == LM_OK) {
         *out = json_pack("{s:s, s:I, s:I, s:I, s:I}", "kind", lm_learn_names[o->kind], "rows", (json_int_t)l.rows, "pieces", (json_int_t)l.pieces, "held_out",
                          (json_int_t)(l.n_held + l.held_texts.n), "left_out", (json_int_t)l.left_out);

@@ -33,7 +33,7 @@ static lm_status not_an_object(lm_row *row, lm_err *err)
 {
     lm_str place = {0};
     lm_str_printf(&place, "%s:%lld", row->path, (long long)row->line);
-    if (row->object) lm_fail(err, LM_E_FORMAT, "%s: expected an object, {\"...\": ...}", place.data);
+    if (row->object) lm_fail(err, LM_E_FORMAT, "%s: expected an object, {\"...\": ...}, found %s", place.data, lm_json_kind(row->object));
     else lm_json_parse(row->text.data, row->text.len, place.data, err);
     lm_str_free(&place);
     return LM_E_FORMAT;

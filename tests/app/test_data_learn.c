@@ -117,6 +117,9 @@ static void wrong_uses_of_learn(void **state)
     refused("data clean %rows.jsonl --filter topics:model=%topics.safetensors,keep=9 --out %never.out", 1, "label \"9\" is not one of the model's 2");
     refused("data clean %rows.jsonl --filter topics:model=%topics.safetensors --out %never.out", 2, "either keep=TOPIC or drop=TOPIC");
     refused("data clean %rows.jsonl --filter perplexity:model=%rows.jsonl,max=3 --out %never.out", 1, "rows.jsonl");
+    refused("data clean %rows.jsonl --filter unicode --out %never.out --report %nowhere/never.html", 1, "nowhere/never.html");
+    refused("data mix %rows.jsonl --out %never.out --report %nowhere/never.json", 1, "nowhere/never.json");
+    refused("data dedup %rows.jsonl --out %never.out --report %nowhere/never.json", 1, "nowhere/never.json");
     refused("data stats %rows.jsonl --languages %topics.safetensors", 1, "expected a \"malmoi language model 1\"");
     refused("data stats %rows.jsonl --topics %language.safetensors", 1, "expected a \"malmoi topics 1\"");
     refused("data mix %rows.jsonl --topic %nowhere.safetensors --out %never.out", 1, "nowhere.safetensors");

@@ -4,6 +4,7 @@
 #include "base/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,14 @@ static void check_content(const char *path, const char *want)
     assert_int_equal(lm_file_read(&text, path, 1 << 20, &err), LM_OK);
     assert_string_equal(text.data, want);
     lm_str_free(&text);
+}
+
+/* Whether a file can be written there without a name until it is whole. */
+static bool takes_nameless(const char *folder)
+{
+    int fd = open(folder, O_TMPFILE | O_WRONLY, 0600);
+    if (fd >= 0) close(fd);
+    return fd >= 0;
 }
 
 static void test_read_and_map(void **state)
@@ -101,7 +110,7 @@ static void test_atomic(void **state)
     fputs("new", w.stream);
     fflush(w.stream);
     check_content(path, "old");
-    assert_int_equal(test_count_entries(folder), 2);
+    assert_int_equal(test_count_entries(folder), takes_nameless(folder) ? 1 : 2);
     lm_writer_abort(&w);
     lm_writer_abort(&w);
     assert_int_equal(test_count_entries(folder), 1);
@@ -185,7 +194,7 @@ static void test_disk_full(void **state)
     free(folder), free(path);
 }
 
-/* A killed writer leaves `.NAME.tmp-PID`, the old file, and no obstacle for the next one. */
+/* A killed writer leaves the old file, at most `.NAME.tmp-PID`, and no obstacle for the next one. */
 static void test_killed(void **state)
 {
     (void)state;
@@ -205,7 +214,7 @@ static void test_killed(void **state)
     char name[64];
     snprintf(name, sizeof name, "killed/.w.tmp-%ld", (long)child);
     char *left = test_path(name);
-    assert_true(lm_file_exists(left));
+    assert_int_equal(lm_file_exists(left), !takes_nameless(folder));
     check_content(path, "old");
     assert_int_equal(lm_file_write(path, "new", 3, &err), LM_OK);
     check_content(path, "new");

@@ -79,10 +79,10 @@ static void test_refused(void **state)
 {
     (void)state;
     static const struct { const char *text, *place; } cases[] = {
-        { "", "line 1, column 0" }, { "{\"a\": 1,\n \"b\" 2}", "line 2, column 6" }, { "{\"a\": 1, \"a\": 2}", "duplicate" },
-        { "{} {}", "line 1" }, { "[1, 2", "line 1" }, { "{\"a\": \"\xC3\x28\"}", "line 1" }, { "\"\xED\xA0\x80\"", "line 1" },
-        { "{\"a\": \"\x01\"}", "line 1" }, { "nul", "line 1" }, { "1e999", "line 1" }, { "[1e999, 99999999999999999999]", "line 1" },
-        { "{\"k\": 01}", "line 1" }, { "[NaN]", "line 1" },
+        { "", "column 0" }, { "{\"a\": 1,\n \"b\" 2}", "line 2, column 6" }, { "{\"a\": 1, \"a\": 2}", "duplicate" },
+        { "{} {}", "x.json: column " }, { "[1, 2", "x.json: column " }, { "{\"a\": \"\xC3\x28\"}", "x.json: column " }, { "\"\xED\xA0\x80\"", "x.json: column " },
+        { "{\"a\": \"\x01\"}", "x.json: column " }, { "nul", "x.json: column " }, { "1e999", "x.json: column " }, { "[1e999, 99999999999999999999]", "x.json: column " },
+        { "{\"k\": 01}", "x.json: column " }, { "[NaN]", "x.json: column " },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         lm_err err = {0};

@@ -124,21 +124,21 @@ static void test_failures(void **state)
     (void)state;
     static const struct { const char *text, *message; } cases[] = {
         { "[1,\n  2 3]", "x.json: line 2, column 5: not JSON: expected ',' or ']', found '3'" },
-        { "{\"가\": 1 \"나\"", "x.json: line 1, column 9: not JSON: expected ',' or '}', found '\"'" },
-        { "[1, ]", "x.json: line 1, column 5: not JSON: expected a value, found ']'" },
-        { "[\"\x01\"]", "x.json: line 1, column 3: not JSON: expected valid UTF-8 without control characters, found byte 0x01" },
-        { "[\"abcdefghij\xED\xA0\x80\"]", "x.json: line 1, column 13: not JSON: expected valid UTF-8 without control characters, found byte 0xED" },
-        { "[\"\\ud800\"]", "x.json: line 1, column 4: not JSON: half of a surrogate pair \\uD800" },
-        { "[\"\\ud800\\ud800\"]", "x.json: line 1, column 4: not JSON: half of a surrogate pair \\uD800" },
-        { "[\"\\udc00\"]", "x.json: line 1, column 4: not JSON: half of a surrogate pair \\uDC00" },
-        { "[\"\\u12g4\"]", "x.json: line 1, column 4: not JSON: expected four hexadecimal digits behind \\u" },
-        { "[\"\\x\"]", "x.json: line 1, column 4: not JSON: expected one of \"\\/bfnrtu behind \\, found 'x'" },
-        { "{\"a\\u0000\": 1}", "x.json: line 1, column 11: not JSON: a key with a zero byte" },
-        { "[\"a", "x.json: line 1, column 3: not JSON: expected '\"', found the end" },
-        { "{\"a\": 1, \"a\": 2}", "x.json: line 1, column 14: not JSON: duplicate key \"a\"" },
-        { "[1] 2", "x.json: line 1, column 5: not JSON: expected the end, found '2'" },
-        { "[truth]", "x.json: line 1, column 2: not JSON: expected a value, found 't'" },
-        { "[1}", "x.json: line 1, column 3: not JSON: expected ',' or ']', found '}'" },
+        { "{\"가\": 1 \"나\"", "x.json: column 9: not JSON: expected ',' or '}', found '\"'" },
+        { "[1, ]", "x.json: column 5: not JSON: expected a value, found ']'" },
+        { "[\"\x01\"]", "x.json: column 3: not JSON: expected valid UTF-8 without control characters, found byte 0x01" },
+        { "[\"abcdefghij\xED\xA0\x80\"]", "x.json: column 13: not JSON: expected valid UTF-8 without control characters, found byte 0xED" },
+        { "[\"\\ud800\"]", "x.json: column 4: not JSON: half of a surrogate pair \\uD800" },
+        { "[\"\\ud800\\ud800\"]", "x.json: column 4: not JSON: half of a surrogate pair \\uD800" },
+        { "[\"\\udc00\"]", "x.json: column 4: not JSON: half of a surrogate pair \\uDC00" },
+        { "[\"\\u12g4\"]", "x.json: column 4: not JSON: expected four hexadecimal digits behind \\u" },
+        { "[\"\\x\"]", "x.json: column 4: not JSON: expected one of \"\\/bfnrtu behind \\, found 'x'" },
+        { "{\"a\\u0000\": 1}", "x.json: column 11: not JSON: a key with a zero byte" },
+        { "[\"a", "x.json: column 3: not JSON: expected '\"', found the end" },
+        { "{\"a\": 1, \"a\": 2}", "x.json: column 14: not JSON: duplicate key \"a\"" },
+        { "[1] 2", "x.json: column 5: not JSON: expected the end, found '2'" },
+        { "[truth]", "x.json: column 2: not JSON: expected a value, found 't'" },
+        { "[1}", "x.json: column 3: not JSON: expected ',' or ']', found '}'" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         lm_err err = {0};
@@ -202,7 +202,7 @@ static void test_balance(void **state)
     lm_err err = {0};
     lm_json_reader r = over("{\"a\": [1, 2}", &err);
     assert_null(lm_json_balance(&r).data);
-    assert_string_equal(err.message, "x.json: line 1, column 1: not JSON: a list that does not end");
+    assert_string_equal(err.message, "x.json: column 1: not JSON: a list that does not end");
 }
 
 /* ---- against jansson ------------------------------------------------------------------------ */

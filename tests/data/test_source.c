@@ -211,7 +211,7 @@ static void bad_input_is_named(void **state)
 {
     (void)state;
     expect_failure("x.jsonl", "{\"text\": \"a\"}\n{\"text\": }\n", 26, "x.jsonl:2", "");
-    expect_failure("y.jsonl", "[1]\n", 4, "y.jsonl:1", "expected an object");
+    expect_failure("y.jsonl", "[1]\n", 4, "y.jsonl:1", "expected an object, {\"...\": ...}, found a list");
     expect_failure("u.jsonl", "{\"a\":1}\n{\"text\": \"\xff\"}\n", 22, "u.jsonl:2", "not UTF-8");
     expect_failure("u.txt", "good\nb\xc3(\n", 9, "u.txt:2", "byte 7 of the file (0xc3) is not UTF-8");
     expect_failure("n.csv", "a,b\n1,2\n3\n", 10, "n.csv:3", "expected 2 fields as in the first line, found 1");

@@ -70,7 +70,7 @@ static void test_refused(void **state)
         { "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"aa\": 1}, \"merges\": [7]}}", "model.merges: entry 0: expected two tokens" },
         { "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"aa\": 1}, \"merges\": [\"a a\", \"a aa\"]}}", "model.merges: entry 1: token \"aaa\" is not in the vocabulary" },
         { "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"aa\": 1}, \"merges\": [\"a c\"]}}", "model.merges: entry 0: token \"c\" is not in the vocabulary" },
-        { "{\"model\": {\"vocab\": {\"a\": 0}, \"vocab\": {\"a\": 0}}}", "line 1, column 39: not JSON: duplicate key \"vocab\"" },
+        { "{\"model\": {\"vocab\": {\"a\": 0}, \"vocab\": {\"a\": 0}}}", "column 39: not JSON: duplicate key \"vocab\"" },
         { "{\"model\": {\"vocab\": {\"a\": 0}},\n \"model\": {}}", "line 2, column 11: not JSON: duplicate key \"model\"" },
         { "{\"model\": {\"vocab\": {\"a\": 0,\n\"b\" 1}}}", "line 2, column 5: not JSON: expected ':', found '1'" },
         { "{\"model\": {\"vocab\": {\"a\": 0,\n\n\"b\": 1]}}", "line 3, column 7: not JSON: expected ',' or '}', found ']'" },
