@@ -14,7 +14,7 @@ static bool is_settled(uint32_t rune, lm_normal_form form)
     if ((rune >= 0xAC00 && rune <= 0xD7A3) || (rune >= 0x4E00 && rune <= 0x9FFF)) return true;
     if (form == LM_NFKC) return false;
     if (rune < 0x3000) return (rune >= 0xA0 && rune < 0x300) || (rune >= 0x2010 && rune <= 0x205E) || (rune >= 0x2460 && rune <= 0x27BF);
-    return (rune >= 0x3001 && rune <= 0x3029) || (rune >= 0x3041 && rune <= 0x3096) || (rune >= 0x30A1 && rune <= 0x30FA);
+    return (rune >= 0x3001 && rune <= 0x3029) || (rune >= 0x3041 && rune <= 0x3096) || (rune >= 0x30A1 && rune <= 0x30FA) || (rune >= 0x3100 && rune <= 0x4DFF);
 }
 
 static bool is_syllable(uint32_t rune) { return rune >= 0xAC00 && rune <= 0xD7A3; }

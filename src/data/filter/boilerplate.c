@@ -8,6 +8,7 @@
 #include "data/block.h"
 #include "data/filter/aho_corasick.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,23 +44,22 @@ enum { LONG = 6, BRIEF = 3, HASH_BITS = 14 };
 typedef struct finder {
     lm_aho aho;
     uint64_t begins[(1 << HASH_BITS) / 64];
-    bool everywhere;                     /* a phrase has fewer than three bytes */
+    bool brief[256];                     /* by their first bytes, as small letters: phrases that have fewer than six */
+    bool everywhere;                     /* a phrase has fewer than three */
 } finder;
 
-/* Bit 5 of each byte is ignored, which tells small letters from capitals. */
-static inline uint32_t long_hash(const char *p)
+/* Four bytes, as small letters: bit 5 of each is ignored, which tells them from capitals. */
+static inline uint32_t four_bytes(const char *p)
 {
-    uint32_t a, b;
-    memcpy(&a, p, sizeof a);
-    memcpy(&b, p + LONG - sizeof b, sizeof b);
-    return ((a | 0x20202020) * 0x9E3779B1u ^ (b | 0x20202020) * 0x85EBCA6Bu) >> (32 - HASH_BITS);
+    uint32_t bytes;
+    memcpy(&bytes, p, sizeof bytes);
+    return le32toh(bytes) | 0x20202020;
 }
 
-static inline uint32_t brief_hash(const char *p)
-{
-    uint32_t bytes = (uint32_t)(uint8_t)p[0] << 16 | (uint32_t)(uint8_t)p[1] << 8 | (uint8_t)p[2];
-    return (bytes | 0x202020) * 0x9E3779B1u >> (32 - HASH_BITS);
-}
+static inline uint32_t long_hash(const char *p) { return (four_bytes(p) * 0x9E3779B1u ^ four_bytes(p + LONG - 4) * 0x85EBCA6Bu) >> (32 - HASH_BITS); }
+
+/* Reads a byte more than it looks at. */
+static inline uint32_t brief_hash(const char *p) { return (four_bytes(p) & 0xFFFFFF) * 0x9E3779B1u >> (32 - HASH_BITS); }
 
 static inline bool has_bit(const finder *f, uint32_t hash) { return f->begins[hash / 64] >> hash % 64 & 1; }
 static void set_bit(finder *f, uint32_t hash) { f->begins[hash / 64] |= (uint64_t)1 << hash % 64; }
@@ -68,7 +68,7 @@ static void set_bit(finder *f, uint32_t hash) { f->begins[hash / 64] |= (uint64_
 static inline bool may_begin(const finder *f, const char *p, size_t left)
 {
     if (left < LONG) return true;
-    return has_bit(f, long_hash(p)) | has_bit(f, brief_hash(p)) | f->everywhere;
+    return has_bit(f, long_hash(p)) || (f->brief[(uint8_t)p[0] | 0x20] && has_bit(f, brief_hash(p))) || f->everywhere;
 }
 
 /* A byte is a symbol; capitals of ASCII are read as small letters. */
@@ -76,7 +76,7 @@ static lm_status add(finder *f, const char *phrase, lm_err *err)
 {
     size_t n = strlen(phrase);
     if (n >= LONG) set_bit(f, long_hash(phrase));
-    else if (n >= BRIEF) set_bit(f, brief_hash(phrase));
+    else if (n >= BRIEF) set_bit(f, brief_hash(phrase)), f->brief[(uint8_t)phrase[0] | 0x20] = true;
     else if (n) f->everywhere = true;
     int32_t *symbols = lm_malloc(n * sizeof *symbols + 1);
     for (size_t i = 0; i < n; i++) symbols[i] = lower((unsigned char)phrase[i]);

@@ -122,44 +122,36 @@ typedef struct grams {
     size_t n_words;
     uint64_t *hash, *word_hash;          /* [places] of the n-gram there; [n_words] */
     uint32_t *place, *before;            /* places; [n_words + 1] characters of all words before */
-    uint64_t *once, *twice;              /* bits by hash: some n-gram was met, and some was met again */
+    uint64_t *met;                       /* two bits by hash: some n-gram was met, and some was met again */
     size_t places;
     table t;
 } grams;
 
 static int64_t chars_of(const grams *g, size_t begin, size_t end) { return (int64_t)g->before[end] - g->before[begin]; }
 
-/* The n-grams of length n at the places that are left. */
+/* The n-grams of length n at the places that are left, of which those that stand in one place only are dropped; a few of
+ * these stay. */
 static void extend(grams *g, int n)
 {
-    size_t left = 0;
+    enum { IN_A_WORD = 32 };
+    size_t size = 64, longer = 0, left = 0;
+    while (size < BITS_A_PLACE * g->places) size *= 2;
+    memset(g->met, 0, size / IN_A_WORD * sizeof *g->met);
     for (size_t i = 0; i < g->places; i++) {
         size_t last = g->place[i] + (size_t)n - 1;
         if (last >= g->n_words) continue;
-        g->place[left] = g->place[i];
-        g->hash[left++] = lm_mix64((n > 1 ? g->hash[i] * 31 : 0) + g->word_hash[last]);
+        uint64_t hash = lm_mix64((n > 1 ? g->hash[i] * 31 : 0) + g->word_hash[last]);
+        size_t at = (hash >> 20) & (size - 1), shift = 2 * (at % IN_A_WORD);
+        uint64_t *met = &g->met[at / IN_A_WORD], before = *met >> shift & 1;
+        *met |= (1 | before << 1) << shift;
+        g->place[longer] = g->place[i];
+        g->hash[longer++] = hash;
     }
-    g->places = left;
-}
-
-/* Drops places whose n-gram stands there only; a few of them stay. */
-static void drop_most_single(grams *g)
-{
-    size_t size = 64, left = 0;
-    while (size < BITS_A_PLACE * g->places) size *= 2;
-    memset(g->once, 0, size / 8);
-    memset(g->twice, 0, size / 8);
-    for (size_t i = 0; i < g->places; i++) {
-        size_t at = (g->hash[i] >> 20) & (size - 1);
-        uint64_t bit = (uint64_t)1 << at % 64;
-        g->twice[at / 64] |= g->once[at / 64] & bit;
-        g->once[at / 64] |= bit;
-    }
-    for (size_t i = 0; i < g->places; i++) {
+    for (size_t i = 0; i < longer; i++) {
         size_t at = (g->hash[i] >> 20) & (size - 1);
         g->place[left] = g->place[i];
         g->hash[left] = g->hash[i];
-        left += g->twice[at / 64] >> at % 64 & 1;
+        left += g->met[at / IN_A_WORD] >> (2 * (at % IN_A_WORD) + 1) & 1;
     }
     g->places = left;
 }
@@ -207,9 +199,8 @@ static grams lay_out(lm_doc *doc, size_t n)
     grams g = { .n_words = n, .places = n, .t = { .entries = (entry *)memory } };
     g.hash = memory + entries;
     g.word_hash = g.hash + n;
-    g.once = g.word_hash + n;
-    g.twice = g.once + bits / 64;
-    g.place = (uint32_t *)(g.twice + bits / 64);
+    g.met = g.word_hash + n;
+    g.place = (uint32_t *)(g.met + bits / 32);
     g.before = g.place + n;
     return g;
 }
@@ -228,7 +219,6 @@ static void repeated_grams(lm_doc *doc)
     int64_t all = chars_of(&g, 0, n);
     for (int length = 1; length <= LAST_REPEATED && g.places; length++) {
         extend(&g, length);
-        drop_most_single(&g);
         if (length == 1) continue;                           /* a word alone is no repetition */
         clear_table(&g);
         doc->values[4 + length - FIRST_TOP] = length <= LAST_TOP ? top_share(&g, length, all) : repeated_share(&g, length, all);
