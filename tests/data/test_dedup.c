@@ -20,6 +20,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <zlib.h>
 
 /* ---- running a method -------------------------------------------------------- */
 
@@ -407,6 +408,28 @@ static void words_stand_between_white_space(void **state)
     }
 }
 
+/* A word's hash depends on its bytes alone: on neither what follows nor where the text ends. */
+static void hashes_of_words_of_any_length(void **state)
+{
+    (void)state;
+    enum { MOST = 80 };
+    char text[2 * MOST + 4];
+    lm_hashes alone = {0}, among = {0};
+    for (size_t n = 1; n <= MOST; n++) {
+        for (size_t i = 0; i < n; i++) text[i] = (char)('a' + (i * 7 + n) % 26);
+        memset(text + n, ' ', 1);
+        memset(text + n + 1, 'z', MOST);
+        alone.n = 0;
+        lm_hash_words(&alone, lm_span_of(text, n), 1, NULL);
+        lm_hash_words(&among, lm_span_of(text, n + 1 + n % MOST), 1, NULL);
+        assert_int_equal(alone.n, 1);
+        assert_true(among.items[among.n - 1 - (n % MOST > 0)] == alone.items[0]);
+    }
+    for (size_t i = 0; i < among.n; i++)
+        for (size_t j = 0; j < i; j++) assert_true(among.items[i] != among.items[j]);
+    lm_hashes_free(&alone), lm_hashes_free(&among);
+}
+
 /* A set says what it was given, hash 0 among them, and leaves each hash where it stood first. */
 static void sets_of_hashes(void **state)
 {
@@ -560,6 +583,40 @@ static void overlap_with_an_evaluation_set(void **state)
     expect_ids(&j, "[0, 1, 2, 3]");
     assert_int_equal(j.result.hits, 1);
     free(eval);
+    free_job(&j);
+}
+
+static void pack(const char *path, const void *bytes, size_t n)
+{
+    gzFile out = gzopen(path, "wb");
+    assert_int_equal(gzwrite(out, bytes, (unsigned)n), n);
+    assert_int_equal(gzclose(out), Z_OK);
+}
+
+/* Lines of a plain file are copied from where they lie, those of a packed one by a second reading: the same comes out. */
+static void copied_lines_are_as_if_read(void **state)
+{
+    (void)state;
+    static const char text[] = "\xEF\xBB\xBF{\"text\": \"one\", \"id\": 0}\r\n"
+                               "{\"text\": \"two\", \"id\": 1}\n{\"text\":\"one\",\"id\":2}\n\n  \n{ \"text\": \"three\", \"id\": 3 }\n"
+                               "not a row\n{\"text\": \"four\", \"id\": 4}\n{\"text\": \"two\"}\r\n{\"text\": \"five\", \"id\": 5}";
+    lm_str plain = {0}, packed = {0};
+    job j = new_job("exact");
+    j.o.on_error = 1;
+    assert_int_equal(lm_file_write(j.in, text, sizeof text - 1, NULL), LM_OK);
+    run_well(&j);
+    expect_ids(&j, "[0, 1, 3, 4, 5]");
+    int64_t kept_bytes = j.result.kept_bytes, kept = j.result.kept;
+    assert_int_equal(lm_file_read(&plain, j.out, 1 << 20, NULL), LM_OK);
+    pack(j.in, text, sizeof text - 1);
+    run_well(&j);
+    assert_int_equal(lm_file_read(&packed, j.out, 1 << 20, NULL), LM_OK);
+    assert_string_equal(plain.data, packed.data);
+    assert_int_equal(j.result.kept_bytes, kept_bytes);
+    assert_int_equal(j.result.kept, kept);
+    assert_int_equal(j.result.bytes, strlen("onetwoonethreefourtwofive"));
+    assert_null(strchr(plain.data, '\r'));
+    lm_str_free(&plain), lm_str_free(&packed);
     free_job(&j);
 }
 
@@ -766,8 +823,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(minhash_finds_what_comparing_all_pairs_finds), cmocka_unit_test(signatures_estimate_similarity), cmocka_unit_test(banding_is_the_best_within_the_bound),
         cmocka_unit_test(order_threads_and_disk_do_not_matter), cmocka_unit_test(twice_is_once), cmocka_unit_test(rules_of_keeping), cmocka_unit_test(normal_forms),
-        cmocka_unit_test(lines_and_paragraphs), cmocka_unit_test(substrings), cmocka_unit_test(overlap_with_an_evaluation_set), cmocka_unit_test(bad_rows_and_bad_places), cmocka_unit_test(words_stand_between_white_space), cmocka_unit_test(sets_of_hashes),
-        cmocka_unit_test(lines_stay_as_they_came), cmocka_unit_test(a_killed_run_loses_and_repeats_nothing), cmocka_unit_test(what_a_run_left_is_taken_up),
+        cmocka_unit_test(lines_and_paragraphs), cmocka_unit_test(substrings), cmocka_unit_test(overlap_with_an_evaluation_set), cmocka_unit_test(bad_rows_and_bad_places), cmocka_unit_test(words_stand_between_white_space), cmocka_unit_test(sets_of_hashes), cmocka_unit_test(hashes_of_words_of_any_length),
+        cmocka_unit_test(lines_stay_as_they_came), cmocka_unit_test(copied_lines_are_as_if_read), cmocka_unit_test(a_killed_run_loses_and_repeats_nothing), cmocka_unit_test(what_a_run_left_is_taken_up),
         cmocka_unit_test(a_full_disk_loses_nothing),
     };
     return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
