@@ -4,7 +4,7 @@
  * each document what it needs (on disk where it is much), then finds what belongs together; the second
  * time documents are written, or left out, or written without the pieces that stand elsewhere as well.  Lines of plain
  * files that stay whole are copied instead (data/dedup/copy.h).
- * Of a cluster of whole documents one is kept, by a rule.  About 50 bytes a document stay in memory. */
+ * Of a cluster of whole documents one is kept, by a rule.  About 60 bytes a document stay in memory. */
 #ifndef LM_DATA_DEDUP_H
 #define LM_DATA_DEDUP_H
 
