@@ -60,7 +60,7 @@ static lm_status read_reply(const lm_asker_link *l, lm_asking *q, long status, c
     const char *wrong = json_string_value(json_object_get(json_object_get(reply, "error"), "message"));
     if (status == 200 && text) lm_str_puts(&q->answer, text);
     else if (status == 200) lm_fail(&q->err, LM_E_FORMAT, "%s: expected choices[0].message.content, found another reply", l->url);
-    else lm_fail(&q->err, LM_E_IO, "%s: answered %ld%s%.300s", l->url, status, wrong ? ": " : "", wrong ? wrong : "");
+    else lm_fail(&q->err, status == 400 || status == 413 || status == 422 ? LM_E_MISMATCH : LM_E_IO, "%s: answered %ld%s%.300s", l->url, status, wrong ? ": " : "", wrong ? wrong : "");
     q->cut = ended && !strcmp(ended, "length");
     lm_one_line(q->err.message);
     lm_json_free(reply);

@@ -180,12 +180,12 @@ static void print_counts(const work *w)
         lm_table_put(&t, "%" PRId64, kept);
         lm_table_put(&t, "%" PRId64, all - kept);
     }
-    lm_table_print(&t, &out);
+    if (json_object_size(r->counts)) lm_table_print(&t, &out);
     lm_table_free(&t);
     for (int i = 0; i < LM_GROW_REASONS; i++)
         if (r->rejected[i]) lm_str_printf(&reasons, "%s%s %" PRId64, reasons.len ? ", " : "", lm_grow_reasons[i], r->rejected[i]);
-    printf("%s: %" PRId64 " of %" PRId64 " rows from %" PRId64 " seeds and %" PRId64 " questions\n\n%s\nleft out: %s; without difficulty: %" PRId64 "; unfinished: %" PRId64 "\n", w->v->o.out, r->rows,
-           w->v->o.rows, w->seeds.n, lm_replies_count(w->replies), out.data, reasons.len ? reasons.data : "none", r->unscored, r->unfinished);
+    printf("%s: %" PRId64 " of %" PRId64 " rows from %" PRId64 " seeds and %" PRId64 " questions\n%s%s\nleft out: %s; without difficulty: %" PRId64 "; unfinished: %" PRId64 "\n", w->v->o.out, r->rows,
+           w->v->o.rows, w->seeds.n, lm_replies_count(w->replies), out.len ? "\n" : "", out.len ? out.data : "", reasons.len ? reasons.data : "none", r->unscored, r->unfinished);
     lm_str_free(&out), lm_str_free(&reasons);
 }
 
@@ -201,7 +201,8 @@ static lm_status judge_end(const work *w, lm_err *err)
     int most = 0;
     for (int i = 1; i < LM_GROW_REASONS; i++)
         if (r->rejected[i] > r->rejected[most]) most = i;
-    return lm_fail(err, LM_E_FORMAT, "%s: no row was kept of %" PRId64 " that grew; most were left out as %s (--rejected shows them)", w->v->o.out, r->refused, r->refused ? lm_grow_reasons[most] : "unfinished");
+    return lm_fail(err, LM_E_FORMAT, "%s: no row was kept of %" PRId64 " that grew; most were left out as %s%s%.500s (--rejected shows them)", w->v->o.out, r->refused,
+                   r->refused ? lm_grow_reasons[most] : "unfinished", most == LM_GROW_UNANSWERED && *r->why ? ": " : "", most == LM_GROW_UNANSWERED ? r->why : "");
 }
 
 static lm_status grow(work *w, lm_call *call, lm_err *err)

@@ -18,7 +18,8 @@ typedef struct lm_asking {
     uint64_t number;                     /* of the draw, so that who is asked again does not say the same again */
     lm_str answer;                       /* UTF-8 without zero bytes; begins empty */
     bool cut;                            /* it had reached its length, and was not finished */
-    lm_err err;                          /* why there is none */
+    lm_err err;                          /* why there is none: LM_E_MISMATCH or LM_E_FORMAT for this question, LM_E_IO where
+                                          * nobody answers, LM_E_INTERRUPT where somebody asked to stop */
 } lm_asking;
 
 typedef struct lm_asker {

@@ -123,7 +123,7 @@ static void settle(lm_grow *g, lm_sprout *s, lm_asking *q, const lm_grow_stage *
         return;
     }
     s->waiting = false;
-    if (state == LM_REPLIES_SILENT && !*g->r->why) snprintf(g->r->why, sizeof g->r->why, "%s", q->err.message);
+    if (state == LM_REPLIES_SILENT || (q->err.code != LM_E_INTERRUPT && !*g->r->why)) snprintf(g->r->why, sizeof g->r->why, "%s", q->err.message);
     if (q->err.code == LM_E_INTERRUPT || state == LM_REPLIES_SILENT) {
         g->r->unfinished++;
         forget(g, s);

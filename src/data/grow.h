@@ -87,7 +87,7 @@ typedef struct lm_grow_result {
     int64_t rows, rounds, rejected[LM_GROW_REASONS], refused;        /* refused: all of rejected */
     int64_t unscored, unfinished;        /* rows without a difficulty; tasks under way when the run ended */
     lm_grow_end end;
-    char why[1000];                      /* what the first question met when nobody answered */
+    char why[1000];                      /* what the first question met that was not answered; "": all were */
     lm_json *counts;                     /* {"deepen": {"kept": 3, "similar": 1}, ..} */
     int64_t difficulties[11], likeness[10];              /* rows by difficulty, and by tenths of ROUGE-L */
 } lm_grow_result;

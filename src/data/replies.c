@@ -182,14 +182,17 @@ static lm_status gather(lm_replies *a, lm_asking *questions, int n, lm_asking *l
     return LM_OK;
 }
 
-/* Failures of a call of which something was answered belong to their questions; else nobody is there. */
+/* Whether somebody was there: it answered, or refused this question for what it is. */
+static bool is_reply(const lm_asking *q) { return q->err.code == LM_OK || q->err.code == LM_E_MISMATCH || q->err.code == LM_E_FORMAT; }
+
+/* Failures of a call in which somebody was there belong to their questions. */
 static lm_status keep_failures(lm_replies *a, const lm_asking *left, int n, lm_replies_state *state, lm_err *err)
 {
-    int answered = 0;
-    for (int i = 0; i < n; i++) answered += left[i].err.code == LM_OK;
-    if (n && !answered) *state = lm_interrupted() ? LM_REPLIES_STOPPED : LM_REPLIES_SILENT;
-    else if (lm_interrupted() && answered < n) *state = LM_REPLIES_STOPPED;
-    for (int i = 0; i < n && *state != LM_REPLIES_STOPPED && answered; i++)
+    int replies = 0;
+    for (int i = 0; i < n; i++) replies += is_reply(&left[i]);
+    if (lm_interrupted() && replies < n) *state = LM_REPLIES_STOPPED;
+    else if (!replies) *state = LM_REPLIES_SILENT;
+    for (int i = 0; i < n && *state != LM_REPLIES_STOPPED && replies; i++)
         if (left[i].err.code != LM_OK) LM_TRY(put(a, &left[i], err));
     return LM_OK;
 }

@@ -6,8 +6,8 @@
  *     answers first.  So the same run asks the same questions, and number and hash tell which answer is whose.
  *  2. The file is JSONL: a first line with the settings, then {"n": .., "key": .., "answer": ..}, or "failed" instead; "cut" where an
  *     answer was not finished.
- *  3. Failures are written only beside answers of the same call: while nobody answers nothing is, and a run that begins
- *     again asks anew. */
+ *  3. Failures are written only where somebody was there: answered another question of the call, or refused this one for what
+ *     it is.  While nobody answers nothing is written, and a run that begins again asks anew. */
 #ifndef LM_DATA_ANSWERS_H
 #define LM_DATA_ANSWERS_H
 
@@ -24,7 +24,7 @@ void lm_replies_close(lm_replies *a);        /* takes NULL */
 typedef enum lm_replies_state { LM_REPLIES_ALL, LM_REPLIES_SPENT, LM_REPLIES_STOPPED, LM_REPLIES_SILENT } lm_replies_state;
 
 /* Answers the questions, from the file or by asking; a question without an answer has its err set.  *state tells why some
- * were not asked: the limit, Ctrl-C; or that not one of those that were was answered.  A failure is one of the file. */
+ * were not asked: the limit, Ctrl-C; or that nobody answers.  A failure is one of the file. */
 lm_status lm_replies_ask(lm_replies *a, lm_asking *questions, int n, lm_replies_state *state, lm_err *err);
 
 /* Questions of this run so far, and how many of them were answered before. */

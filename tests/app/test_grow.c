@@ -350,6 +350,14 @@ static void nobody_answers(void **state)
     assert_non_null(strstr(p.err.data, "no row was kept"));
     assert_non_null(strstr(p.err.data, "most were left out as cut_off"));
     program_free(&p);
+    char *unheard = tiny_file("unheard.jsonl", "{\"prompt\": \"This is a case that the endpoint refuses.\"}\n");
+    server.state->requests = 0;
+    p = grow(unheard, out, "--method evol_instruct --operations constraints --rows 4 --overwrite --patience 3", 1);
+    assert_int_equal(server.state->requests, 3);                 /* of each question by itself: it goes on */
+    assert_non_null(strstr(p.err.data, "most were left out as unanswered: http"));
+    assert_non_null(strstr(p.err.data, "/v1/chat/completions: answered 400: not that"));
+    program_free(&p);
+    free(unheard);
     p = grow(seeds, out, "--method self_instruc --rows 4", 2);
     assert_non_null(strstr(p.err.data, "the nearest is self_instruct"));
     program_free(&p);
