@@ -32,7 +32,7 @@ class Pool:
             function.restype, function.argtypes = result, arguments
         self.pool = self.lib.lm_novelty_new(unit)
         for text in texts:
-            self.lib.lm_novelty_add(self.pool, self.span(text))
+            self.add(text)
 
     def __del__(self):
         self.lib.lm_novelty_free(self.pool)
@@ -40,6 +40,9 @@ class Pool:
     def span(self, text):
         self.bytes = text.encode()
         return Span(self.bytes, len(self.bytes))
+
+    def add(self, text):
+        self.lib.lm_novelty_add(self.pool, self.span(text))
 
     def nearest(self, text):
         found = self.lib.lm_novelty_find(self.pool, self.span(text), None, 0)
