@@ -1,6 +1,7 @@
 /* malmoi inspect: what a path holds.
  *
  * A view fills one JSON object; --json prints it as it is, otherwise it is laid out for people. */
+#include "app/data.h"
 #include "app/inspect.h"
 
 #include "base/table.h"
@@ -137,6 +138,9 @@ static lm_status run(lm_call *call, lm_err *err)
     return status;
 }
 
+static const char notes[] = "Of training data, tokens that are learnt are green (in [brackets] where there is no terminal), tokens\n"
+                            "beyond the context red (~so~); \"│\" stands where a long text is divided.";
+
 const lm_command lm_command_inspect = {
     .name = "inspect",
     .group = "models",
@@ -145,8 +149,19 @@ const lm_command lm_command_inspect = {
     .example = "malmoi inspect MODEL\n"
                "malmoi inspect model.safetensors --tensors\n"
                "malmoi inspect chats.jsonl --model MODEL --objective sft",
-    .notes = "Of training data, tokens that are learnt are green (in [brackets] where there is no terminal), tokens\n"
-             "beyond the context red (~so~); \"│\" stands where a long text is divided.",
+    .notes = notes,
+    .options = options,
+    .values_size = sizeof(inspect_options),
+    .prepare = prepare,
+    .run = run,
+};
+
+const lm_command lm_data_inspect = {
+    .name = "inspect",
+    .summary = "rows as a model will see them: what is learnt, what is cut",
+    .usage = "FILE --model FOLDER [options]",
+    .example = "malmoi data inspect chats.jsonl --model MODEL --objective sft --context 1024",
+    .notes = notes,
     .options = options,
     .values_size = sizeof(inspect_options),
     .prepare = prepare,

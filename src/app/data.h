@@ -4,7 +4,7 @@
 
 #include "app/command.h"
 
-extern const lm_command lm_data_agreement, lm_data_clean, lm_data_dedup, lm_data_format, lm_data_grow, lm_data_judge, lm_data_learn, lm_data_mix, lm_data_pack, lm_data_review,
+extern const lm_command lm_data_agreement, lm_data_clean, lm_data_dedup, lm_data_format, lm_data_grow, lm_data_inspect, lm_data_judge, lm_data_learn, lm_data_mix, lm_data_pack, lm_data_review,
     lm_data_stats_command;
 
 #endif

@@ -7,6 +7,8 @@
 #include "data/stats.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 typedef struct stats_values {
     lm_data_stats_options o;
@@ -52,6 +54,51 @@ static lm_json *languages_json(const lm_data_stats *s)
     return languages;
 }
 
+typedef struct name_count {
+    const char *name;
+    long long count;
+} name_count;
+
+static int by_count(const void *a, const void *b)
+{
+    const name_count *x = a, *y = b;
+    return x->count != y->count ? (x->count < y->count) - (x->count > y->count) : strcmp(x->name, y->name);
+}
+
+/* Names with their counts, the greatest first, for the caller to free. */
+static name_count *sorted(lm_json *counts)
+{
+    name_count *list = lm_malloc((json_object_size(counts) + 1) * sizeof *list);
+    size_t n = 0;
+    const char *name;
+    lm_json *count;
+    json_object_foreach(counts, name, count) list[n++] = (name_count){ name, (long long)json_integer_value(count) };
+    qsort(list, n, sizeof *list, by_count);
+    return list;
+}
+
+static lm_json *counts_json(lm_json *counts)
+{
+    lm_json *out = json_object();
+    name_count *list = sorted(counts);
+    for (size_t i = 0; i < json_object_size(counts); i++) json_object_set_new(out, list[i].name, json_integer(list[i].count));
+    free(list);
+    return out;
+}
+
+static void put_counts(lm_str *out, const char *what, lm_json *counts)
+{
+    enum { SHOWN = 20 };
+    size_t n = json_object_size(counts);
+    if (!n) return;
+    name_count *list = sorted(counts);
+    lm_str_puts(out, what);
+    for (size_t i = 0; i < n && i < SHOWN; i++) lm_str_printf(out, "%s %s %lld", i ? "," : "", list[i].name, list[i].count);
+    if (n > SHOWN) lm_str_printf(out, " and %zu more", n - SHOWN);
+    lm_str_putc(out, '\n');
+    free(list);
+}
+
 static lm_json *topics_json(const lm_data_stats *s)
 {
     lm_json *topics = json_array();
@@ -72,12 +119,12 @@ static void print_json(const lm_data_stats *s)
         json_array_append_new(ngrams, json_pack("{s:i, s:I, s:f}", "n", n + 1, "count", (json_int_t)s->ngrams[n], "different", distinct(&s->ngrams_seen[n], s->ngrams[n])));
     for (int i = 0; i < s->skipped.messages.n; i++) json_array_append_new(skipped, json_string(s->skipped.messages.items[i]));
     double all = (double)s->counts.runes;
-    lm_print_json(json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:{s:f, s:f, s:f, s:f, s:f}, s:f, s:f, s:o, s:o, s:o, s:{s:I, s:o}}", "documents", (json_int_t)s->documents, "empty",
+    lm_print_json(json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:{s:f, s:f, s:f, s:f, s:f}, s:f, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:o}}", "documents", (json_int_t)s->documents, "empty",
                             (json_int_t)s->empty, "bytes", (json_int_t)s->bytes, "lines", (json_int_t)s->lines, "characters", lengths_json(&s->chars), "words", lengths_json(&s->words),
                             "scripts", scripts, "shares", "letters", ratio((double)s->counts.letters, all), "digits", ratio((double)s->counts.digits, all), "punctuation",
                             ratio((double)s->counts.punctuation, all), "symbols", ratio((double)s->counts.symbols, all), "spaces", ratio((double)s->counts.spaces, all),
                             "different_documents", distinct(s->documents_seen, s->documents), "different_lines", distinct(s->lines_seen, s->lines), "ngrams", ngrams, "languages", languages_json(s), "topics",
-                            topics_json(s), "skipped", "count",
+                            topics_json(s), "roles", counts_json(s->roles), "templates", counts_json(s->templates), "messages", lengths_json(&s->messages), "skipped", "count",
                             (json_int_t)s->skipped.n, "first", skipped));
 }
 
@@ -109,6 +156,8 @@ static void print_text(const lm_data_stats *s)
     if (s->languages.n) lm_str_puts(&out, "languages   ");
     for (int l = 0; l < s->languages.n; l++) lm_str_printf(&out, " %s %.1f%%", s->languages.items[l], 100 * ratio((double)s->of_language[l], (double)s->documents));
     if (s->languages.n) lm_str_putc(&out, '\n');
+    put_counts(&out, "messages    ", s->roles);
+    put_counts(&out, "templates   ", s->templates);
     lm_str_printf(&out, "repeated     about %.1f%% of the documents, %.1f%% of the lines\n", 100 * (1 - ratio(distinct(s->documents_seen, s->documents), (double)s->documents)),
                   100 * (1 - ratio(distinct(s->lines_seen, s->lines), (double)s->lines)));
     lm_str_puts(&out, "different   ");
@@ -120,6 +169,7 @@ static void print_text(const lm_data_stats *s)
     lm_table_rule(&t);
     put_lengths(&t, "characters", &s->chars);
     put_lengths(&t, "words", &s->words);
+    if (s->messages.n) put_lengths(&t, "messages", &s->messages);
     lm_table_print(&t, &out);
     lm_table_free(&t);
     fputs(out.data, stdout);
@@ -153,7 +203,9 @@ const lm_command lm_data_stats_command = {
     .name = "stats",
     .summary = "lengths, scripts, repetition and diversity of a corpus",
     .usage = "IN... [options]",
-    .example = "malmoi data stats corpus.jsonl.zst",
+    .example = "malmoi data stats corpus.jsonl.zst\n"
+               "malmoi data stats chats.jsonl --topics topics.safetensors",
+    .notes = "What of it would be learnt, and what truncation would cost: malmoi data pack sft --model MODEL --data FILE --context N --dry-run.",
     .options = options,
     .values_size = sizeof(stats_values),
     .run = run,

@@ -18,7 +18,10 @@ static lm_status open_set(lm_template_set **out, const lm_instruct_call *c, lm_e
     if (c->file) return lm_template_set_read(out, c->file, err);
     LM_TRY(lm_shipped_folder(&folder, "templates", err));
     lm_status status = lm_shipped_file(&path, folder, c->name, ".yaml", err);
-    if (status != LM_OK) lm_context(err, "--template-set");
+    if (status != LM_OK && lm_file_exists(c->name)) {
+        lm_err_clear(err);
+        lm_fail(err, LM_E_USAGE, "--template-set %s: is a file, which --template reads", c->name);
+    } else if (status != LM_OK) lm_context(err, "--template-set");
     if (status == LM_OK) status = lm_template_set_read(out, path, err);
     free(path);
     free(folder);

@@ -59,6 +59,32 @@ lm_status lm_labelled_label(const lm_row *row, const lm_labelled_fields *fields,
     return LM_OK;
 }
 
+static void put_strings(lm_str *out, const lm_json *node)
+{
+    const char *key;
+    lm_json *member;
+    size_t i;
+    if (json_is_string(node)) {
+        lm_str_append(out, json_string_value(node), json_string_length(node));
+        lm_str_putc(out, '\n');
+    }
+    json_object_foreach((lm_json *)(uintptr_t)node, key, member)
+        if (strcmp(key, "role") && strcmp(key, "from") && strcmp(key, "template")) put_strings(out, member);
+    json_array_foreach(node, i, member) put_strings(out, member);
+}
+
+lm_status lm_row_whole_text(const lm_row *row, const char *given, lm_str *room, lm_span *text, lm_err *err)
+{
+    const char *field;
+    lm_err local = {0};
+    if (lm_document_field(row, given, &field, &local) == LM_OK) return lm_row_text(row, field, text, err);
+    lm_str_clear(room);
+    put_strings(room, row->object);
+    if (!room->len) return lm_fail(err, local.code, "%s", local.message);
+    *text = lm_span_of(room->data, room->len);
+    return LM_OK;
+}
+
 bool lm_is_blank(lm_span text)
 {
     for (size_t i = 0; i < text.len; i++)

@@ -20,6 +20,10 @@ extern const char *const lm_text_names[];
  * the first of the usual names. */
 lm_status lm_document_field(const lm_row *row, const char *given, const char **field, lm_err *err);
 
+/* The text of a row of any kind: that of its field (lm_document_field), or where it has none all strings in it, a line each, in
+ * `room`, but for roles of messages and names of templates.  LM_E_FORMAT where there is no string either. */
+lm_status lm_row_whole_text(const lm_row *row, const char *field, lm_str *room, lm_span *text, lm_err *err);
+
 /* The label's name: a string, or an integer or a truth value as it is written.  Appended to out. */
 lm_status lm_labelled_label(const lm_row *row, const lm_labelled_fields *fields, lm_str *out, lm_err *err);
 

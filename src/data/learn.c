@@ -103,7 +103,7 @@ static void put_text(learner *l, lm_span text, const char *label)
 static lm_status find_text(learner *l, const lm_row *row, lm_span *text, lm_err *err)
 {
     const char *field;
-    if (l->o->kind == LM_LEARN_TOPICS) return lm_topic_text(row, l->o->field, &l->room, text, err);
+    if (l->o->kind == LM_LEARN_TOPICS) return lm_row_whole_text(row, l->o->field, &l->room, text, err);
     LM_TRY(lm_document_field(row, l->o->field, &field, err));
     return lm_row_text(row, field, text, err);
 }

@@ -5,6 +5,7 @@
 #include "base/log.h"
 
 #include <dirent.h>
+#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -154,13 +155,28 @@ static lm_status add_folder(lm_source *s, const char *folder, lm_err *err)
     return status;
 }
 
+static lm_status add_path(lm_source *s, const char *path, lm_err *err) { return lm_is_dir(path) ? add_folder(s, path, err) : add_file(s, path, err); }
+
+static bool is_pattern(const char *path) { return strpbrk(path, "*?[") && !lm_file_exists(path); }
+
+/* What it matches, in the order of names. */
+static lm_status add_pattern(lm_source *s, const char *pattern, lm_err *err)
+{
+    glob_t found = {0};
+    int failed = glob(pattern, 0, NULL, &found);
+    lm_status status = failed == GLOB_NOMATCH ? lm_fail(err, LM_E_IO, "%s: no file matches", pattern) : failed ? lm_fail(err, LM_E_IO, "%s: cannot be looked for", pattern) : LM_OK;
+    for (size_t i = 0; i < found.gl_pathc && status == LM_OK; i++) status = add_path(s, found.gl_pathv[i], err);
+    globfree(&found);
+    return status;
+}
+
 lm_status lm_source_open(lm_source **out, const lm_strings *paths, const lm_source_options *options, lm_err *err)
 {
     lm_source *s = *out = lm_calloc(1, sizeof *s);
     s->options = *options;
     lm_status status = LM_OK;
     for (int i = 0; i < paths->n && status == LM_OK; i++)
-        status = lm_is_dir(paths->items[i]) ? add_folder(s, paths->items[i], err) : add_file(s, paths->items[i], err);
+        status = is_pattern(paths->items[i]) ? add_pattern(s, paths->items[i], err) : add_path(s, paths->items[i], err);
     if (status != LM_OK) {
         lm_source_close(s);
         *out = NULL;

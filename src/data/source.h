@@ -54,8 +54,8 @@ typedef struct lm_source_options {
 
 typedef struct lm_source lm_source;
 
-/* Paths are files, "-" for standard input, or folders, of which every file with a known ending is read
- * in the order of names.  Every file is looked at before the first is read.  Paths are copied; options
+/* Paths are files, "-" for standard input, folders, of which every file with a known ending is read
+ * in the order of names, or patterns as a shell has them ("acts-*.jsonl.zst") where no file is called so.  Every file is looked at before the first is read.  Paths are copied; options
  * are the caller's. */
 lm_status lm_source_open(lm_source **out, const lm_strings *paths, const lm_source_options *options, lm_err *err);
 lm_status lm_source_next(lm_source *s, lm_row *row, bool *more, lm_err *err);      /* *more false: no row */

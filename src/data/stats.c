@@ -91,6 +91,7 @@ double lm_lengths_percentile(const lm_lengths *l, double share)
 typedef struct worker {
     lm_doc doc;
     lm_buckets terms;
+    lm_str text;
     lm_data_stats stats;
 } worker;
 
@@ -104,6 +105,8 @@ typedef struct counter {
 
 static void make_seen(lm_data_stats *s)
 {
+    s->roles = json_object();
+    s->templates = json_object();
     s->documents_seen = lm_calloc(2 + LM_STATS_NGRAMS, sizeof *s->documents_seen);
     s->lines_seen = s->documents_seen + 1;
     s->ngrams_seen = s->documents_seen + 2;
@@ -150,6 +153,36 @@ static void count_language(worker *w, const lm_linear *languages, lm_span text)
     w->stats.of_language[best]++;
 }
 
+/* Counts a name, of which there are a few; a file that has more has them under one. */
+static void count_name(lm_json *counts, const char *name)
+{
+    enum { MOST = 1000 };
+    if (!json_object_get(counts, name) && json_object_size(counts) >= MOST) name = "others";
+    json_object_set_new(counts, name, json_integer(json_integer_value(json_object_get(counts, name)) + 1));
+}
+
+/* The messages in a row, wherever they stand in it. */
+static int64_t count_messages(lm_json *roles, lm_json *node)
+{
+    const char *key, *role = json_string_value(json_object_get(node, "role"));
+    lm_json *member;
+    size_t i;
+    int64_t n = 0;
+    if (!role) role = json_string_value(json_object_get(node, "from"));
+    if (role) count_name(roles, role), n++;
+    json_object_foreach(node, key, member) n += count_messages(roles, member);
+    json_array_foreach(node, i, member) n += count_messages(roles, member);
+    return n;
+}
+
+static void count_parts(lm_data_stats *s, lm_json *object)
+{
+    const char *name = json_string_value(json_object_get(object, "template"));
+    int64_t messages = count_messages(s->roles, object);
+    if (messages) add_length(&s->messages, messages);
+    if (name) count_name(s->templates, name);
+}
+
 static bool is_nearer(const lm_topic_nearest *a, const lm_topic_nearest *b)
 {
     if (!a->text || !b->text) return a->text;
@@ -173,15 +206,25 @@ typedef struct slot {
     lm_err err;
 } slot;
 
+static lm_status find_text(const counter *c, worker *w, const lm_row *row, lm_span *text, lm_err *err)
+{
+    static const char *const parts[] = { "messages", "conversations", "prompt", "completion", "instruction", "question", "answer", "chosen", "rejected" };
+    const char *field;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts && !c->o->field; i++)
+        if (lm_row_has(row, parts[i])) return lm_row_whole_text(row, NULL, &w->text, text, err);
+    LM_TRY(lm_document_field(row, c->o->field, &field, err));
+    return lm_row_text(row, field, text, err);
+}
+
 static void count_row(void *context, int number, lm_row *row, void *slot_)
 {
     counter *c = context;
     slot *s = slot_;
     worker *w = &c->workers[number];
-    const char *field;
     lm_span text;
     s->err = (lm_err){0};
-    if (lm_document_field(row, c->o->field, &field, &s->err) != LM_OK || lm_row_text(row, field, &text, &s->err) != LM_OK) return;
+    if (find_text(c, w, row, &text, &s->err) != LM_OK) return;
+    if (row->object) count_parts(&w->stats, row->object);
     lm_doc_begin(&w->doc, row, text);
     count_document(w, w->doc.text);
     if (c->languages) count_language(w, c->languages, w->doc.text);
@@ -200,11 +243,21 @@ static lm_status take_row(void *context, lm_row *row, void *slot_, lm_err *err)
 
 /* ---- the work ---------------------------------------------------------------- */
 
+static void merge_names(lm_json *into, lm_json *from)
+{
+    const char *name;
+    lm_json *count;
+    json_object_foreach(from, name, count) json_object_set_new(into, name, json_integer(json_integer_value(json_object_get(into, name)) + json_integer_value(count)));
+}
+
 static void merge(lm_data_stats *into, const lm_data_stats *from)
 {
     into->documents += from->documents, into->empty += from->empty, into->bytes += from->bytes, into->lines += from->lines;
     merge_lengths(&into->chars, &from->chars);
     merge_lengths(&into->words, &from->words);
+    merge_lengths(&into->messages, &from->messages);
+    merge_names(into->roles, from->roles);
+    merge_names(into->templates, from->templates);
     add_counts(&into->counts, &from->counts);
     for (int i = 0; i < 2 + LM_STATS_NGRAMS; i++) lm_hyperloglog_merge(&into->documents_seen[i], &from->documents_seen[i]);
     for (int n = 0; n < LM_STATS_NGRAMS; n++) into->ngrams[n] += from->ngrams[n];
@@ -266,6 +319,7 @@ lm_status lm_data_stats_files(lm_data_stats *out, const lm_strings *paths, const
         if (status == LM_OK) merge(out, &c.workers[w].stats);
         lm_doc_free(&c.workers[w].doc);
         lm_buckets_free(&c.workers[w].terms);
+        lm_str_free(&c.workers[w].text);
         lm_data_stats_free(&c.workers[w].stats);
     }
     free(c.workers);
@@ -276,6 +330,8 @@ lm_status lm_data_stats_files(lm_data_stats *out, const lm_strings *paths, const
 void lm_data_stats_free(lm_data_stats *s)
 {
     free(s->documents_seen);
+    lm_json_free(s->roles);
+    lm_json_free(s->templates);
     free(s->of_language);
     lm_strings_free(&s->languages);
     for (int k = 0; k < s->topics.n; k++) free(s->nearest[k].text);

@@ -1,5 +1,7 @@
 /* What a corpus holds: lengths, scripts, duplicates, diversity of n-grams; in one reading and little memory.
  *
+ * A row of instructions (a conversation, a prompt with its answer) counts as the text of all its parts.
+ *
  * Lengths are counted in bins of a quarter of an octave, in which percentiles are interpolated.  How many
  * documents, lines and n-grams of words are different is estimated (Flajolet et al. 2007, HyperLogLog, with
  * 2^14 registers: a standard error of 0.8%). */
@@ -44,6 +46,8 @@ typedef struct lm_data_stats {
     lm_strings topics;                       /* and those of a model of topics */
     int64_t *of_topic;                       /* [topics.n + 1]; the last counts documents without one */
     lm_topic_nearest *nearest;               /* [topics.n] */
+    lm_json *roles, *templates;              /* objects of counts: messages by who speaks, rows by the template that they say they are from */
+    lm_lengths messages;                     /* of rows that have any */
     lm_skipped skipped;
 } lm_data_stats;
 

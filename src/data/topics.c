@@ -350,30 +350,3 @@ char *lm_topic_example(lm_span text)
     lm_one_line(line.data);
     return lm_str_take(&line);
 }
-
-static void put_strings(lm_str *out, const lm_json *node)
-{
-    const char *key;
-    lm_json *member;
-    size_t i;
-    if (json_is_string(node)) {
-        lm_str_append(out, json_string_value(node), json_string_length(node));
-        lm_str_putc(out, '\n');
-    }
-    json_object_foreach((lm_json *)(uintptr_t)node, key, member) put_strings(out, member);
-    json_array_foreach(node, i, member) put_strings(out, member);
-}
-
-lm_status lm_topic_text(const lm_row *row, const char *given, lm_str *room, lm_span *text, lm_err *err)
-{
-    const char *field;
-    lm_err none = {0};
-    if (given || lm_document_field(row, NULL, &field, &none) == LM_OK) {
-        LM_TRY(lm_document_field(row, given, &field, err));
-        return lm_row_text(row, field, text, err);
-    }
-    lm_str_clear(room);
-    put_strings(room, row->object);
-    *text = lm_span_of(room->data ? room->data : "", room->len);
-    return LM_OK;
-}

@@ -35,9 +35,6 @@ lm_status lm_topics_train(lm_linear **out, lm_json *topics, lm_topics_trainer *t
 /* The topic of a text, or -1 where it has no term of any; *score, unless NULL, is greater the nearer it is.  `room` is used again. */
 int lm_topic_of(const lm_linear *m, lm_buckets *room, lm_span text, double *score);
 
-/* What a row is about: its text (lm_document_field), or where it has no such field all strings in it, a line each, in `room`. */
-lm_status lm_topic_text(const lm_row *row, const char *field, lm_str *room, lm_span *text, lm_err *err);
-
 /* The beginning of a text in one line, for the caller to free. */
 char *lm_topic_example(lm_span text);
 

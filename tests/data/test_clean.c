@@ -225,6 +225,35 @@ static void stats_by_hand(void **state)
     free(in);
 }
 
+static int64_t count_of(lm_json *counts, const char *name) { return json_integer_value(json_object_get(counts, name)); }
+
+/* Conversations and prompts with answers: who speaks how often, which templates, and the text of all parts. */
+static void instructions_are_counted(void **state)
+{
+    (void)state;
+    char *in = write_file("chats.jsonl", "{\"messages\": [{\"role\": \"system\", \"content\": \"가 나\"}, {\"role\": \"user\", \"content\": \"다\"}, {\"role\": \"assistant\", \"content\": \"라\"}], \"template\": \"nsmc/3\"}\n"
+                                         "{\"conversations\": [{\"from\": \"human\", \"value\": \"one two\"}, {\"from\": \"gpt\", \"value\": \"three\"}]}\n"
+                                         "{\"prompt\": \"a b\", \"completion\": \"c\", \"template\": \"nsmc/3\"}\n"
+                                         "{\"prompt\": [{\"role\": \"user\", \"content\": \"x\"}], \"chosen\": [{\"role\": \"assistant\", \"content\": \"y\"}], \"rejected\": [{\"role\": \"assistant\", \"content\": \"z\"}]}\n"
+                                         "{\"id\": 4}\n{\"messages\": []}\n");
+    lm_data_stats s;
+    lm_data_stats_options o = { .on_error = 1 };
+    assert_int_equal(lm_data_stats_files(&s, &(lm_strings){ &in, 1 }, &o, NULL), LM_OK);
+    assert_int_equal(s.documents, 4);
+    assert_int_equal(s.skipped.n, 2);
+    assert_int_equal(s.words.sum, 4 + 3 + 3 + 3);
+    assert_int_equal(s.messages.n, 3);
+    assert_int_equal(s.messages.sum, 8);
+    assert_int_equal(json_object_size(s.roles), 5);
+    assert_int_equal(count_of(s.roles, "assistant"), 3);
+    assert_int_equal(count_of(s.roles, "user"), 2);
+    assert_int_equal(count_of(s.roles, "human"), 1);
+    assert_int_equal(json_object_size(s.templates), 1);
+    assert_int_equal(count_of(s.templates, "nsmc/3"), 2);
+    lm_data_stats_free(&s);
+    free(in);
+}
+
 static void percentiles(void **state)
 {
     (void)state;
@@ -394,7 +423,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kept_and_rejected_rows), cmocka_unit_test(threads_do_not_matter), cmocka_unit_test(failures_leave_nothing), cmocka_unit_test(long_lines_and_cut_files),
-        cmocka_unit_test(counting_what_is_different), cmocka_unit_test(stats_by_hand), cmocka_unit_test(percentiles), cmocka_unit_test(lines_without_documents),
+        cmocka_unit_test(counting_what_is_different), cmocka_unit_test(stats_by_hand), cmocka_unit_test(instructions_are_counted), cmocka_unit_test(percentiles), cmocka_unit_test(lines_without_documents),
         cmocka_unit_test(wilsons_interval), cmocka_unit_test(a_sample_and_its_verdicts),
     };
     return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);

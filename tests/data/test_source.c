@@ -186,24 +186,31 @@ static void separator_makes_documents(void **state)
     finish(&r);
 }
 
-static void folders_and_packed_files(void **state)
+static void folders_patterns_and_packed_files(void **state)
 {
     (void)state;
-    char *folder = test_path("folder"), *b = test_path("folder/b.jsonl"), *a = test_path("folder/a.jsonl.gz"), *other = test_path("folder/notes.pdf");
+    char *folder = test_path("folder"), *pattern = test_path("folder/[ab].jsonl*"), *nothing = test_path("folder/*.csv"), *b = test_path("folder/b.jsonl"), *a = test_path("folder/a.jsonl.gz"), *other = test_path("folder/notes.pdf");
     assert_int_equal(lm_make_dirs(folder, NULL), LM_OK);
     assert_int_equal(lm_file_write(b, "{\"text\":\"B\"}\n", 13, NULL), LM_OK);
     assert_int_equal(lm_file_write(other, "%PDF", 4, NULL), LM_OK);
     gzFile gz = gzopen(a, "wb");
     gzputs(gz, "{\"text\":\"A\"}\n");
     gzclose(gz);
-    reading r = {0};
-    assert_int_equal(lm_source_open(&r.source, &(lm_strings){ &folder, 1 }, &(lm_source_options){0}, &r.err), LM_OK);
-    assert_true(next(&r));
-    expect_field(&r, "text", "A");
-    assert_true(next(&r));
-    expect_field(&r, "text", "B");
-    assert_false(next(&r));
-    finish(&r);
+    char *both[] = { folder, pattern };
+    for (int p = 0; p < 2; p++) {
+        reading r = {0};
+        assert_int_equal(lm_source_open(&r.source, &(lm_strings){ &both[p], 1 }, &(lm_source_options){0}, &r.err), LM_OK);
+        assert_true(next(&r));
+        expect_field(&r, "text", "A");
+        assert_true(next(&r));
+        expect_field(&r, "text", "B");
+        assert_false(next(&r));
+        finish(&r);
+    }
+    reading none = {0};
+    assert_int_equal(lm_source_open(&none.source, &(lm_strings){ &nothing, 1 }, &(lm_source_options){0}, &none.err), LM_E_IO);
+    assert_non_null(strstr(none.err.message, "folder/*.csv: no file matches"));
+    free(pattern), free(nothing);
     free(folder), free(a), free(b), free(other);
 }
 
@@ -235,7 +242,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(members_without_a_document), cmocka_unit_test(jsonl_rows), cmocka_unit_test(csv_rows), cmocka_unit_test(tsv_rows),
         cmocka_unit_test(text_is_one_document_byte_for_byte), cmocka_unit_test(separator_makes_documents),
-        cmocka_unit_test(folders_and_packed_files), cmocka_unit_test(bad_input_is_named),
+        cmocka_unit_test(folders_patterns_and_packed_files), cmocka_unit_test(bad_input_is_named),
     };
     return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
 }

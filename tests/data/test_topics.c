@@ -278,7 +278,7 @@ static void mixtures_go_by_them(void **state)
         lm_mix_source_set(&mix.sources[0], NULL, NULL, model, NULL, 5);
         lm_mix_add_stage(&mix)->rows = 60;
         if (lm_mix_files(&result, &mix, &o, &err) != LM_OK) fail_msg("%s", err.message);
-        lm_str_clear(&rows);
+        lm_str_free(&rows);
         assert_int_equal(lm_file_read(&rows, out, 1 << 26, NULL), LM_OK);
         int drawn[KINDS] = {0};
         for (char *line = rows.data, *end; (end = strchr(line, '\n')); line = end + 1) drawn[line[7] - '0']++;

@@ -1,6 +1,7 @@
 #include "data/mix/store.h"
 
 #include "base/thread.h"
+#include "data/labelled.h"
 #include "data/members.h"
 #include "data/rounds.h"
 #include "data/topics.h"
@@ -81,7 +82,7 @@ static void find_topic(const reading *r, int worker, lm_row *row, slot *s)
 {
     lm_span text;
     if (lm_row_parse(row, &s->err) != LM_OK) return;
-    if (lm_topic_text(row, NULL, &r->rooms[worker], &text, &s->err) != LM_OK) {
+    if (lm_row_whole_text(row, NULL, &r->rooms[worker], &text, &s->err) != LM_OK) {
         lm_context(&s->err, "%s:%" PRId64, row->path, row->line);
         return;
     }
