@@ -71,6 +71,15 @@ typedef struct work {
 
 /* ---- opening ---- */
 
+static lm_status unknown(const char *option, const char *word, const char *const *known, lm_err *err)
+{
+    lm_str list = {0};
+    for (int i = 0; known[i]; i++) lm_str_printf(&list, "%s%s", i ? ", " : "", known[i]);
+    lm_fail(err, LM_E_USAGE, "%s: expected one of %s, found \"%s\"", option, list.data, word);
+    lm_str_free(&list);
+    return LM_E_USAGE;
+}
+
 static lm_status find_method(grow_values *v, lm_err *err)
 {
     const char *names[16] = {0};
@@ -78,14 +87,14 @@ static lm_status find_method(grow_values *v, lm_err *err)
         names[i] = lm_growth_registry[i]->name;
         if (!strcmp(names[i], v->method)) v->o.method = lm_growth_registry[i];
     }
-    if (!v->o.method) return lm_fail(err, LM_E_USAGE, "--method %s: there is none of that name; the nearest is %s", v->method, lm_nearest(v->method, names));
+    if (!v->o.method) return unknown("--method", v->method, names, err);
     const char *const *known = v->o.method->operations;
     for (int i = 0; i < v->o.operations.n; i++) {
         const char *wanted = v->o.operations.items[i];
         int k = 0;
         if (!known) return lm_fail(err, LM_E_USAGE, "--operations: %s has none to choose from", v->method);
         while (known[k] && strcmp(known[k], wanted)) k++;
-        if (!known[k]) return lm_fail(err, LM_E_USAGE, "--operations %s: there is none of that name; the nearest is %s", wanted, lm_nearest(wanted, known));
+        if (!known[k]) return unknown("--operations", wanted, known, err);
     }
     return LM_OK;
 }
@@ -217,7 +226,7 @@ static lm_status grow(work *w, lm_call *call, lm_err *err)
     lm_json *report = lm_grow_report(&w->result, &v->o, w->replies);
     if (v->report) status = lm_json_write(report, v->report, err);
     if (v->json && status == LM_OK) lm_print_json(json_incref(report));
-    else if (status == LM_OK) print_counts(w);
+    else if (status == LM_OK && w->result.end != LM_GROW_SILENT) print_counts(w);
     lm_json_free(report);
     return status == LM_OK ? judge_end(w, err) : status;
 }

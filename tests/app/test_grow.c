@@ -359,10 +359,10 @@ static void nobody_answers(void **state)
     program_free(&p);
     free(unheard);
     p = grow(seeds, out, "--method self_instruc --rows 4", 2);
-    assert_non_null(strstr(p.err.data, "the nearest is self_instruct"));
+    assert_non_null(strstr(p.err.data, "--method: expected one of evol_instruct, self_instruct, found"));
     program_free(&p);
     p = grow(seeds, out, "--method evol_instruct --rows 4 --operations deepn", 2);
-    assert_non_null(strstr(p.err.data, "--operations deepn: there is none of that name; the nearest is deepen"));
+    assert_non_null(strstr(p.err.data, "--operations: expected one of constraints, deepen, concretise, reasoning, complicate, breadth, found \"deepn\""));
     program_free(&p);
     p = grow(seeds, out, "--method self_instruct --rows 4 --operations deepen", 2);
     assert_non_null(strstr(p.err.data, "self_instruct has none to choose from"));
