@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 /* Characters that every normal form leaves alone and that no following character composes with
  * except through a mark or a jamo, which fail this test themselves. */
@@ -19,6 +22,38 @@ static bool is_settled(uint32_t rune, lm_normal_form form)
 
 static bool is_syllable(uint32_t rune) { return rune >= 0xAC00 && rune <= 0xD7A3; }
 
+/* Over ASCII and syllables of Hangul, sixteen bytes at a time, to the front of a character; composing leaves them alone. */
+static size_t skip_common(lm_span text, size_t at)
+{
+#ifdef __SSE2__
+#define EACH(c) _mm_set1_epi8((char)(c))
+#define IS(x, c) _mm_cmpeq_epi8(x, EACH(c))
+    unsigned others = 0;
+    size_t from = at;
+    for (; text.len - at > 16 && !others; at += others ? (size_t)__builtin_ctz(others) : 16) {
+        const char *p = text.data + at;
+        __m128i x = _mm_loadu_si128((const __m128i *)p), next = _mm_loadu_si128((const __m128i *)(p + 1));
+        __m128i front = _mm_and_si128(_mm_cmpgt_epi8(x, EACH(0xBF)), _mm_cmpgt_epi8(_mm_setzero_si128(), x));
+        __m128i first = _mm_and_si128(IS(x, 0xEA), _mm_cmpgt_epi8(next, EACH(0xAF))), last = _mm_and_si128(IS(x, 0xED), _mm_cmpgt_epi8(EACH(0x9E), next));
+        __m128i syllable = _mm_or_si128(_mm_or_si128(first, last), _mm_or_si128(IS(x, 0xEB), IS(x, 0xEC)));
+        others = (unsigned)_mm_movemask_epi8(_mm_andnot_si128(syllable, front));
+    }
+#undef EACH
+#undef IS
+    while (at > from && ((unsigned char)text.data[at] & 0xC0) == 0x80) at--;
+#else
+    (void)text;
+#endif
+    return at;
+}
+
+static size_t front_before(lm_span text, size_t at)
+{
+    do at--;
+    while (((unsigned char)text.data[at] & 0xC0) == 0x80);
+    return at;
+}
+
 /* The end of the settled characters from `at` on; the front of the last of them in *last.  ASCII and, where it is
  * composed, most of Hangul are known by their first byte. */
 static size_t settled_run(lm_span text, size_t at, lm_normal_form form, size_t *last)
@@ -27,8 +62,10 @@ static size_t settled_run(lm_span text, size_t at, lm_normal_form form, size_t *
     while (at < text.len) {
         unsigned char first = (unsigned char)text.data[at];
         if (first < 0x80 || (composes && (first == 0xEB || first == 0xEC) && text.len - at >= 3)) {
-            *last = at;
-            at += first < 0x80 ? 1 : 3;
+            size_t end = composes ? skip_common(text, at) : at;
+            if (end == at) end += first < 0x80 ? 1 : 3;
+            *last = front_before(text, end);
+            at = end;
             continue;
         }
         uint32_t rune;
