@@ -2,7 +2,8 @@
  *
  * A step stands when the note that it left (FOLDER/NAME.json) has the same arguments, the files that it read are as
  * they were (size and time), and what it made is there.  What was made from other settings or files is put aside
- * under another name and made again.  A training that was stopped goes on from its checkpoint. */
+ * under another name and made again, and so is what a step that was killed left.  A training that was stopped goes on
+ * from its checkpoint. */
 #include "app/command.h"
 #include "app/recipe.h"
 
@@ -83,7 +84,7 @@ static lm_json *inputs_of(const lm_recipe_step *s, const lm_json *made)
     return out;
 }
 
-/* What a finished step has made: its out and stdout, and paths that were no input. */
+/* What a step makes: its out and stdout, and paths that were no input. */
 static lm_json *made_by(const lm_recipe_step *s, const lm_json *inputs)
 {
     lm_json *out = json_array();
@@ -111,9 +112,23 @@ static standing standing_of(const lm_recipe_step *s, const lm_json *note)
     return !same ? STALE : !done ? BEGUN : there ? DONE : NEW;
 }
 
-static lm_status write_note(const lm_recipe_step *s, const char *path, lm_json *inputs, bool done, lm_err *err)
+/* Of what a step is about to make, that which is not there already, or which an attempt before it made (NULL: none). */
+static lm_json *to_make(const lm_recipe_step *s, const lm_json *inputs, const lm_json *before)
 {
-    lm_json *note = json_pack("{s:o, s:O, s:o, s:b}", "arguments", strings_json(&s->arguments), "inputs", inputs, "made", made_by(s, inputs), "done", done);
+    lm_json *all = made_by(s, inputs), *out = json_array();
+    for (size_t i = 0; i < json_array_size(all); i++) {
+        lm_json *path = json_array_get(all, i);
+        bool ours = lm_json_lists(before, lm_span_of(json_string_value(path), json_string_length(path)));
+        if (ours || !lm_file_exists(json_string_value(path))) json_array_append(out, path);
+    }
+    lm_json_free(all);
+    return out;
+}
+
+/* Takes made. */
+static lm_status write_note(const lm_recipe_step *s, const char *path, lm_json *inputs, lm_json *made, bool done, lm_err *err)
+{
+    lm_json *note = json_pack("{s:o, s:O, s:o, s:b}", "arguments", strings_json(&s->arguments), "inputs", inputs, "made", made, "done", done);
     lm_status status = lm_json_write(note, path, err);
     lm_json_free(note);
     return status;
@@ -122,7 +137,7 @@ static lm_status write_note(const lm_recipe_step *s, const char *path, lm_json *
 /* ---- running ---- */
 
 /* NAME -> NAME.old, or the first NAME.old-K that is free. */
-static lm_status put_aside(const char *path, lm_err *err)
+static lm_status put_aside(const char *path, const char *why, lm_err *err)
 {
     lm_str name = { 0 };
     lm_str_printf(&name, "%s.old", path);
@@ -131,17 +146,17 @@ static lm_status put_aside(const char *path, lm_err *err)
         lm_str_printf(&name, "%s.old-%d", path, i);
     }
     lm_status status = rename(path, name.data) ? lm_fail(err, LM_E_IO, "%s: cannot be put aside as %s: %s", path, name.data, strerror(errno)) : LM_OK;
-    if (status == LM_OK) lm_log(LM_LOG_INFO, "%s was made from other settings or files; it is %s now", path, name.data);
+    if (status == LM_OK) lm_log(LM_LOG_INFO, "%s was %s; it is %s now", path, why, name.data);
     lm_str_free(&name);
     return status;
 }
 
-static lm_status put_made_aside(const lm_json *note, lm_err *err)
+static lm_status put_made_aside(const lm_json *note, const char *why, lm_err *err)
 {
     const lm_json *made = json_object_get(note, "made");
     for (size_t i = 0; i < json_array_size(made); i++) {
         const char *path = json_string_value(json_array_get(made, i));
-        if (lm_file_exists(path)) LM_TRY(put_aside(path, err));
+        if (lm_file_exists(path)) LM_TRY(put_aside(path, why, err));
     }
     return LM_OK;
 }
@@ -216,11 +231,13 @@ static lm_status run_child(const lm_recipe_step *s, bool resume, lm_err *err)
 
 static lm_status make(const lm_recipe_step *s, const char *note_path, const lm_json *note, standing st, lm_err *err)
 {
-    if (st == STALE) LM_TRY(put_made_aside(note, err));
-    lm_json *inputs = inputs_of(s, json_object_get(note, "made"));
-    lm_status status = write_note(s, note_path, inputs, false, err);
+    const lm_json *before = json_object_get(note, "made");
+    if (st == STALE) LM_TRY(put_made_aside(note, "made from other settings or files", err));
+    if (st == BEGUN && !resumes(s, st)) LM_TRY(put_made_aside(note, "left by a step that did not end", err));
+    lm_json *inputs = inputs_of(s, before);
+    lm_status status = write_note(s, note_path, inputs, to_make(s, inputs, before), false, err);
     if (status == LM_OK) status = run_child(s, resumes(s, st), err);
-    if (status == LM_OK) status = write_note(s, note_path, inputs, true, err);
+    if (status == LM_OK) status = write_note(s, note_path, inputs, made_by(s, inputs), true, err);
     lm_json_free(inputs);
     return status;
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -286,4 +287,19 @@ const char *lm_path_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
+}
+
+lm_status lm_folder_lock(int *lock, const char *folder, lm_err *err)
+{
+    *lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*lock < 0) return lm_fail(err, LM_E_IO, "%s: cannot open: %s", folder, strerror(errno));
+    if (!flock(*lock, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK) return LM_OK;
+    lm_folder_unlock(lock);
+    return lm_fail(err, LM_E_IO, "%s: another process is at work there", folder);
+}
+
+void lm_folder_unlock(int *lock)
+{
+    if (*lock >= 0) close(*lock);
+    *lock = -1;
 }

@@ -49,6 +49,10 @@ lm_status lm_file_write(const char *path, const void *bytes, size_t n, lm_err *e
 bool lm_file_exists(const char *path);
 bool lm_is_dir(const char *path);
 lm_status lm_make_dirs(const char *path, lm_err *err);            /* mkdir -p */
+/* Takes a folder for this process, until the lock is closed or the process ends.  LM_E_IO when another one has it;
+ * a file system that knows no locks gives one to everybody. */
+lm_status lm_folder_lock(int *lock, const char *folder, lm_err *err);
+void lm_folder_unlock(int *lock);                                 /* takes -1, and leaves it */
 char *lm_path_join(const char *folder, const char *name);         /* caller frees */
 const char *lm_path_name(const char *path);                       /* what follows the last slash */
 

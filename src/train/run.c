@@ -393,9 +393,18 @@ static lm_status open_log(lm_jsonl **out, const lm_run *r, const char *name, lm_
     return *out ? LM_OK : status == LM_OK ? err->code : status;
 }
 
+/* OUT belongs to one process; --overwrite makes another folder of it. */
+static lm_status take_folder(lm_run *r, lm_err *err)
+{
+    const char *out = r->t->c->o->out;
+    lm_folder_unlock(&r->lock);
+    return lm_file_exists(out) ? lm_folder_lock(&r->lock, out, err) : LM_OK;
+}
+
 static lm_status enter(lm_run *r, const char *description, lm_err *err)
 {
     lm_json *was;
+    LM_TRY(take_folder(r, err));
     lm_status status = look(r, description, &was, err);
     if (status == LM_OK && was) status = refuse_changes(r, was, err);
     if (status == LM_OK && was) status = refuse_another_base(r, was, err);
@@ -410,6 +419,7 @@ static lm_status enter(lm_run *r, const char *description, lm_err *err)
     LM_TRY(status);
     if (lm_run_finished(r)) return LM_OK;
     LM_TRY(lm_make_dirs(r->t->c->o->out, err));
+    LM_TRY(take_folder(r, err));
     LM_TRY(open_log(&r->log, r, "log.jsonl", err));
     if (r->t->task.objective->rounds) LM_TRY(open_log(&r->rollouts, r, "rollouts.jsonl", err));
     return lm_json_write(r->description, description, err);
@@ -417,7 +427,7 @@ static lm_status enter(lm_run *r, const char *description, lm_err *err)
 
 lm_status lm_run_open(lm_run *r, lm_trainer *t, lm_err *err)
 {
-    *r = (lm_run){ .t = t, .saved = -1 };
+    *r = (lm_run){ .t = t, .saved = -1, .lock = -1 };
     r->checkpoints = in_out(r, "checkpoints");
     r->best = in_out(r, "best");
     r->description = describe(t);
@@ -503,5 +513,6 @@ void lm_run_close(lm_run *r)
     lm_json_free(r->description);
     free(r->checkpoints);
     free(r->best);
-    *r = (lm_run){0};
+    lm_folder_unlock(&r->lock);
+    *r = (lm_run){ .lock = -1 };
 }

@@ -17,12 +17,14 @@ typedef struct lm_run {
     lm_jsonl *log, *rollouts;            /* rollouts: NULL where there are no rounds */
     lm_progress progress;
     int64_t saved;                       /* step of the last checkpoint, or -1 */
+    int lock;                            /* on OUT */
     double started;
     int64_t started_at;                  /* step */
 } lm_run;
 
 /* Makes or enters the folder and, when resuming, restores the trainer.  LM_E_USAGE when the folder holds
- * something else, or a run that was asked for with other options; LM_E_MISMATCH when the data changed. */
+ * something else, or a run that was asked for with other options; LM_E_MISMATCH when the data changed; LM_E_IO when another
+ * process trains there. */
 lm_status lm_run_open(lm_run *r, lm_trainer *t, lm_err *err);
 void lm_run_close(lm_run *r);
 

@@ -3,6 +3,7 @@
 #include "common/program.h"
 
 #include "base/file.h"
+#include "base/json.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -114,6 +115,35 @@ static void test_a_training_goes_on(void **state)
     lm_str_free(&line);
 }
 
+/* Killed behind its last file and before its note: what it left is put aside.  A folder that is none of its own stays. */
+static void test_a_killed_step_is_made_again(void **state)
+{
+    (void)state;
+    put("text.txt", "a cat and a hat, a hat and a cat\n");
+    put("r.yaml", "values:\n  at: nowhere\nsteps:\n"
+                  "  - name: t\n    run: tokenizer train\n    data: ${at}/text.txt\n    out: ${at}/tok\n"
+                  "  - name: m\n    run: new\n    tokenizer: ${at}/tok\n    hidden-size: 16\n    intermediate-size: 16\n    heads: 2\n    layers: 1\n    context: 16\n    out: ${at}/m\n");
+    must("", "step 2 of 2, m: malmoi new");
+    char *path = lm_path_join(folder, "r.done/m.json");
+    lm_json *note = lm_json_read(path, NULL);
+    json_object_set_new(note, "done", json_false());
+    assert_int_equal(lm_json_write(note, path, NULL), LM_OK);
+    must("", "was left by a step that did not end; it is");
+    assert_true(there("m.old") && there("m/config.json"));
+
+    remove(path);
+    program p;
+    for (int i = 0; i < 2; i++) {
+        recipe(&p, "");
+        assert_int_not_equal(p.code, 0);
+        assert_non_null(strstr(p.err.data, "step m failed"));
+        program_free(&p);
+    }
+    assert_true(there("m/config.json") && !there("m.old-2"));
+    lm_json_free(note);
+    free(path);
+}
+
 static void test_bad_recipes_are_refused(void **state)
 {
     (void)state;
@@ -161,6 +191,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_what_stands_is_not_run_again, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_a_training_goes_on, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_a_killed_step_is_made_again, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_a_step_that_fails_ends_it, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_bad_recipes_are_refused, make_folder, remove_folder),
     };

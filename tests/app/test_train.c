@@ -160,6 +160,29 @@ static void killed_in_a_round(void **state)
     free(judge), free(prompts);
 }
 
+/* What is under way is nobody else's: not to go on with, and not to throw away. */
+static void one_process_a_run(void **state)
+{
+    (void)state;
+    char *out = test_path("mine"), *line = command(out, "--save-every 1 --steps 100000"), *resume = command(out, "--save-every 1 --steps 100000 --resume"), *overwrite = command(out, "--overwrite");
+    running r;
+    program p, first = {0};
+    program_start(&r, line);
+    while (logged(out) < 2 && runs(r.pid)) usleep(500);
+    p = run(resume, 1);
+    assert_non_null(strstr(p.err.data, "mine: another process is at work there"));
+    program_free(&p);
+    p = run(overwrite, 1);
+    program_free(&p);
+    assert_true(runs(r.pid));
+    kill(r.pid, SIGKILL);
+    program_finish(&r, &first);
+    program_free(&first);
+    p = run(overwrite, 0);
+    program_free(&p);
+    free(out), free(line), free(resume), free(overwrite);
+}
+
 /* Ctrl-C once: a checkpoint, one line, an end by the signal. */
 static void asked_to_stop(void **state)
 {
@@ -228,6 +251,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(killed_in_full_training, setup, teardown),
         cmocka_unit_test_setup_teardown(killed_in_lora_training, setup, teardown),
         cmocka_unit_test_setup_teardown(killed_in_a_round, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_process_a_run, setup, teardown),
         cmocka_unit_test_setup_teardown(asked_to_stop, setup, teardown),
         cmocka_unit_test_setup_teardown(a_dry_run_tells_and_writes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_refused, setup, teardown),
