@@ -111,6 +111,61 @@ def test_kto_has_the_losses_of_trl(malmoi, base, tmp_path, options, more):
     assert ours == pytest.approx(theirs, abs=1e-4, rel=1e-4)
 
 
+RANKS = [{"prompt": prompt, "completions": [f" {s}" for s in material.sentences(3, seed=20 + i)], "scores": scores}
+         for i, (prompt, scores) in enumerate(zip(PROMPTS, ([0.2, 0.9, 0.4], [3, 1, 1], [1, 2, 3])))]
+
+
+def answer_costs(model, tokenizer, prompt, answer):
+    """log p of an answer with its end of text, summed, and how many tokens that is."""
+    asked = tokenizer(prompt).input_ids
+    ids = tokenizer(prompt + answer).input_ids + [tokenizer.eos_token_id]
+    assert ids[:len(asked)] == asked, "the text divides where the prompt ends"
+    table = torch.log_softmax(model(torch.tensor([ids])).logits[0, len(asked) - 1:-1], -1)
+    return table.gather(1, torch.tensor(ids[len(asked):])[:, None]).sum(), len(ids) - len(asked)
+
+
+def rrhf(p, n, scores):
+    mean = p / n
+    pairs = [torch.relu(mean[i] - mean[j]) for i in range(len(p)) for j in range(len(p)) if scores[i] < scores[j]]
+    return sum(pairs) - mean[max(range(len(p)), key=lambda i: scores[i])]
+
+
+def slic(form, beta, weight):
+    """Zhao et al. 2023, equation 1 (rank), and 2022, section 2.3; answers that score the same are no pair, and of them the
+    first given stands first."""
+    def loss(p, n, scores):
+        order = sorted(range(len(p)), key=lambda i: (-scores[i], i))
+        margins = {"rank": lambda i, j: beta, "margin": lambda i, j: beta * (scores[order[i]] - scores[order[j]]), "list": lambda i, j: beta * (j - i)}[form]
+        pairs = [(0, len(p) - 1)] if form == "rank" else [(i, j) for i in range(len(p)) for j in range(i + 1, len(p)) if scores[order[i]] != scores[order[j]]]
+        best = order[0]
+        return sum(torch.relu(margins(i, j) - p[order[i]] + p[order[j]]) for i, j in pairs) / len(pairs) - weight * p[best] / n[best]
+    return loss
+
+
+@pytest.mark.parametrize("objective, options, loss", [
+    ("rrhf", [], rrhf), ("slic", ["--beta", 30, "--lambda", 0.3], slic("rank", 30, 0.3)),
+    ("slic", ["--loss-type", "margin", "--beta", 20, "--lambda", 0.1], slic("margin", 20, 0.1)),
+    ("slic", ["--loss-type", "list", "--beta", 10, "--lambda", 0.1], slic("list", 10, 0.1))], ids=["rrhf", "slic", "slic by scores", "slic by places"])
+def test_ranking_has_the_losses_of_pytorch(malmoi, base, tmp_path, objective, options, loss):
+    data = tmp_path / "ranks.jsonl"
+    data.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in RANKS))
+    ours = held(malmoi, base, objective, data, tmp_path / "out", *options)
+    model, tokenizer = open_for_trl(base)
+    optimiser, theirs = torch.optim.AdamW(model.eval().parameters(), lr=LR, weight_decay=0), []
+    for _ in range(STEPS):
+        optimiser.zero_grad()
+        rows = []
+        for row in RANKS:
+            sums, lengths = zip(*(answer_costs(model, tokenizer, row["prompt"], answer) for answer in row["completions"]))
+            rows.append(loss(torch.stack(sums), torch.tensor(lengths), row["scores"]))
+        value = sum(rows) / len(rows)
+        value.backward()
+        optimiser.step()
+        theirs.append(value.item())
+    assert abs(ours[-1] - ours[0]) > 1e-2, "the updates must have changed something"
+    assert ours == pytest.approx(theirs, abs=1e-4, rel=1e-4)
+
+
 def test_reward_has_the_losses_of_trl(malmoi, base, pairs, tmp_path):
     """Both begin with the same head, which transformers made; what malmoi saves is a model with one label."""
     _, tokenizer = open_for_trl(base)

@@ -138,6 +138,21 @@ static void rewards_are_learnt(void **state)
     }
 }
 
+/* The first update finds the policy that answered, the second one that has moved. */
+static void a_round_ends_early_where_the_policy_has_moved(void **state)
+{
+    (void)state;
+    static const struct { const char *stop; int updates; } cases[] = { { "0", 8 }, { "1e-9", 2 }, { "1e6", 8 } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *out = test_path("early"), arguments[300];
+        snprintf(arguments, sizeof arguments, SMALL "--steps 1 --group 4 --batch-size 6 --epochs-per-round 4 --warmup 0 --reward length:3 --lr 0.01 --stop-kl %s", cases[i].stop);
+        whole_run("ppo", out, arguments);
+        assert_int_equal((int)logged(out, 0, "updates"), cases[i].updates);
+        assert_int_equal(lm_staging_remove(out, NULL), LM_OK);
+        free(out);
+    }
+}
+
 /* ---- a round taken apart ---- */
 
 enum { MOST_TOKENS = 512 };
@@ -731,6 +746,7 @@ int main(void)
         cmocka_unit_test(seeds_decide),
         cmocka_unit_test(a_run_in_pieces_ends_in_the_same_bits),
         cmocka_unit_test(rewards_are_learnt),
+        cmocka_unit_test(a_round_ends_early_where_the_policy_has_moved),
         cmocka_unit_test(grpo_is_its_equation),
         cmocka_unit_test(ppo_is_its_equation),
         cmocka_unit_test(gradients_are_those_of_the_loss),
