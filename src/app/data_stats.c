@@ -1,5 +1,6 @@
 /* malmoi data stats: what a corpus holds. */
 #include "app/data.h"
+#include "app/lessons.h"
 
 #include "base/log.h"
 #include "base/table.h"
@@ -12,6 +13,8 @@
 
 typedef struct stats_values {
     lm_data_stats_options o;
+    const char *model, *objective;
+    int64_t context;
     bool json;
 } stats_values;
 
@@ -21,6 +24,9 @@ static const lm_option options[] = {
     LM_OPTION(STRING, stats_values, o.separator, "separator", .metavar = "LINE", .help = "text files: the line between two documents"),
     LM_OPTION(STRING, stats_values, o.languages, "languages", .metavar = "MODEL", .help = "also count languages, by a model of `data learn --kind language`"),
     LM_OPTION(STRING, stats_values, o.topics, "topics", .metavar = "MODEL", .help = "also count topics, by a model of `data learn --kind topics`"),
+    LM_OPTION(STRING, stats_values, model, "model", .metavar = "FOLDER", .help = "also count what this model would learn, and what its context cuts off"),
+    LM_OPTION(STRING, stats_values, objective, "objective", .fallback = "sft", .metavar = "NAME", .help = "of --model: clm or sft"),
+    LM_OPTION(INT, stats_values, context, "context", .max = 1 << 24, .help = "of --model: tokens that a row may have (0: as many as the model allows)"),
     LM_OPTION(CHOICE, stats_values, o.on_error, "on-error", .choices = lm_on_error, .fallback = "skip", .help = "a malformed row ends the run, or is counted and listed"),
     LM_OPTION(FLAG, stats_values, json, "json", .help = "print one JSON object"),
     { 0 },
@@ -110,7 +116,24 @@ static lm_json *topics_json(const lm_data_stats *s)
     return topics;
 }
 
-static void print_json(const lm_data_stats *s)
+static lm_json *lessons_json(const lm_lessons *l)
+{
+    return l ? json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "objective", l->objective, "context", (json_int_t)l->context, "rows", (json_int_t)l->rows, "tokens", (json_int_t)l->tokens,
+                         "supervised_tokens", (json_int_t)l->supervised, "truncated_rows", (json_int_t)l->cut, "lost_tokens", (json_int_t)l->lost, "lost_supervised_tokens",
+                         (json_int_t)l->lost_supervised, "rows_left_without_a_lesson", (json_int_t)l->untaught, "skipped_rows", (json_int_t)l->skipped)
+             : NULL;
+}
+
+static void print_lessons(const lm_lessons *l)
+{
+    char tokens[24], lost[24];
+    printf("\nlearnt       %.1f%% of %s tokens in %lld rows, as %s\n", 100 * ratio((double)l->supervised, (double)l->tokens), lm_format_count(tokens, (double)l->tokens), (long long)l->rows, l->objective);
+    printf("cut off      %lld rows (%.2f%%) at a context of %lld: %s tokens, %.2f%% of what is learnt; nothing is left of %lld rows\n", (long long)l->cut, 100 * ratio((double)l->cut, (double)l->rows),
+           (long long)l->context, lm_format_count(lost, (double)l->lost), 100 * ratio((double)l->lost_supervised, (double)l->supervised), (long long)l->untaught);
+}
+
+/* lessons: NULL where nobody asked. */
+static void print_json(const lm_data_stats *s, const lm_lessons *lessons)
 {
     lm_json *scripts = json_object(), *ngrams = json_array(), *skipped = json_array();
     for (int i = 0; i < LM_SCRIPTS; i++)
@@ -119,12 +142,13 @@ static void print_json(const lm_data_stats *s)
         json_array_append_new(ngrams, json_pack("{s:i, s:I, s:f}", "n", n + 1, "count", (json_int_t)s->ngrams[n], "different", distinct(&s->ngrams_seen[n], s->ngrams[n])));
     for (int i = 0; i < s->skipped.messages.n; i++) json_array_append_new(skipped, json_string(s->skipped.messages.items[i]));
     double all = (double)s->counts.runes;
-    lm_print_json(json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:{s:f, s:f, s:f, s:f, s:f}, s:f, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:o}}", "documents", (json_int_t)s->documents, "empty",
+    lm_print_json(json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:{s:f, s:f, s:f, s:f, s:f}, s:f, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o*, s:{s:I, s:o}}", "documents", (json_int_t)s->documents, "empty",
                             (json_int_t)s->empty, "bytes", (json_int_t)s->bytes, "lines", (json_int_t)s->lines, "characters", lengths_json(&s->chars), "words", lengths_json(&s->words),
                             "scripts", scripts, "shares", "letters", ratio((double)s->counts.letters, all), "digits", ratio((double)s->counts.digits, all), "punctuation",
                             ratio((double)s->counts.punctuation, all), "symbols", ratio((double)s->counts.symbols, all), "spaces", ratio((double)s->counts.spaces, all),
                             "different_documents", distinct(s->documents_seen, s->documents), "different_lines", distinct(s->lines_seen, s->lines), "ngrams", ngrams, "languages", languages_json(s), "topics",
-                            topics_json(s), "roles", counts_json(s->roles), "templates", counts_json(s->templates), "messages", lengths_json(&s->messages), "skipped", "count",
+                            topics_json(s), "roles", counts_json(s->roles), "templates", counts_json(s->templates), "messages", lengths_json(&s->messages), "lessons",
+                            lessons_json(lessons), "skipped", "count",
                             (json_int_t)s->skipped.n, "first", skipped));
 }
 
@@ -186,6 +210,18 @@ static void print_topics(const lm_data_stats *s)
     lm_str_free(&out);
 }
 
+/* What is wrong with rows has been told already. */
+static lm_status count_lessons(lm_lessons *out, const lm_call *call, lm_err *err)
+{
+    const stats_values *v = call->values;
+    lm_skipped skipped = {0};
+    const lm_source_options how = { .format = v->o.format, .separator = v->o.separator, .skipped = v->o.on_error ? &skipped : NULL };
+    lm_status status = lm_lessons_count(out, &call->args, &how, v->model, v->objective, v->context, err);
+    out->skipped += skipped.n;
+    lm_skipped_free(&skipped);
+    return status;
+}
+
 static lm_status run(lm_call *call, lm_err *err)
 {
     const stats_values *v = call->values;
@@ -193,8 +229,14 @@ static lm_status run(lm_call *call, lm_err *err)
     lm_data_stats stats;
     lm_status status = lm_data_stats_files(&stats, &call->args, &v->o, err);
     lm_skipped_tell(&stats.skipped);
-    if (status == LM_OK) v->json ? print_json(&stats) : print_text(&stats);
-    if (status == LM_OK && !v->json && stats.topics.n) print_topics(&stats);
+    lm_lessons lessons;
+    if (status == LM_OK && v->model) status = count_lessons(&lessons, call, err);
+    if (status == LM_OK && v->json) print_json(&stats, v->model ? &lessons : NULL);
+    else if (status == LM_OK) {
+        print_text(&stats);
+        if (stats.topics.n) print_topics(&stats);
+        if (v->model) print_lessons(&lessons);
+    }
     lm_data_stats_free(&stats);
     return status;
 }
@@ -204,8 +246,8 @@ const lm_command lm_data_stats_command = {
     .summary = "lengths, scripts, repetition and diversity of a corpus",
     .usage = "IN... [options]",
     .example = "malmoi data stats corpus.jsonl.zst\n"
-               "malmoi data stats chats.jsonl --topics topics.safetensors",
-    .notes = "What of it would be learnt, and what truncation would cost: malmoi data pack sft --model MODEL --data FILE --context N --dry-run.",
+               "malmoi data stats chats.jsonl --topics topics.safetensors\n"
+               "malmoi data stats chats.jsonl --model MODEL --objective sft --context 2048",
     .options = options,
     .values_size = sizeof(stats_values),
     .run = run,

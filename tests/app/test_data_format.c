@@ -95,6 +95,17 @@ static void end_to_end(int64_t rows, bool all)
     const lm_json *example = json_array_get(json_object_get(doc, "examples"), 0);
     assert_true(number(example, "learnt") > 3 && number(example, "learnt") < number(example, "tokens"));
     lm_json_free(doc);
+    doc = json_of("data stats %rows.jsonl --model %model --context 64 --json");
+    const lm_json *lessons = json_object_get(doc, "lessons");
+    assert_true(number(lessons, "rows") == number(doc, "documents") && number(json_object_get(doc, "roles"), "assistant") >= number(doc, "documents"));
+    double learnt = number(lessons, "supervised_tokens"), lost = number(lessons, "lost_supervised_tokens");
+    assert_true(learnt > 100 && learnt < number(lessons, "tokens") && lost > 0 && lost <= learnt && number(lessons, "truncated_rows") > 0 && number(lessons, "lost_tokens") >= lost);
+    lm_json_free(doc);
+    doc = json_of("data pack sft --model %model --data %rows.jsonl --context 1536 --dry-run --json");
+    lm_json *whole = json_of("data stats %rows.jsonl --model %model --context 1536 --json"), *in_full = json_object_get(whole, "lessons");
+    assert_true(number(in_full, "truncated_rows") == 0 && number(in_full, "tokens") == number(doc, "tokens") && number(in_full, "supervised_tokens") == learnt);
+    lm_json_free(whole);
+    lm_json_free(doc);
     doc = json_of("train sft --model %model --data %rows.jsonl --out %tuned --steps 6 --batch-size 2 --lr 0.01 --dtype f32 --overwrite --json");
     assert_true(number(doc, "supervised_tokens") > 100 && number(doc, "truncated_rows") == 0);
     lm_json_free(doc);

@@ -122,6 +122,9 @@ static void wrong_uses_of_learn(void **state)
     refused("data dedup %rows.jsonl --out %never.out --report %nowhere/never.json", 1, "nowhere/never.json");
     refused("data stats %rows.jsonl --languages %topics.safetensors", 1, "expected a \"malmoi language model 1\"");
     refused("data stats %rows.jsonl --topics %language.safetensors", 1, "expected a \"malmoi topics 1\"");
+    refused("data stats %rows.jsonl --model %nowhere", 1, "nowhere");
+    refused("data stats %rows.jsonl --model %nowhere --objective grpo", 1, "expected one that learns token by token");
+    refused("data stats %rows.jsonl --model %nowhere --objective none", 2, "there is no such objective");
     refused("data mix %rows.jsonl --topic %nowhere.safetensors --out %never.out", 1, "nowhere.safetensors");
 }
 
