@@ -56,13 +56,13 @@ static void remember(lm_replies *a, int64_t number, uint64_t key, const lm_json 
 
 static lm_status read_line(lm_replies *a, const lm_row *row, lm_err *err)
 {
-    enum { MOST = 1 << 30 };
+    enum { AHEAD = 1 << 20 };                        /* numbers that were given to questions nobody was asked */
     int64_t number = -1, key = 0;
     const lm_json *answer = json_object_get(row->object, "answer"), *failed = json_object_get(row->object, "failed"), *text = answer ? answer : failed;
     LM_TRY(lm_json_need_int(row->object, "n", NULL, &number, err));
     LM_TRY(lm_json_need_int(row->object, "key", NULL, &key, err));
-    if (number < 0 || number > MOST || !json_is_string(text) || memchr(json_string_value(text), '\0', json_string_length(text)))
-        return lm_fail(err, LM_E_FORMAT, "expected a number and an answer");
+    if (number < 0 || number > 2 * row->line + AHEAD) return lm_fail(err, LM_E_FORMAT, "question %" PRId64 " cannot stand here", number);
+    if (!json_is_string(text) || memchr(json_string_value(text), '\0', json_string_length(text))) return lm_fail(err, LM_E_FORMAT, "expected an answer");
     remember(a, number, (uint64_t)key, text, !answer, json_is_true(json_object_get(row->object, "cut")));
     return LM_OK;
 }

@@ -309,8 +309,22 @@ static void a_killed_run_goes_on(void **state)
     p = grow(seeds, out, "--method self_instruct --rows 30", 2);
     assert_non_null(strstr(p.err.data, "--resume goes on with it"));
     program_free(&p);
+    char *odd = tiny_file("odd.answers", "{\"settings\": {}}\n");
+    lm_str_clear(&line);
+    lm_str_printf(&line, "--method self_instruct --rows 30 --resume --answers %s", odd);
+    p = grow(seeds, out, line.data, 1);
+    assert_non_null(strstr(p.err.data, "odd.answers:1: the run that stands there had another \"method\": none"));
+    program_free(&p);
+    lm_str_clear(&line);
+    char *said_before = test_path("grown.jsonl.answers.jsonl");
+    assert_int_equal(lm_file_read(&line, said_before, 1 << 24, NULL), LM_OK);
+    lm_str_puts(&line, "{\"n\": 999999999999, \"key\": 1, \"answer\": \"\"}\n");
+    assert_int_equal(lm_file_write(said_before, line.data, line.len, NULL), LM_OK);
+    p = grow(seeds, out, "--method self_instruct --rows 30 --resume", 1);
+    assert_non_null(strstr(p.err.data, "question 999999999999 cannot stand here"));
+    program_free(&p);
     lm_str_free(&line);
-    free(other);
+    free(other), free(odd), free(said_before);
 }
 
 static void a_budget_is_kept(void **state)
@@ -360,6 +374,9 @@ static void nobody_answers(void **state)
     free(unheard);
     p = grow(seeds, out, "--method self_instruc --rows 4", 2);
     assert_non_null(strstr(p.err.data, "--method: expected one of evol_instruct, self_instruct, found"));
+    program_free(&p);
+    p = grow(seeds, out, "--method something-else-altogether --rows 4", 2);
+    assert_non_null(strstr(p.err.data, "evol_instruct"));
     program_free(&p);
     p = grow(seeds, out, "--method evol_instruct --rows 4 --operations deepn", 2);
     assert_non_null(strstr(p.err.data, "--operations: expected one of constraints, deepen, concretise, reasoning, complicate, breadth, found \"deepn\""));
