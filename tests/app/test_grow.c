@@ -315,7 +315,7 @@ static void a_killed_run_goes_on(void **state)
     p = grow(seeds, out, line.data, 1);
     assert_non_null(strstr(p.err.data, "odd.answers:1: the run that stands there had another \"method\": none"));
     program_free(&p);
-    lm_str_clear(&line);
+    lm_str_free(&line);
     char *said_before = test_path("grown.jsonl.answers.jsonl");
     assert_int_equal(lm_file_read(&line, said_before, 1 << 24, NULL), LM_OK);
     lm_str_puts(&line, "{\"n\": 999999999999, \"key\": 1, \"answer\": \"\"}\n");
