@@ -46,7 +46,7 @@ static void refusals(void **state)
           "precompiled_charsmap", "4 bytes" },
         { "base64.json", "{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"?\"},\"model\":{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]}}",
           "precompiled_charsmap", "not base64" },
-        { "cut.json", "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0", "not JSON", "line 1" },
+        { "cut.json", "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0", "not JSON", "column 32" },
         { "twice.txt", "[UNK]\na\na\n", "line 3", "twice" },
         { "latin.txt", "[UNK]\ncaf\xE9\n", "line 2", "UTF-8" },
         { "gap.tiktoken", "YQ== 0\nYg== 2\n", "rank 1", "" },
