@@ -174,7 +174,7 @@ static void test_inspect_refuses(void **state)
 {
     refused(state, "inspect @/none", 1, "none: cannot open: No such file");
     free(temp_put(state, "bad", "\2\0\0\0\0\0\0\0{]", 10));
-    refused(state, "inspect @/bad", 1, "bad: line 1");
+    refused(state, "inspect @/bad", 1, "bad: column 2");
     free(temp_put(state, "gguf", "GGUF\3\0\0\0", 8));
     refused(state, "inspect @/gguf", 1, "gguf: a GGUF file");
     free(temp_put(state, "bytes", "\377\376\0\1", 4));
