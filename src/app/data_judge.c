@@ -54,7 +54,7 @@ typedef struct work {
     lm_json *said;                           /* lines of the log */
     lm_jsonl *log;
     lm_str kept;                             /* preferences so far, as JSONL */
-    int64_t pairs, asked, preferred, ties, torn, unclear;
+    int64_t pairs, asked, preferred, equal, ties, torn, unclear;       /* equal: answers of the same text, which nobody is asked about */
 } work;
 
 /* ---- one pair ---- */
@@ -191,7 +191,10 @@ static lm_status judge_row(work *w, const lm_row *row, lm_err *err)
     for (int r = 0; r < w->v->rubrics.n; r++)
         for (size_t i = 0; texts[i]; i++)
             for (size_t j = i + 1; texts[j] && status == LM_OK; j++) {
-                if (!strcmp(texts[i], texts[j])) continue;
+                if (!strcmp(texts[i], texts[j])) {
+                    w->equal++;
+                    continue;
+                }
                 const pair p = { .rubric = &w->rubrics[r], .prompt = prompt, .answer = { texts[i], texts[j] }, .line = row->line, .place = { i, j } };
                 status = judge_pair(w, &p, row->object, err);
                 if (!lm_interrupted() || (status != LM_OK && status != LM_E_INTERRUPT)) continue;
@@ -267,11 +270,11 @@ static lm_status open_all(work *w, lm_call *call, lm_err *err)
 static void print(const work *w)
 {
     if (w->v->json)
-        lm_print_json(json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "pairs", (json_int_t)w->pairs, "preferences", (json_int_t)w->preferred, "ties",
+        lm_print_json(json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "pairs", (json_int_t)w->pairs, "equal", (json_int_t)w->equal, "preferences", (json_int_t)w->preferred, "ties",
                                 (json_int_t)w->ties, "order_decided", (json_int_t)w->torn, "unclear", (json_int_t)w->unclear, "questions", (json_int_t)w->asked));
     else
-        printf("%s: %" PRId64 " preferences of %" PRId64 " pairs; left out: %" PRId64 " ties, %" PRId64 " that hung on the order, %" PRId64 " without a verdict\n",
-               w->v->out, w->preferred, w->pairs, w->ties, w->torn, w->unclear);
+        printf("%s: %" PRId64 " preferences of %" PRId64 " pairs; left out: %" PRId64 " of equal answers, %" PRId64 " ties, %" PRId64 " that hung on the order, %" PRId64 " without a verdict\n",
+               w->v->out, w->preferred, w->pairs, w->equal, w->ties, w->torn, w->unclear);
 }
 
 static lm_status judge_all(work *w, lm_call *call, lm_err *err)

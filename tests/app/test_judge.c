@@ -32,7 +32,8 @@ static int setup(void **state)
                                       "{\"prompt\": \"tie\", \"completions\": [\"x\", \"yy\"]}\n"
                                       "{\"prompt\": \"order\", \"completions\": [\"x\", \"yy\"]}\n"
                                       "{\"prompt\": \"mute\", \"chosen\": \"x\", \"rejected\": \"yy\"}\n"
-                                      "{\"prompt\": [{\"role\": \"user\", \"content\": \"chat\"}], \"chosen\": \"x\", \"rejected\": \"yyy\"}\n");
+                                      "{\"prompt\": [{\"role\": \"user\", \"content\": \"chat\"}], \"chosen\": \"x\", \"rejected\": \"yyy\"}\n"
+                                      "{\"prompt\": \"same\", \"chosen\": \"x\", \"rejected\": \"x\"}\n");
     out = test_path("pairs.jsonl");
     lm_str text = {0};
     lm_str_printf(&text, "data judge %s --model scripted --endpoint http://127.0.0.1:%d/v1 --rubric %s --out %s --json", data, judge.port, rubric, out);
@@ -85,6 +86,7 @@ static void both_orders_are_asked(void **state)
     program p = run("--overwrite --key-variable TEST_JUDGE_KEY", 0);
     assert_int_equal(number(&p, "pairs"), 3 + 4);
     assert_int_equal(number(&p, "preferences"), 3 + 1);
+    assert_int_equal(number(&p, "equal"), 1);
     assert_int_equal(number(&p, "ties"), 1);
     assert_int_equal(number(&p, "order_decided"), 1);
     assert_int_equal(number(&p, "unclear"), 1);
