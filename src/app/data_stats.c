@@ -210,7 +210,7 @@ static void print_topics(const lm_data_stats *s)
     lm_str_free(&out);
 }
 
-/* What is wrong with rows has been told already. */
+/* What is wrong with rows has been told already, unless nothing could be learnt from any. */
 static lm_status count_lessons(lm_lessons *out, const lm_call *call, lm_err *err)
 {
     const stats_values *v = call->values;
@@ -218,6 +218,7 @@ static lm_status count_lessons(lm_lessons *out, const lm_call *call, lm_err *err
     const lm_source_options how = { .format = v->o.format, .separator = v->o.separator, .skipped = v->o.on_error ? &skipped : NULL };
     lm_status status = lm_lessons_count(out, &call->args, &how, v->model, v->objective, v->context, err);
     out->skipped += skipped.n;
+    if (status != LM_OK) lm_skipped_tell(&skipped);
     lm_skipped_free(&skipped);
     return status;
 }

@@ -71,7 +71,7 @@ static lm_status read_sources(lm_trainer *t, lm_corpus *corpus, lm_mix *mix, lm_
         sizes[s->n] = lm_dataset_rows(&corpus->data, begin, corpus->data.n);
         begin = corpus->data.n;
     }
-    if (status == LM_OK) status = lm_mix_rates(s->rates, mix, lm_mix_add_stage(mix), sizes, err);
+    if (status == LM_OK && (status = lm_mix_rates(s->rates, mix, lm_mix_add_stage(mix), sizes, err)) != LM_OK) lm_context(err, "--data");
     free(sizes);
     return status;
 }
