@@ -46,7 +46,7 @@ static lm_json *describe(const lm_trainer *t)
 /* Options that do not change what is computed; data and steps are looked at in their own way. */
 static bool is_free(const char *name)
 {
-    static const char *const names[] = { "out", "data", "steps", "epochs", "save_every", "keep", "resume", "force", "overwrite",
+    static const char *const names[] = { "out", "data", "steps", "epochs", "save_every", "keep", "checkpointing_keep", "resume", "force", "overwrite",
                                          "dry_run", "json", "threads", "backend", "verbose", "quiet", NULL };
     for (const char *const *n = names; *n; n++)
         if (!strcmp(*n, name)) return true;
