@@ -5,19 +5,30 @@
 
 static const char *const cases[] = { "llama", "llama3_rope", "llama_linear", "llama_dynamic", "llama_yarn", "mistral", "qwen2", "gpt2" };
 
+static void open_case(golden *g, const char *name, const char *backend)
+{
+    char model[256], expect[300];
+    snprintf(model, sizeof model, "tests/golden/model/%s", name);
+    snprintf(expect, sizeof expect, "%s/expect.safetensors", model);
+    golden_open(g, model, expect, backend);
+}
+
+static void train_all(golden *g)
+{
+    for (int64_t i = 0; i < g->m->params.n; i++) g->m->params.items[i]->trains = g->m->params.items[i]->t.data != NULL;
+    assert_int_equal(lm_params_prepare_training(&g->m->params, &g->err), LM_OK);
+}
+
 static void run(const char *name, const char *backend, bool checkpointing)
 {
     golden g;
-    char model[256], expect[300], where[120];
-    snprintf(model, sizeof model, "tests/golden/model/%s", name);
-    snprintf(expect, sizeof expect, "%s/expect.safetensors", model);
+    char where[120];
     snprintf(where, sizeof where, "%s on %s%s", name, backend, checkpointing ? ", checkpointing" : "");
-    golden_open(&g, model, expect, backend);
+    open_case(&g, name, backend);
     g.t.checkpointing = checkpointing;
     golden_check_logits(&g, where);
 
-    for (int64_t i = 0; i < g.m->params.n; i++) g.m->params.items[i]->trains = g.m->params.items[i]->t.data != NULL;
-    assert_int_equal(lm_params_prepare_training(&g.m->params, &g.err), LM_OK);
+    train_all(&g);
     float loss = golden_gradients(&g), want;
     lm_stored_copy(golden_find(&g, "loss"), &want, LM_F32, NULL);
     if (!(fabsf(loss - want) < 1e-4f)) fail_msg("%s: loss %g, expected %g", where, loss, want);
@@ -64,15 +75,11 @@ static void test_what_checkpointing_keeps(void **state)
         int64_t made[RUNS];
         for (int run = 0; run < RUNS; run++) {
             golden g;
-            char model[256], expect[300];
-            snprintf(model, sizeof model, "tests/golden/model/%s", cases[i]);
-            snprintf(expect, sizeof expect, "%s/expect.safetensors", model);
-            golden_open(&g, model, expect, "auto");
+            open_case(&g, cases[i], "auto");
             real_gemm = g.k.gemm, g.k.gemm = counted_gemm, products = 0;
             g.t.checkpointing = run != ALL_ACTIVATIONS;
             g.t.keep = keep[run];
-            for (int64_t j = 0; j < g.m->params.n; j++) g.m->params.items[j]->trains = g.m->params.items[j]->t.data != NULL;
-            assert_int_equal(lm_params_prepare_training(&g.m->params, &g.err), LM_OK);
+            train_all(&g);
             golden_gradients(&g);
             const lm_tensor *deepest = &g.m->params.items[0]->grad;       /* every other gradient is on the way to it */
             size_t bytes = lm_nbytes(deepest);
@@ -98,15 +105,11 @@ static void test_counting_equals_computing(void **state)
         size_t peak[2];
         for (int count = 0; count < 2; count++) {
             golden g;
-            char model[256], expect[300];
-            snprintf(model, sizeof model, "tests/golden/model/%s", cases[i]);
-            snprintf(expect, sizeof expect, "%s/expect.safetensors", model);
-            golden_open(&g, model, expect, count ? "null" : "ref");
+            open_case(&g, cases[i], count ? "null" : "ref");
             lm_tape_free(&g.t);
             lm_tape_options options = { .compute = LM_F32, .bytes = (size_t)1 << 30, .count_only = count };
             assert_int_equal(lm_tape_init(&g.t, &g.k, &options, &g.err), LM_OK);
-            for (int64_t j = 0; j < g.m->params.n; j++) g.m->params.items[j]->trains = g.m->params.items[j]->t.data != NULL;
-            assert_int_equal(lm_params_prepare_training(&g.m->params, &g.err), LM_OK);
+            train_all(&g);
             golden_gradients(&g);
             peak[count] = lm_tape_peak(&g.t) + g.m->params.arena.peak;
             golden_close(&g);
