@@ -187,9 +187,7 @@ static void judge(lm_json *report, const lm_linear *m, const learner *l)
     double *p = lm_calloc((size_t)k, sizeof *p);
     lm_json *labels = json_object();
     for (int64_t e = 0; e < l->n_held; e++) {
-        int best = 0;
-        lm_linear_predict(m, l->held[e].places, l->held[e].n, p);
-        for (int i = 1; i < k; i++) best = p[i] > p[best] ? i : best;
+        int best = lm_linear_predict(m, l->held[e].places, l->held[e].n, p);
         counts[3 * l->held[e].label]++;
         counts[3 * best + 1]++;
         if (best == l->held[e].label) counts[3 * best + 2]++, right++;

@@ -158,7 +158,7 @@ void lm_linear_free(lm_linear *m)
     free(m);
 }
 
-void lm_linear_predict(const lm_linear *m, const uint32_t *places, size_t n, double *p)
+int lm_linear_predict(const lm_linear *m, const uint32_t *places, size_t n, double *p)
 {
     int labels = m->labels.n;
     double scale = m->mean && n ? 1 / sqrt((double)n) : 1, most = -INFINITY, sum = 0;
@@ -170,15 +170,21 @@ void lm_linear_predict(const lm_linear *m, const uint32_t *places, size_t n, dou
         most = fmax(most, p[l]);
     }
     for (int l = 0; l < labels; l++) sum += p[l] = exp(p[l] - most);
-    for (int l = 0; l < labels; l++) p[l] /= sum;
+    int best = 0;
+    for (int l = 0; l < labels; l++) {
+        p[l] /= sum;
+        best = p[l] > p[best] ? l : best;
+    }
+    return best;
 }
 
-void lm_linear_predict_text(const lm_linear *m, lm_span text, double *p)
+int lm_linear_predict_text(const lm_linear *m, lm_span text, double *p)
 {
     lm_buckets places = {0};
     lm_buckets_of(&places, &m->rule, text);
-    lm_linear_predict(m, places.items, places.n, p);
+    int best = lm_linear_predict(m, places.items, places.n, p);
     lm_buckets_free(&places);
+    return best;
 }
 
 /* ---- training ---------------------------------------------------------------- */

@@ -58,11 +58,11 @@ lm_linear *lm_linear_of(const lm_linear_rule *rule, const lm_strings *labels, fl
 
 const lm_strings *lm_linear_labels(const lm_linear *m);
 
-/* Probabilities of the labels; room for as many as there are. */
-void lm_linear_predict(const lm_linear *m, const uint32_t *places, size_t n, double *p);
+/* Probabilities of the labels; room for as many as there are.  Returns the most probable, of equals the first. */
+int lm_linear_predict(const lm_linear *m, const uint32_t *places, size_t n, double *p);
 const lm_linear_rule *lm_linear_rule_of(const lm_linear *m);
 const float *lm_linear_weights(const lm_linear *m);      /* [places][labels] */
-void lm_linear_predict_text(const lm_linear *m, lm_span text, double *p);
+int lm_linear_predict_text(const lm_linear *m, lm_span text, double *p);
 
 /* A safetensors file; `extra` joins its metadata.  `kind` tells what it was learned for, and is asked for in loading. */
 lm_status lm_linear_save(const lm_linear *m, const char *kind, const lm_json *extra, const char *path, lm_err *err);

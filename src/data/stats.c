@@ -146,11 +146,8 @@ static void count_document(worker *w, lm_span text)
 
 static void count_language(worker *w, const lm_linear *languages, lm_span text)
 {
-    int n = lm_linear_labels(languages)->n, best = 0;
-    double *p = lm_doc_scratch(&w->doc, (size_t)n * sizeof *p);
-    lm_linear_predict_text(languages, text, p);
-    for (int l = 1; l < n; l++) best = p[l] > p[best] ? l : best;
-    w->stats.of_language[best]++;
+    double *p = lm_doc_scratch(&w->doc, (size_t)lm_linear_labels(languages)->n * sizeof *p);
+    w->stats.of_language[lm_linear_predict_text(languages, text, p)]++;
 }
 
 /* Counts a name, of which there are a few; a file that has more has them under one. */

@@ -1,14 +1,9 @@
 /* The language of a document, by a model that `malmoi data learn --kind language` made: naive Bayes over n-grams of
  * letters (data/linear.h).  Its probabilities lie near 0 or 1, because n-grams are not as independent as it takes them
  * to be; a text in a language that it never saw gets one of those that it knows. */
-#include "data/filter.h"
+#include "data/filter/learned.h"
 
-#include "data/labelled.h"
 #include "data/learn.h"
-#include "data/linear.h"
-
-#include <stdlib.h>
-#include <string.h>
 
 typedef struct settings {
     const char *model;
@@ -25,56 +20,25 @@ static const lm_option options[] = {
 
 static const lm_measure measures[] = { { "probability of the languages", false }, { 0 } };
 
-typedef struct state {
-    lm_linear *model;
-    bool *wanted;
-} state;
-
 static lm_status open_model(lm_filter_use *use, lm_err *err)
 {
     const settings *o = use->options;
-    state *s = use->state = lm_calloc(1, sizeof *s);
     if (!o->model || !o->languages.n) return lm_fail(err, LM_E_USAGE, "expected model=FILE and languages=LABEL");
-    LM_TRY(lm_linear_load(&s->model, lm_language_model, o->model, err));
-    const lm_strings *labels = lm_linear_labels(s->model);
-    s->wanted = lm_calloc((size_t)labels->n, sizeof *s->wanted);
-    for (int i = 0; i < o->languages.n; i++) {
-        int64_t l = lm_label_find(labels, o->languages.items[i]);
-        if (l < 0) return lm_fail(err, LM_E_USAGE, "languages: the model does not know \"%.50s\"; the first that it knows is \"%.50s\"", o->languages.items[i], labels->items[0]);
-        s->wanted[l] = true;
-    }
+    LM_TRY(lm_learned_open(use, lm_language_model, o->model, err));
+    for (int i = 0; i < o->languages.n; i++) LM_TRY(lm_learned_want(use->state, "languages", o->languages.items[i], err));
     return LM_OK;
 }
-
-static void close_model(void *state_)
-{
-    state *s = state_;
-    lm_linear_free(s->model);
-    free(s->wanted);
-    free(s);
-}
-
-static const lm_strings *kinds(const lm_filter_use *use) { return lm_linear_labels(((const state *)use->state)->model); }
 
 static bool apply(const lm_filter_use *use, lm_doc *doc)
 {
     const settings *o = use->options;
-    const state *s = use->state;
-    const lm_strings *labels = lm_linear_labels(s->model);
-    double *p = lm_doc_scratch(doc, (size_t)labels->n * sizeof *p), sum = 0;
-    int best = 0;
-    lm_linear_predict_text(s->model, doc->text, p);
-    for (int l = 0; l < labels->n; l++) {
-        best = p[l] > p[best] ? l : best;
-        sum += s->wanted[l] ? p[l] : 0;
-    }
-    doc->values[0] = sum;
-    doc->kind = best;
-    return sum >= o->min ? true : lm_reject(doc, "%.60s, with a probability of %.3f", labels->items[best], p[best]);
+    const double *p;
+    double share = lm_learned_share(use->state, doc, &p);
+    return share >= o->min ? true : lm_reject(doc, "%.60s, with a probability of %.3f", lm_learned_kinds(use)->items[doc->kind], p[doc->kind]);
 }
 
 const lm_filter lm_filter_language = {
     .name = "language", .source = "Dunning 1994; learned from one's own texts",
     .help = "the language, by a model that was learned from texts",
-    .options = options, .options_size = sizeof(settings), .measures = measures, .kinds = kinds, .open = open_model, .close = close_model, .apply = apply,
+    .options = options, .options_size = sizeof(settings), .measures = measures, .kinds = lm_learned_kinds, .open = open_model, .close = lm_learned_close, .apply = apply,
 };
